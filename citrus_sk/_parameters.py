@@ -1,0 +1,42 @@
+"""Checks of constructor parameters, with errors that say what came and what is wanted."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of the strings `known`."""
+    if not (isinstance(value, str) and value in known):
+        raise ValueError(
+            f"{name}={value!r} is unknown; wanted one of {', '.join(map(repr, known))}."
+        )
+
+
+def check_number(
+    name: str,
+    value: Any,
+    kind: Any = Real,
+    *,
+    low: float = 0.0,
+    high: float = math.inf,
+    open_low: bool = False,
+    unit: str = "",
+    alternatives: tuple = (),
+) -> None:
+    """Raise TypeError or ValueError unless `value` is a finite number of `kind` in the range."""
+    if any(type(value) is type(other) and value == other for other in alternatives):
+        return
+    noun = "an integer" if kind is Integral else "a number"
+    noun += f" in {unit}" if unit else ""
+    edge = f"above {low:g}" if open_low else f"of {low:g} or more"
+    also = "".join(f" or {other!r}" for other in alternatives)
+    wanted = f"wanted {noun} {edge}" + (f" and at most {high:g}" if high < math.inf else "") + also
+    if isinstance(value, bool | np.bool_) or not isinstance(value, kind):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {wanted}.")
+    if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
+        raise ValueError(f"{name}={value!r} is out of range; {wanted}.")

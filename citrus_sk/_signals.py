@@ -1,0 +1,289 @@
+"""What a signal array is: everything that comes in as ``X`` passes through here.
+
+Windows are ``(n_windows, n_chans, n_times)``; ``(n_windows, n_times)`` is one channel.
+`mne.Epochs` are recognised by what they offer, so that MNE is never imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+CHUNK_BYTES = 32 * 2**20
+MIN_TIMES = 2
+# A stimulus channel of an Epochs object holds the event code, which is the label.
+_NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Checked windows in the caller's own memory and dtype.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_windows, n_chans, n_times) or list of ndarray (n_chans, n_times_i)
+        A list only where the lengths differ.
+    is_2d : bool
+        Whether the caller passed ``(n_windows, n_times)``.
+    sfreq : float or None
+        Sampling rate in Hz, where the container knows it.
+    """
+
+    data: Any
+    is_2d: bool
+    sfreq: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def n_chans(self) -> int:
+        return self.data[0].shape[0]
+
+    @property
+    def n_times(self) -> int | None:
+        """Samples in a window; None where the lengths differ."""
+        return None if isinstance(self.data, list) else self.data.shape[2]
+
+
+def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool = False) -> Windows:
+    """Check the form of ``X`` and note or compare its shape on ``estimator``.
+
+    Values are not looked at here (see `float32_chunks`), so a memory map stays on disk.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, else is compared.
+    X : array-like, list of array or mne.Epochs
+    reset : bool
+        True in ``fit``, False afterwards.
+    ragged : bool, default=False
+        Whether lists of windows of unequal lengths are welcome, and after ``fit`` lists and
+        Epochs of any length. An array has to have the length seen in ``fit`` in any case.
+
+    Returns
+    -------
+    Windows
+    """
+    who = type(estimator).__name__
+    sfreq = None
+    frame = X  # what carries column names, for scikit-learn's own check
+    any_length = False
+    if _is_epochs(X):
+        sfreq = float(X.info["sfreq"])
+        frame = X = _epochs_data(X)
+        any_length = ragged
+    elif (listed := _as_list(X)) is not None:
+        shapes = {window.shape for window in listed}
+        if len(shapes) > 1:
+            windows = Windows(_check_ragged(listed, who, ragged), False)
+            _note_shape(estimator, windows, reset, any_length=True)
+            return windows
+        frame = X = np.stack(listed)
+        any_length = ragged
+    array = _check_array(X, who)
+    windows = Windows(array if array.ndim == 3 else array[:, None, :], array.ndim == 2, sfreq)
+    if windows.is_2d and (reset or getattr(estimator, "_fitted_on_2d", False)):
+        validate_data(
+            estimator, frame if hasattr(frame, "shape") else array, reset=reset,
+            skip_check_array=True,
+        )  # fmt: skip
+    _check_length(array.shape, who)  # after scikit-learn's own comparison with fit
+    _note_shape(estimator, windows, reset, any_length)
+    return windows
+
+
+def float32_chunks(windows: Windows, max_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, Any]]:
+    """Yield ``(start, chunk)``, each chunk float32, finite, and small.
+
+    A chunk is ``(n, n_chans, n_times)``; for unequal lengths it is one window,
+    ``(1, n_chans, n_times_i)``. It may share memory with the input: do not write to it.
+    """
+    if isinstance(windows.data, list):
+        for start, window in enumerate(windows.data):
+            yield start, _to_float32(window[None], start)
+        return
+    n_windows, n_chans, n_times = windows.data.shape
+    step = max(1, max_bytes // (4 * n_chans * n_times))
+    for start in range(0, n_windows, step):
+        yield start, _to_float32(windows.data[start : start + step], start)
+
+
+def to_float32(windows: Windows) -> np.ndarray:
+    """All windows as one finite, C-contiguous float32 array; a copy only where one is needed."""
+    if windows.data.dtype == np.float32 and windows.data.flags.c_contiguous:
+        for _ in float32_chunks(windows):
+            pass
+        return np.asarray(windows.data)
+    out = np.empty(windows.data.shape, np.float32)
+    for start, chunk in float32_chunks(windows):
+        out[start : start + len(chunk)] = chunk
+    return out
+
+
+def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.asarray(chunk, np.float32)
+    # One pass that allocates nothing; only a suspicious sum is looked at closely.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(values.sum())
+    if suspicious:
+        bad = ~np.isfinite(values)
+        if bad.any():
+            window, channel, sample = np.argwhere(bad)[0]
+            value = chunk[window, channel, sample]
+            what = "NaN" if np.isnan(value) else "inf or a value too large for float32"
+            raise ValueError(
+                f"Input X contains {what}: window {first + window}, channel {channel}, sample "
+                f"{sample} is {value!r}. Interpolate the gap or leave the window out; "
+                "a signal has to be finite."
+            )
+    return values
+
+
+def _is_epochs(X: Any) -> bool:
+    return hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
+
+
+def _epochs_data(epochs: Any) -> np.ndarray:
+    """Signal channels of an `mne.Epochs`, without the marked-bad and the stimulus channels."""
+    bads = set(epochs.info["bads"])
+    names, types = epochs.ch_names, epochs.get_channel_types()
+    picks = [
+        i for i, (name, kind) in enumerate(zip(names, types, strict=True))
+        if kind not in _NOT_SIGNALS and name not in bads
+    ]  # fmt: skip
+    if not picks:
+        raise ValueError(
+            "X is an Epochs object without a usable signal channel: all "
+            f"{len(names)} channels are stimulus channels or marked bad."
+        )
+    return epochs.get_data(picks=None if len(picks) == len(names) else picks, copy=False)
+
+
+def _as_list(X: Any) -> list[np.ndarray] | None:
+    """The windows of a list of arrays, each ``(n_chans, n_times_i)``; None if X is no such list."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if not isinstance(X, list | tuple) or not X:
+        return None
+    if not all(isinstance(window, np.ndarray) for window in X):
+        return None
+    if any(window.ndim == 0 for window in X):
+        return None
+    if all(window.ndim == 1 for window in X) and len({len(window) for window in X}) == 1:
+        return None  # rows of an ordinary 2-D array
+    return [window[None] if window.ndim == 1 else window for window in X]
+
+
+def _check_ragged(listed: list[np.ndarray], who: str, welcome: bool) -> list[np.ndarray]:
+    lengths = sorted({window.shape[-1] for window in listed if window.ndim})
+    if not welcome:
+        raise ValueError(
+            f"X is a list of windows of unequal shapes ({lengths[0]} to {lengths[-1]} samples), "
+            f"but {who} wants one length. Put SignalAligner() before it in the pipeline."
+        )
+    chans = {window.shape[0] for window in listed}
+    for i, window in enumerate(listed):
+        if window.ndim != 2 or len(chans) > 1 or window.shape[1] < MIN_TIMES:
+            raise ValueError(
+                f"X[{i}] has shape {window.shape}; every window of a list has to be "
+                f"(n_channels, n_times) with the same n_channels (found: {sorted(chans)}) "
+                f"and at least {MIN_TIMES} samples."
+            )
+        _check_dtype(window, f"X[{i}]")
+    return listed
+
+
+def _check_dtype(array: np.ndarray, name: str) -> None:
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} has dtype {array.dtype}. "
+            "Pass the real signal, its magnitude or its phase."
+        )
+    if array.dtype.kind in "USMm":
+        raise ValueError(f"{name} has dtype {array.dtype}; wanted numbers, one for each sample.")
+
+
+def _check_array(X: Any, who: str) -> np.ndarray:
+    """X as a real numeric array of two or three non-empty dimensions, not copied."""
+    if not issparse(X):
+        array = _asarray(X)
+        _check_dtype(array, "X")
+        _check_ndim(array, who)
+        X = X if hasattr(X, "iloc") else array
+    return check_array(
+        X, allow_nd=True, ensure_all_finite=False, input_name="X", estimator=who,
+        ensure_min_features=0,
+    )  # fmt: skip
+
+
+def _asarray(X: Any) -> np.ndarray:
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            "X cannot be made an array: its windows have unequal shapes. Pass a list of numpy "
+            "arrays of shape (n_channels, n_times_i) to SignalAligner, which gives them one length."
+        ) from error
+
+
+def _check_ndim(array: np.ndarray, who: str) -> None:
+    shape = array.shape
+    if array.ndim < 2:
+        raise ValueError(
+            f"Expected 2D array or 3D array, got X of shape {shape}. {who} wants (n_windows, "
+            "n_channels, n_times), or (n_windows, n_times) for one channel. Reshape your data: "
+            "X.reshape(1, -1) if it is a single window of one channel."
+        )
+    if array.ndim > 3:
+        raise ValueError(
+            f"X has {array.ndim} dimensions, shape {shape}; {who} wants (n_windows, n_channels, "
+            "n_times). Fold the surplus dimensions into windows or channels."
+        )
+    if shape[0] == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required by "
+            f"{who}: X holds no window."
+        )
+    if array.ndim == 3 and shape[1] == 0:
+        raise ValueError(f"X has 0 channels (shape={shape}); {who} wants at least one.")
+
+
+def _check_length(shape: tuple[int, ...], who: str) -> None:
+    if shape[-1] < MIN_TIMES:
+        raise ValueError(
+            f"Found array with {shape[-1]} feature(s) (shape={shape}) while a minimum of "
+            f"{MIN_TIMES} is required by {who}: a window of {shape[-1]} samples is no signal."
+        )
+
+
+def _note_shape(estimator: Any, windows: Windows, reset: bool, any_length: bool) -> None:
+    if reset:
+        estimator.n_chans_ = windows.n_chans
+        estimator.n_times_ = windows.n_times
+        estimator._fitted_on_2d = windows.is_2d
+        if not windows.is_2d:
+            # As scikit-learn counts: the second axis. Column names belong to 2-D input alone.
+            estimator.n_features_in_ = windows.n_chans
+            vars(estimator).pop("feature_names_in_", None)
+        return
+    who = type(estimator).__name__
+    if windows.n_chans != estimator.n_chans_:
+        raise ValueError(
+            f"X has {windows.n_chans} channels, but {who} was fitted on {estimator.n_chans_}. "
+            "Pass the same channels in the same order, or fit again."
+        )
+    if not any_length and estimator.n_times_ not in (None, windows.n_times):
+        raise ValueError(
+            f"X has windows of {windows.n_times} samples, but {who} was fitted on "
+            f"{estimator.n_times_}. Where lengths vary, begin the pipeline with SignalAligner() "
+            "and pass it a list of (n_channels, n_times) arrays; else fit again."
+        )
