@@ -1,0 +1,90 @@
+"""The sizes of a network: plain numbers that fit in a JSON header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Architecture of the trunk.
+
+    The published description gives no sizes, so every number here is our own choice.
+
+    Attributes
+    ----------
+    n_times : int
+        Samples on the grid that the position table is laid out for. Other lengths work: the
+        positions are interpolated.
+    backbone : {"hybrid", "conv"}
+        Convolution and transformer, or the convolution alone.
+    stem_width, stem_kernel : int
+        Channels and kernel of the first, stride-2 convolution.
+    widths, kernels, strides : tuple of int
+        One entry per residual block.
+    patch : int
+        Latent steps in a token.
+    dim, depth, heads, feedforward : int
+        Width, layers, attention heads and hidden width of the transformer.
+    dropout : float
+        In the transformer, while training.
+    """
+
+    n_times: int = 1024
+    backbone: str = "hybrid"
+    stem_width: int = 32
+    stem_kernel: int = 15
+    widths: tuple[int, ...] = (64, 128, 128)
+    kernels: tuple[int, ...] = (7, 5, 3)
+    strides: tuple[int, ...] = (2, 2, 1)
+    patch: int = 4
+    dim: int = 128
+    depth: int = 4
+    heads: int = 8
+    feedforward: int = 256
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        # JSON turns tuples into lists; equality and hashing want tuples back.
+        for name in ("widths", "kernels", "strides"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def latent_width(self) -> int:
+        return self.widths[-1]
+
+    @property
+    def sequence_width(self) -> int:
+        """Width of the sequence that the read-out cuts into segments."""
+        return self.dim if self.backbone == "hybrid" else self.latent_width
+
+    @property
+    def latent_stride(self) -> int:
+        """Input samples for one latent step."""
+        stride = 2
+        for factor in self.strides:
+            stride *= factor
+        return stride
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in a window of ``n_times`` samples."""
+        samples = self.latent_stride * self.patch
+        return -(-self.n_times // samples)
+
+
+PRESETS: dict[str, NetworkConfig] = {
+    "tiny": NetworkConfig(
+        stem_width=16, widths=(32, 64, 64), dim=64, depth=3, heads=4, feedforward=128
+    ),
+    "small": NetworkConfig(),
+    "base": NetworkConfig(
+        n_times=3000,
+        stem_width=48,
+        widths=(96, 192, 256),
+        strides=(2, 2, 2),
+        dim=256,
+        depth=6,
+        feedforward=768,
+    ),
+}

@@ -1,0 +1,72 @@
+"""The whole network: trunk, read-out and head."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ._config import NetworkConfig
+from ._encoder import ConvEncoder, normalise
+from ._readout import LinearHead, ReadOut
+from ._transformer import PatchTransformer
+
+
+class Trunk(nn.Module):
+    """What pre-training trains: convolution and, in the hybrid, transformer, channel by channel."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.encoder = ConvEncoder(config)
+        self.transformer = PatchTransformer(config) if config.backbone == "hybrid" else None
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and the sequence that is read out.
+
+        Parameters
+        ----------
+        z : Tensor of shape (batch, n_times)
+            Normalised channels.
+
+        Returns
+        -------
+        latent : Tensor of shape (batch, latent_width, n_latent)
+        sequence : Tensor of shape (batch, n_steps, width)
+        """
+        latent = self.encoder(z)
+        if self.transformer is None:
+            return latent, latent.transpose(1, 2)
+        return latent, self.transformer(latent)
+
+
+class CitrusNetwork(nn.Module):
+    """Residual convolution and channel-independent transformer with a linear head.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Sizes of the trunk.
+    n_chans : int
+        Channels of a window.
+    n_outputs : int
+        Classes.
+    """
+
+    def __init__(self, config: NetworkConfig, n_chans: int, n_outputs: int) -> None:
+        super().__init__()
+        self.config, self.n_chans, self.n_outputs = config, n_chans, n_outputs
+        self.trunk = Trunk(config)
+        self.readout = ReadOut(config, n_chans)
+        self.head = LinearHead(self.readout.views, n_outputs)
+
+    @property
+    def n_features(self) -> int:
+        return self.readout.n_features
+
+    def features(self, x: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``."""
+        z, scalars = normalise(x)
+        latent, sequence = self.trunk(z.flatten(0, 1))
+        return self.readout(x, latent, sequence, scalars)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""
+        return self.head(self.features(x))

@@ -1,0 +1,183 @@
+"""From sequences to one feature vector a window: when things happen, and between which channels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ._config import NetworkConfig
+from ._encoder import SCALARS
+
+MOST_COVARIANCE_CHANS = 32  # beyond, the matrix logarithm costs more than it tells
+_SHRINKAGE = 1e-3
+
+
+def n_segments(n_chans: int) -> int:
+    """Into how many segments a window is cut: fewer when many channels share the vector."""
+    return max(2, min(8, 64 // n_chans))
+
+
+def segment_means(sequence: Tensor, n: int) -> Tensor:
+    """Mean of each of `n` equal stretches: ``(batch, steps, width)`` to ``(batch, n, width)``."""
+    return F.adaptive_avg_pool1d(sequence.transpose(1, 2), n).transpose(1, 2)
+
+
+def log_covariance(x: Tensor) -> Tensor:
+    """Upper triangle of the matrix logarithm of each window's covariance between channels.
+
+    The coordinates of the tangent space at the identity (Barachant et al., 2012), off-diagonal
+    entries times sqrt(2), so that Euclidean distance is the log-Euclidean one. Each window is
+    first divided by its own largest sd: the amplitude is kept among the scalars.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_windows, n_chans, n_times)
+
+    Returns
+    -------
+    Tensor of shape (n_windows, n_chans * (n_chans + 1) / 2)
+    """
+    n_chans = x.shape[1]
+    centred = x - x.mean(-1, keepdim=True)
+    peak = centred.abs().amax((1, 2), keepdim=True)
+    centred = centred / torch.where(peak > 0, peak, torch.ones_like(peak))
+    covariance = centred @ centred.mT / x.shape[-1]
+    power = covariance.diagonal(dim1=1, dim2=2).amax(-1)[:, None, None]
+    covariance = covariance / torch.where(power > 0, power, torch.ones_like(power))
+    eye = torch.eye(n_chans, dtype=x.dtype, device=x.device)
+    values, vectors = torch.linalg.eigh(covariance + _SHRINKAGE * eye)
+    logarithm = (vectors * values.clamp_min(_SHRINKAGE / 2).log()[:, None, :]) @ vectors.mT
+    row, column = torch.triu_indices(n_chans, n_chans, device=x.device)
+    return logarithm[:, row, column] * torch.where(row == column, 1.0, 2**0.5)
+
+
+class ChannelMixer(nn.Module):
+    """Attention between the channels of each segment, learned with the labels at hand.
+
+    The trunk never sees two channels together. This layer does; its output projection starts at
+    zero, so that it changes nothing until training finds a use for it.
+    """
+
+    def __init__(self, n_chans: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.channels = nn.Parameter(0.02 * torch.randn(n_chans, width))
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.project = nn.Linear(width, width)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_segments, width)`` in and out."""
+        n_windows, n_chans, n, width = segments.shape
+        together = segments.transpose(1, 2).reshape(n_windows * n, n_chans, width)
+        query = self.norm(together) + self.channels
+        mixed, _ = self.attention(query, query, query, need_weights=False)
+        mixed = self.project(mixed).reshape(n_windows, n, n_chans, width)
+        return segments + mixed.transpose(1, 2)
+
+
+class ReadOut(nn.Module):
+    """Everything a linear head is given about a window, as one vector.
+
+    Per channel: mean of the sequence in each of several segments (when), its mean over the whole
+    window, mean and sd of the convolution's latents, amplitude scalars. Over the channels:
+    the mixer's corrections, and the logarithm of the covariance of the raw signals.
+
+    Attributes
+    ----------
+    views : list of int
+        Sizes of these parts, in the order in which they stand in the vector.
+    """
+
+    def __init__(self, config: NetworkConfig, n_chans: int) -> None:
+        super().__init__()
+        width = config.sequence_width
+        self.n_chans, self.n_segments = n_chans, n_segments(n_chans)
+        self.mixer = ChannelMixer(n_chans, width) if n_chans > 1 else None
+        self.with_covariance = 1 < n_chans <= MOST_COVARIANCE_CHANS
+        latent = config.latent_width
+        views = [self.n_segments * width, width, latent, latent, len(SCALARS)]
+        self.views = [n_chans * size for size in views]
+        if self.with_covariance:
+            self.views.append(n_chans * (n_chans + 1) // 2)
+
+    @property
+    def n_features(self) -> int:
+        return sum(self.views)
+
+    def forward(self, x: Tensor, latent: Tensor, sequence: Tensor, scalars: Tensor) -> Tensor:
+        """Read out one batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_windows, n_chans, n_times)
+            The raw signal.
+        latent : Tensor of shape (n_windows * n_chans, latent_width, n_latent)
+        sequence : Tensor of shape (n_windows * n_chans, n_steps, width)
+        scalars : Tensor of shape (n_windows, n_chans, 3)
+
+        Returns
+        -------
+        Tensor of shape (n_windows, n_features)
+        """
+        n_windows = len(x)
+        segments = segment_means(sequence, self.n_segments)
+        segments = segments.reshape(n_windows, self.n_chans, self.n_segments, -1)
+        if self.mixer is not None:
+            segments = self.mixer(segments)
+        parts = [
+            segments,
+            segments.mean(2),
+            latent.mean(-1).reshape(n_windows, self.n_chans, -1),
+            (latent.var(-1, correction=0) + 1e-6).sqrt().reshape(n_windows, self.n_chans, -1),
+            scalars,
+        ]
+        if self.with_covariance:
+            parts.append(log_covariance(x))
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+class LinearHead(nn.Module):
+    """Standardised features, then a linear layer.
+
+    The statistics are set once, from the training windows, and then stay: a window's output never
+    depends on its batch. The features of a view are divided by the square root of their number:
+    every view has the same say, three scalars as much as a thousand segment means, and a
+    step of the optimiser changes the output alike for one channel and for sixty-four.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, views: list[int], n_outputs: int) -> None:
+        super().__init__()
+        self.views = views
+        n_features = sum(views)
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.linear = nn.Linear(n_features, n_outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def set_statistics(self, features: Tensor, weights: Tensor) -> None:
+        """Take mean and sd of the training windows' features, each window with its weight."""
+        features = features.double()
+        share = (weights.double() / weights.double().sum())[:, None]
+        mean = (share * features).sum(0)
+        sd = (share * (features - mean).square()).sum(0).sqrt()
+        # A feature that does not vary in training says nothing: it must not explode in use.
+        varies = sd > 1e-5 * (1 + mean.abs())
+        scale = torch.where(varies, 1 / sd.clamp_min(1e-12), torch.zeros_like(sd))
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Features in units of sd, clipped at 10, each view with a mean square of 1 in all."""
+        standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
+        share = [torch.full((size,), (size * len(self.views)) ** -0.5) for size in self.views]
+        return standard * torch.cat(share).to(standard)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear(self.standardise(features))

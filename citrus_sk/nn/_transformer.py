@@ -1,0 +1,57 @@
+"""From a latent sequence to tokens that know of one another, each channel by itself."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ._config import NetworkConfig
+
+
+class PatchTransformer(nn.Module):
+    """Channel-independent transformer over patches of latents.
+
+    ``(batch, width, n_latent)`` to ``(batch, n_tokens, dim)``, as PatchTST does on raw samples.
+    The position table is learned on the grid of the configuration and interpolated to any other
+    number of tokens.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.patch = config.patch
+        self.embed = nn.Linear(config.latent_width * config.patch, config.dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(config.n_tokens, config.dim))
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                config.dim,
+                config.heads,
+                config.feedforward,
+                config.dropout,
+                activation=F.gelu,
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.dim)
+
+    def patches(self, latent: Tensor) -> Tensor:
+        """Embedded patches without positions, ``(batch, n_tokens, dim)``."""
+        missing = -latent.shape[-1] % self.patch
+        if missing:
+            latent = F.pad(latent, (0, missing), mode="replicate")
+        return self.embed(latent.unfold(2, self.patch, self.patch).transpose(1, 2).flatten(2))
+
+    def positions_for(self, n_tokens: int) -> Tensor:
+        if n_tokens == len(self.positions):
+            return self.positions
+        table = self.positions.T[None]
+        return F.interpolate(table, n_tokens, mode="linear", align_corners=False)[0].T
+
+    def forward(self, latent: Tensor) -> Tensor:
+        tokens = self.patches(latent)
+        tokens = tokens + self.positions_for(tokens.shape[1])
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return self.norm(tokens)
