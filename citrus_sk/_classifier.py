@@ -1,0 +1,420 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import network_config, pack, unpack
+from ._labelled import LabelledWindows, check_labels, inner_folds, label_windows
+from ._parameters import check_choice, check_number
+from ._probe import fit_probe
+from ._signals import read_windows, to_float32
+from ._training import (
+    FineTuner,
+    Recipe,
+    draw_seed,
+    fine_tune,
+    infer,
+    isolated_seed,
+    make_net,
+    out_of_memory_hint,
+    resolve_device,
+)
+from .nn import CitrusNetwork
+
+STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
+# A validation part smaller than this ranks epochs by luck.
+_TRUSTED_WINDOWS, _TRUSTED_PER_CLASS = 50, 3
+# Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
+_EPOCH_BUDGET = 7500
+
+
+class CitrusClassifier(ClassifierMixin, BaseEstimator):
+    """Conv-transformer for small sets of labelled bio-signal windows.
+
+    A residual convolution and a channel-independent transformer read every channel; a linear head
+    is given when things happen, what happens between channels, and how strong the signal is. See
+    the Notes for the parts.
+
+    Parameters
+    ----------
+    pretrained : str or None, default="eeg-freq"
+        Name of a checkpoint, see `list_pretrained`; None trains from scratch.
+    strategy : {"auto", "linear-probe", "finetune", "probe-then-finetune"}, default="auto"
+        What is trained:
+
+        - ``"linear-probe"``: a cross-validated logistic regression on the frozen network's
+          features. Seconds.
+        - ``"finetune"``: the whole network, from a head of zeros.
+        - ``"probe-then-finetune"``: the probe becomes the head, then the whole network is
+          trained from there (Kumar et al., 2022).
+        - ``"auto"``: ``"probe-then-finetune"``.
+    backbone : {"hybrid", "conv"}, default="hybrid"
+        Convolution and transformer, or the convolution alone.
+    preset : {"tiny", "small", "base"}, default="small"
+        Size of a network that is trained from scratch.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
+        few, so that time grows more slowly than the data.
+    batch_size : int, default=16
+        Windows in a training batch; inference takes four times as many.
+    learning_rate : float, default=1e-3
+        Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
+    weight_decay : float, default=0.05
+        Of AdamW.
+    label_smoothing : float, default=0.05
+        In [0, 1). Share of each target that is spread over all classes.
+    mixup : float, default=0.2
+        Parameter of the Beta distribution that pairs of windows are mixed by; 0 for none.
+    ema : bool, default=True
+        Whether an exponential moving average of the weights is what is kept.
+    early_stopping : bool or "auto", default="auto"
+        Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
+        part has at least 50 windows and 3 of each class; below that it is too small to trust and
+        the schedule runs to its end. With `groups`, whole groups are held out.
+    validation_fraction : float, default=0.2
+        In (0, 0.5]. Share that early stopping holds out.
+    patience : int or "auto", default="auto"
+        Epochs without a lower validation loss before training stops; a quarter of `max_epochs`,
+        at least 3, for ``"auto"``.
+    class_weight : dict, "balanced" or None, default=None
+        As everywhere in scikit-learn.
+    n_members : int, default=1
+        Networks with seeds of their own, whose probabilities are averaged.
+    callbacks : list of skorch.callbacks.Callback or None, default=None
+        Passed through to skorch.
+    device : str or torch.device, default="auto"
+        ``"auto"`` is a CUDA device where there is one, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same bits on every run on one CPU. None draws a new seed each
+        time. Global random states are left alone in any case.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 also prints skorch's table of epochs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    n_features_in_ : int
+        Size of the second axis of X in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X was a data frame.
+    n_chans_, n_times_ : int
+        Channels and samples of a window.
+    net_ : skorch.NeuralNetClassifier
+        The trained net (the first, where there are several), with its ``history``.
+    members_ : list of skorch.NeuralNetClassifier
+        All nets.
+    strategy_ : str
+        The strategy that was used.
+
+    See Also
+    --------
+    SignalAligner : Brings windows of any length and rate to the grid.
+    CitrusEmbedder : The frozen features, for any other scikit-learn model.
+
+    Notes
+    -----
+    Identical windows are merged and weighed before training, so rows may come in any order and a
+    ``sample_weight`` of 2 equals a window that stands there twice.
+
+    Every channel of a window is brought to mean 0 and sd 1 by the network itself; its log sd,
+    roughness and offset are given to the head. There is no batch normalisation: what is predicted
+    for a window does not depend on the windows beside it.
+
+    A pickle holds the parameters and the weights as arrays, neither the torch module nor the
+    state of the optimiser; the network is rebuilt on `device` when it is loaded.
+
+    References
+    ----------
+    Geenjaar, E. and Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data Bio-signal
+    Transfer Learning. AAAI. arXiv:2412.11695.
+
+    Kumar, A. et al. (2022). Fine-Tuning can Distort Pretrained Features and Underperform
+    Out-of-Distribution. ICLR.
+
+    Zhang, H. et al. (2018). mixup: Beyond Empirical Risk Minimization. ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from citrus_sk import CitrusClassifier, SignalAligner
+    >>> rng = np.random.default_rng(0)
+    >>> time = np.arange(300) / 100
+    >>> y = np.repeat(["alpha", "beta"], 12)
+    >>> X = np.sin(2 * np.pi * np.where(y == "alpha", 10, 22)[:, None] * time)
+    >>> X += 0.5 * rng.standard_normal(X.shape)
+    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", max_epochs=4, random_state=0)
+    >>> pipe = make_pipeline(SignalAligner(256), clf).fit(X[::2], y[::2])
+    >>> pipe.score(X[1::2], y[1::2])
+    1.0
+    """
+
+    def __init__(
+        self,
+        pretrained: Any = "eeg-freq",
+        *,
+        strategy: str = "auto",
+        backbone: str = "hybrid",
+        preset: str = "small",
+        max_epochs: int | str = "auto",
+        batch_size: int = 16,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        label_smoothing: float = 0.05,
+        mixup: float = 0.2,
+        ema: bool = True,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.2,
+        patience: int | str = "auto",
+        class_weight: Any = None,
+        n_members: int = 1,
+        callbacks: list | None = None,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.pretrained = pretrained
+        self.strategy = strategy
+        self.backbone = backbone
+        self.preset = preset
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.class_weight = class_weight
+        self.n_members = n_members
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+    ) -> CitrusClassifier:
+        """Train on labelled windows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+            Signals in physical units.
+        y : array-like of shape (n_windows,)
+            Labels of any type, at least 2 classes.
+        sample_weight : array-like of shape (n_windows,) or None, default=None
+            Weight of each window, 0 or more.
+        groups : array-like of shape (n_windows,) or None, default=None
+            Person or recording of each window: inner validation never has one on both sides.
+
+        Returns
+        -------
+        CitrusClassifier
+            Itself.
+        """
+        self._check_parameters()
+        config = network_config(self.pretrained, self.preset, self.backbone)
+        device = resolve_device(self.device)
+        windows = read_windows(self, X, reset=True)
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+        classes, codes = check_labels(y, len(windows), type(self).__name__)
+        labelled = label_windows(
+            to_float32(windows), codes, classes,
+            sample_weight=sample_weight, class_weight=self.class_weight, groups=groups,
+        )  # fmt: skip
+        self.classes_ = classes
+        self.strategy_ = "probe-then-finetune" if self.strategy == "auto" else self.strategy
+        self._config = config
+        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
+        with self._progress(labelled) as bar, out_of_memory_hint(self.batch_size):
+            self.members_ = [self._fit_member(labelled, int(s), device, bar) for s in seeds]
+        self.net_ = self.members_[0]
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_classes)
+            Float64; columns in the order of ``classes_``.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithm of the probability of each class, as `predict_proba`."""
+        check_is_fitted(self)
+        values = to_float32(read_windows(self, X, reset=False))
+        with out_of_memory_hint(self.batch_size):
+            logs = torch.stack(
+                [
+                    infer(net.module_, values, torch.device(net.device), self.batch_size)
+                    .double()
+                    .log_softmax(1)
+                    for net in self.members_
+                ]
+            )
+        return (logs.logsumexp(0) - np.log(len(logs))).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class of each window, shape (n_windows,)."""
+        best = self.predict_log_proba(X).argmax(1)
+        return self.classes_[best]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "members_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
+
+    # --- storage ---------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        members = state.pop("members_", None)
+        state.pop("net_", None)
+        if members is not None:
+            state["_packed"] = [(pack(net.module_), _epochs(net)) for net in members]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        packed = state.pop("_packed", None)
+        super().__setstate__(state)
+        if packed is not None:
+            device = resolve_device(self.device, strict=False)
+            self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
+            self.net_ = self.members_[0]
+
+    def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
+        net = make_net(unpack(self._build, weights, device), len(self.classes_), device)
+        for row in epochs:
+            net.history.new_epoch()
+            for name, value in row.items():
+                net.history.record(name, value)
+        return net
+
+    # --- training --------------------------------------------------------------------------------
+
+    def _build(self) -> CitrusNetwork:
+        return CitrusNetwork(self._config, self.n_chans_, len(self.classes_))
+
+    def _fit_member(
+        self, labelled: LabelledWindows, seed: int, device: torch.device, bar: Any
+    ) -> FineTuner:
+        with isolated_seed(seed, device):
+            module = self._build().to(device)
+            self._start_head(module, labelled, seed, device)
+            if self.strategy_ == "linear-probe":
+                return make_net(module, labelled.n_classes, device)
+            train, valid = self._hold_out(labelled, seed)
+            return fine_tune(
+                module, train, valid, self._recipe(labelled),
+                device=device, callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
+            )  # fmt: skip
+
+    def _start_head(
+        self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device
+    ) -> None:
+        """Standardise the features on the training windows; give the head the probe's weights."""
+        features = infer(
+            module, labelled.X, device, self.batch_size, rows=labelled.rows, features=True
+        )
+        head = module.head
+        head.cpu()
+        head.set_statistics(features, torch.tensor(labelled.weights))
+        if self.strategy_ != "finetune":
+            weight, bias = fit_probe(head.standardise(features).numpy(), labelled, seed % 2**31)
+            with torch.no_grad():
+                head.linear.weight.copy_(torch.tensor(weight))
+                head.linear.bias.copy_(torch.tensor(bias))
+        head.to(device)
+
+    def _hold_out(
+        self, labelled: LabelledWindows, seed: int
+    ) -> tuple[LabelledWindows, LabelledWindows | None]:
+        """Training and validation part; no validation part where it could not be trusted."""
+        if self.early_stopping is False:
+            return labelled, None
+        folds = inner_folds(labelled, max(2, round(1 / self.validation_fraction)), seed % 2**31)
+        for train, valid in folds:
+            counts = np.bincount(labelled.codes[valid], minlength=labelled.n_classes)
+            trusted = len(valid) >= _TRUSTED_WINDOWS and counts.min() >= _TRUSTED_PER_CLASS
+            if trusted or (self.early_stopping is True and counts.min() > 0):
+                return labelled.take(train), labelled.take(valid)
+        return labelled, None
+
+    def _recipe(self, labelled: LabelledWindows) -> Recipe:
+        max_epochs: Any = self.max_epochs
+        if max_epochs == "auto":
+            work = len(labelled) * self.n_chans_ * max(self.n_times_, 128) / 1024
+            max_epochs = int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
+        patience: Any = max(3, max_epochs // 4) if self.patience == "auto" else self.patience
+        return Recipe(
+            max_epochs=max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup=0.1,
+            label_smoothing=self.label_smoothing,
+            mixup=self.mixup,
+            ema=self.ema,
+            patience=patience,
+        )
+
+    def _progress(self, labelled: LabelledWindows) -> Any:
+        if not self.verbose or self.strategy_ == "linear-probe":
+            return nullcontext()
+        from tqdm.auto import tqdm
+
+        recipe = self._recipe(labelled)
+        steps = recipe.max_epochs * -(-len(labelled) // recipe.batch_size)
+        return tqdm(total=self.n_members * steps, desc=type(self).__name__, unit="batch")
+
+    def _check_parameters(self) -> None:
+        check_choice("strategy", self.strategy, STRATEGIES)
+        check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
+        check_number("batch_size", self.batch_size, Integral, low=1)
+        check_number("learning_rate", self.learning_rate, open_low=True)
+        check_number("weight_decay", self.weight_decay)
+        check_number("label_smoothing", self.label_smoothing, high=0.999)
+        check_number("mixup", self.mixup)
+        check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
+        check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
+        check_number("n_members", self.n_members, Integral, low=1)
+        if not isinstance(self.verbose, bool):
+            check_number("verbose", self.verbose, Integral)
+        if self.early_stopping not in (True, False, "auto"):
+            raise ValueError(
+                f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
+            )
+
+
+def _epochs(net: FineTuner) -> list[dict[str, Any]]:
+    """The history by epoch; its thousands of batches stay out of a pickle."""
+    return [{k: v for k, v in row.items() if k != "batches"} for row in net.history]

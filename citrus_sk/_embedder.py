@@ -1,0 +1,158 @@
+"""The frozen network as a transformer to 2-D features."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import network_config, pack, unpack
+from ._parameters import check_number
+from ._signals import read_windows, to_float32
+from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
+from .nn import CitrusNetwork
+
+
+class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Frozen features of the network, for any scikit-learn model.
+
+    Nothing is trained: ``fit`` notes the shape of the windows and builds the network. The features
+    are what `CitrusClassifier` gives to its linear head. Their scales differ widely: standardise
+    them before a linear model.
+
+    Parameters
+    ----------
+    pretrained : str or None, default="eeg-freq"
+        Name of a checkpoint, see `list_pretrained`; None gives random weights, which is a fair
+        control and a fair baseline.
+    backbone : {"hybrid", "conv"}, default="hybrid"
+        Convolution and transformer, or the convolution alone.
+    preset : {"tiny", "small", "base"}, default="small"
+        Size of a network with random weights.
+    batch_size : int, default=16
+        A quarter of the windows that pass through the network at once.
+    device : str or torch.device, default="auto"
+        ``"auto"`` is a CUDA device where there is one, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Of random weights.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Size of the second axis of X in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X was a data frame.
+    n_chans_, n_times_ : int
+        Channels and samples of a window.
+    module_ : torch.nn.Module
+        The network, in evaluation mode.
+
+    Notes
+    -----
+    For each channel: the mean of the token sequence in each of 8 segments (fewer for more than 8
+    channels) and over the window, mean and sd of the convolution's latents, log sd, roughness and
+    offset; then, for 2 to 32 channels, the logarithm of the covariance between them.
+
+    References
+    ----------
+    Geenjaar, E. and Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data Bio-signal
+    Transfer Learning. AAAI. arXiv:2412.11695.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusEmbedder
+    >>> X = np.random.default_rng(0).standard_normal((5, 3, 200))
+    >>> CitrusEmbedder(pretrained=None, preset="tiny", random_state=0).fit_transform(X).shape
+    (5, 2127)
+    """
+
+    def __init__(
+        self,
+        pretrained: Any = "eeg-freq",
+        *,
+        backbone: str = "hybrid",
+        preset: str = "small",
+        batch_size: int = 16,
+        device: Any = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.pretrained = pretrained
+        self.backbone = backbone
+        self.preset = preset
+        self.batch_size = batch_size
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> CitrusEmbedder:
+        """Note the shape of the windows and build the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+        y : None
+            Not used.
+
+        Returns
+        -------
+        CitrusEmbedder
+            Itself.
+        """
+        check_number("batch_size", self.batch_size, Integral, low=1)
+        config = network_config(self.pretrained, self.preset, self.backbone)
+        device = resolve_device(self.device)
+        to_float32(read_windows(self, X, reset=True))
+        self._config = config
+        with isolated_seed(draw_seed(self.random_state), device):
+            self.module_ = self._build().to(device).eval()
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Features of each window.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_features), float32
+        """
+        check_is_fitted(self)
+        values = to_float32(read_windows(self, X, reset=False))
+        device = next(self.module_.parameters()).device
+        with out_of_memory_hint(self.batch_size):
+            return infer(self.module_, values, device, self.batch_size, features=True).numpy()
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.module_.n_features
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "module_" in state:
+            state["_packed"] = pack(state.pop("module_"))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        packed = state.pop("_packed", None)
+        super().__setstate__(state)
+        if packed is not None:
+            device = resolve_device(self.device, strict=False)
+            self.module_ = unpack(self._build, packed, device)
+
+    def _build(self) -> CitrusNetwork:
+        # The head is not used; one output keeps it small.
+        return CitrusNetwork(self._config, self.n_chans_, 1)

@@ -1,0 +1,46 @@
+"""Shared signals: real smart-watch recordings, cut small enough for two cores."""
+
+import numpy as np
+import pytest
+import torch
+
+from citrus_sk import CitrusClassifier
+from citrus_sk.datasets import load_watch
+
+
+@pytest.fixture(scope="session")
+def watch():
+    """A few real windows, ``(n, 6, 128)``: 3 exercises of 6 people, 4 windows each."""
+    bunch = load_watch(window_s=2.56)
+    chosen = np.unique(bunch.y)[:3]
+    rows = [
+        row
+        for person in np.unique(bunch.groups)[:6]
+        for exercise in chosen
+        for row in np.flatnonzero((bunch.groups == person) & (bunch.y == exercise))[:4]
+    ]
+    bunch.X, bunch.y, bunch.groups = bunch.X[rows], bunch.y[rows], bunch.groups[rows]
+    bunch.X.flags.writeable = False
+    return bunch
+
+
+@pytest.fixture
+def quick():
+    """Make a classifier that trains in about a second."""
+
+    def make(**parameters):
+        settings = {"pretrained": None, "preset": "tiny", "max_epochs": 2, "random_state": 0}
+        return CitrusClassifier(**(settings | parameters))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def same_global_state():
+    """Nothing in the package may move a global random state or the number of threads."""
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_state, threads = torch.get_rng_state(), torch.get_num_threads()
+    yield
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,371 @@
+"""The classifier's own promises; scikit-learn's are in test_estimator_checks.py."""
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EpochScoring
+
+from citrus_sk import CitrusClassifier, SignalAligner, StratifiedFractionKFold
+
+
+@pytest.fixture(scope="module")
+def tones():
+    """Forty windows of two tones in noise: easy, so that a failure means a fault."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 20)
+    X = np.sin(np.arange(128) * np.where(y, 0.9, 0.3)[:, None])
+    return (X + 0.3 * rng.standard_normal(X.shape))[:, None], y
+
+
+def test_learns_unseen_people_from_a_few_real_windows(watch):
+    clf = CitrusClassifier(pretrained=None, preset="tiny", max_epochs=15, random_state=0)
+    known = np.isin(watch.groups, np.unique(watch.groups)[:4])
+    clf.fit(watch.X[known], watch.y[known])
+    assert clf.score(watch.X[~known], watch.y[~known]) > 0.7  # chance is 0.33
+
+
+@pytest.mark.parametrize("strategy", ["auto", "linear-probe", "finetune", "probe-then-finetune"])
+@pytest.mark.parametrize("backbone", ["hybrid", "conv"])
+def test_every_strategy_and_backbone_learns_two_tones(tones, quick, strategy, backbone):
+    X, y = tones
+    clf = quick(strategy=strategy, backbone=backbone, max_epochs=8).fit(X[::2], y[::2])
+    assert clf.score(X[1::2], y[1::2]) == 1
+    assert clf.strategy_ == ("probe-then-finetune" if strategy == "auto" else strategy)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["rest", "fist"], [1, 2], [-1, 1], [False, True], [0.0, 3.0], np.array(["b", "a"], object)],
+    ids=str,
+)
+def test_labels_of_any_type_come_back_as_they_were(tones, quick, labels):
+    X, y = tones
+    y = np.asarray(labels)[y]
+    clf = quick(strategy="linear-probe").fit(X, y)
+    assert_array_equal(clf.classes_, np.unique(y))
+    assert clf.predict(X).dtype == y.dtype
+    assert_array_equal(clf.predict(X), y)
+
+
+def test_probabilities_sum_to_one_and_agree_with_predict(tones, quick):
+    X, y = tones
+    clf = quick().fit(X, y)
+    proba = clf.predict_proba(X)
+    assert proba.dtype == np.float64
+    assert_allclose(proba.sum(1), 1, rtol=1e-12)
+    assert_allclose(np.log(proba), clf.predict_log_proba(X))
+    assert_array_equal(clf.classes_[proba.argmax(1)], clf.predict(X))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, quick, batch_size):
+    order = np.argsort(watch.y, kind="stable")  # sorted by class, as windows often lie
+    X, y = watch.X[order], watch.y[order]
+    clf = quick(batch_size=batch_size).fit(X, y)
+    together = clf.predict_proba(X)
+    shuffled = np.random.default_rng(0).permutation(len(X))
+    assert_allclose(clf.predict_proba(X[shuffled]), together[shuffled], atol=1e-5)
+    alone = np.concatenate([clf.predict_proba(window[None]) for window in X[::9]])
+    assert_allclose(alone, together[::9], atol=1e-5)
+    # Among windows of one class, and among windows a million times louder.
+    assert_allclose(clf.predict_proba(X[:5]), together[:5], atol=1e-5)
+    loud = np.concatenate([X[:5], 1e6 * X[5:]])
+    assert_allclose(clf.predict_proba(loud)[:5], together[:5], atol=1e-5)
+
+
+def test_an_integer_random_state_gives_the_same_bits_twice(watch, quick):
+    first, second = (quick().fit(watch.X, watch.y).predict_proba(watch.X) for _ in range(2))
+    assert_array_equal(first, second)
+    other = quick(random_state=1).fit(watch.X, watch.y).predict_proba(watch.X)
+    assert not np.array_equal(first, other)
+
+
+def test_no_random_state_draws_a_new_seed_and_leaves_numpy_alone(tones, quick):
+    X, y = tones
+    first, second = (quick(random_state=None).fit(X, y).predict_proba(X) for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_the_order_of_the_rows_does_not_matter_to_the_bit(watch, quick):
+    order = np.random.default_rng(0).permutation(len(watch.X))
+    forward = quick().fit(watch.X, watch.y).predict_proba(watch.X)
+    shuffled = quick().fit(watch.X[order], watch.y[order]).predict_proba(watch.X)
+    assert_array_equal(forward, shuffled)
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "finetune"])
+def test_a_weight_of_two_is_a_window_twice_and_of_zero_none(tones, quick, strategy):
+    X, y = tones
+    weight = np.tile([0, 1, 2, 1], 10)
+    rows = np.repeat(np.arange(40), weight)
+    weighted = quick(strategy=strategy).fit(X, y, sample_weight=weight)
+    repeated = quick(strategy=strategy).fit(X[rows], y[rows])
+    assert_array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "finetune"])
+def test_class_weight_moves_probability_to_the_heavy_class(quick, strategy):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 1, 64)), np.tile([0, 1], 20)  # nothing to learn
+    mean = [
+        quick(strategy=strategy, class_weight=weight).fit(X, y).predict_proba(X)[:, 1].mean()
+        for weight in (None, {0: 1, 1: 30})
+    ]
+    assert mean[1] > mean[0] + 0.1
+
+
+def test_balanced_class_weight_equals_the_weights_spelt_out(tones, quick):
+    X, y = tones[0][:26], tones[1][:26]  # 20 against 6
+    spelt = {0: 26 / 40, 1: 26 / 12}
+    balanced = quick(class_weight="balanced").fit(X, y).predict_proba(X)
+    assert_allclose(quick(class_weight=spelt).fit(X, y).predict_proba(X), balanced, atol=1e-6)
+
+
+def test_two_windows_of_two_classes_train(tones):
+    X, y = tones[0][[0, -1]], tones[1][[0, -1]]
+    clf = CitrusClassifier(pretrained=None, random_state=0).fit(X, y)  # all defaults
+    assert_array_equal(clf.predict(X), y)
+
+
+def test_a_class_with_one_window_among_26_classes_trains(quick):
+    rng = np.random.default_rng(0)
+    y = np.r_[np.repeat(np.arange(25), 2), 25]
+    clf = quick(max_epochs=1).fit(rng.standard_normal((51, 2, 64)), y)
+    assert clf.predict_proba(rng.standard_normal((3, 2, 64))).shape == (3, 26)
+
+
+def test_batches_differ_in_size_by_one_window_at_most(tones, quick):
+    class Sizes(Callback):
+        def on_batch_end(self, net, batch, training, **kwargs):
+            seen.append(len(batch[1]))
+
+    seen = []
+    X, y = tones
+    quick(batch_size=13, max_epochs=1, callbacks=[Sizes()]).fit(X, y)
+    assert sorted(seen) == [10, 10, 10, 10]
+
+
+# --- early stopping ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many_tones():
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1], 150)
+    X = np.sin(np.arange(64) * np.where(y, 0.9, 0.3)[:, None])
+    return (X + 2 * rng.standard_normal(X.shape))[:, None], y
+
+
+def test_a_small_set_runs_its_schedule_to_the_end(tones, quick):
+    history = quick(max_epochs=4).fit(*tones).net_.history
+    assert len(history) == 4
+    assert "valid_loss" not in history[-1]
+
+
+def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick):
+    X, y = many_tones
+    clf = quick(max_epochs=12, patience=2, learning_rate=1e-2, mixup=0).fit(X, y)
+    losses = clf.net_.history[:, "valid_loss"]
+    best = int(np.argmin(losses))
+    assert len(losses) == min(12, best + 1 + 2)
+    _, valid = clf._hold_out(*_labelled(clf, X, y))
+    logits = torch.log(torch.tensor(clf.predict_proba(X[valid.rows])))
+    assert_allclose(
+        torch.nn.functional.nll_loss(logits, torch.tensor(y[valid.rows])), losses[best], rtol=1e-4
+    )
+
+
+def _labelled(clf, X, y):
+    from citrus_sk._labelled import check_labels, label_windows
+    from citrus_sk._training import draw_seed
+
+    classes, codes = check_labels(y, len(X), "")
+    seed = np.random.SeedSequence(draw_seed(clf.random_state)).generate_state(1)[0]
+    return label_windows(X.astype(np.float32), codes, classes), int(seed)
+
+
+def test_groups_are_never_on_both_sides_of_the_inner_split(many_tones, quick):
+    class Sides(Callback):
+        def on_train_begin(self, net, X, **kwargs):
+            sides["train"] = set(X.labelled.groups)
+            sides["valid"] = set(net.train_split(X)[1].labelled.groups)
+
+    sides = {}
+    X, y = many_tones
+    groups = np.repeat(np.arange(15), 20)
+    quick(max_epochs=1, callbacks=[Sides()]).fit(X, y, groups=groups)
+    assert sides["train"] & sides["valid"] == set()
+    assert sides["train"] | sides["valid"] == set(range(15))
+
+
+def test_early_stopping_can_be_forced_and_forbidden(tones, many_tones, quick):
+    forced = quick(early_stopping=True).fit(*tones)
+    assert "valid_loss" in forced.net_.history[-1]
+    forbidden = quick(early_stopping=False).fit(*many_tones)
+    assert "valid_loss" not in forbidden.net_.history[-1]
+
+
+# --- skorch passes through -----------------------------------------------------------------------
+
+
+def test_the_net_is_a_skorch_classifier_that_predicts_the_same(tones, quick):
+    X, y = tones
+    clf = quick().fit(X, y)
+    assert isinstance(clf.net_, NeuralNetClassifier)
+    assert_allclose(clf.net_.predict_proba(X.astype(np.float32)), clf.predict_proba(X), atol=1e-6)
+    assert all(np.isfinite(clf.net_.history[:, "train_loss"]))
+
+
+def test_skorch_callbacks_score_the_inner_validation(many_tones, quick):
+    scoring = EpochScoring("accuracy", lower_is_better=False, name="valid_accuracy")
+    clf = quick(callbacks=[scoring], max_epochs=4).fit(*many_tones)
+    assert clf.net_.history[-1, "valid_accuracy"] > 0.6
+
+
+def test_a_callback_may_end_the_training(tones, quick):
+    class Enough(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    clf = quick(max_epochs=5, callbacks=[Enough()]).fit(*tones)
+    assert len(clf.net_.history) == 1
+
+
+def test_ctrl_c_ends_the_fit_and_not_only_the_training(tones, quick, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("citrus_sk._training._cross_entropy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quick().fit(*tones)
+
+
+def test_verbose_zero_is_silent_one_a_bar_two_a_table(tones, quick, capfd):
+    X, y = tones
+    quick().fit(X, y).predict(X)
+    assert capfd.readouterr() == ("", "")
+    quick(verbose=1).fit(X, y)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "6/6" in err  # 2 epochs of 3 batches
+    quick(verbose=2).fit(X, y)
+    assert "train_loss" in capfd.readouterr().out
+
+
+# --- ensembles -----------------------------------------------------------------------------------
+
+
+def test_members_have_seeds_of_their_own_and_are_averaged(tones, quick):
+    X, y = tones
+    clf = quick(n_members=3).fit(X, y)
+    assert len(clf.members_) == 3
+    assert clf.net_ is clf.members_[0]
+    each = [net.predict_proba(X.astype(np.float32)) for net in clf.members_]
+    assert not np.allclose(each[0], each[1])
+    assert_allclose(clf.predict_proba(X), np.mean(each, axis=0), atol=1e-6)
+
+
+# --- inside scikit-learn -------------------------------------------------------------------------
+
+
+def pipeline(clf):
+    return Pipeline([("align", SignalAligner(64)), ("clf", clf)])
+
+
+def test_refit_on_other_shapes_and_labels(watch, tones, quick):
+    clf = quick().fit(watch.X, watch.y)
+    X, y = tones
+    assert clf.fit(X, y).predict_proba(X).shape == (40, 2)
+    assert (clf.n_chans_, clf.n_times_) == (1, 128)
+    flat = X[:, 0]
+    assert clf.fit(flat, y).n_features_in_ == 128
+    assert_array_equal(clf.predict(flat), clf.predict(X))  # 2-D is one channel
+
+
+def test_fit_does_not_write_parameters_and_clone_is_unfitted(tones, quick):
+    clf = quick(callbacks=[])
+    before = dict(clf.get_params())
+    clf.fit(*tones)
+    assert clf.get_params() == before
+    assert not hasattr(clone(clf), "classes_")
+
+
+def test_set_params_takes_effect_at_the_next_fit(tones, quick):
+    clf = quick().fit(*tones)
+    clf.set_params(strategy="linear-probe", n_members=2).fit(*tones)
+    assert clf.strategy_ == "linear-probe"
+    assert len(clf.members_) == 2
+
+
+def test_grid_search_over_the_strategy(watch, quick):
+    grid = GridSearchCV(
+        pipeline(quick()),
+        {"clf__strategy": ["linear-probe", "finetune"]},
+        cv=2,
+        error_score="raise",
+    ).fit(watch.X, watch.y)
+    assert grid.best_params_["clf__strategy"] in ("linear-probe", "finetune")
+
+
+def test_cross_val_score_over_a_fraction_in_two_processes(watch, quick):
+    cv = StratifiedFractionKFold(2, train_fraction=0.5, random_state=0)
+    scores = [
+        cross_val_score(
+            pipeline(quick(strategy="linear-probe")),
+            watch.X,
+            watch.y,
+            groups=watch.groups,
+            cv=cv,
+            n_jobs=n_jobs,
+            error_score="raise",
+        )
+        for n_jobs in (1, 2)
+    ]
+    assert_allclose(scores[0], scores[1], atol=1e-6)
+    assert min(scores[0]) > 0.4
+
+
+def test_calibration_and_voting_wrap_it(watch, quick):
+    clf = pipeline(quick(strategy="linear-probe"))
+    calibrated = CalibratedClassifierCV(clf, cv=2).fit(watch.X, watch.y)
+    assert calibrated.score(watch.X, watch.y) > 0.6
+    conv = pipeline(quick(strategy="linear-probe", backbone="conv"))
+    voting = VotingClassifier([("a", clf), ("b", conv)], voting="soft").fit(watch.X, watch.y)
+    assert voting.score(watch.X, watch.y) > 0.6
+
+
+def test_metadata_routing_brings_groups_and_weights_to_fit(many_tones, quick):
+    class Groups(Callback):
+        def on_train_begin(self, net, X, **kwargs):
+            seen.append(len(np.unique(X.labelled.groups)))
+
+    seen = []
+    X, y = many_tones
+    groups = np.repeat(np.arange(15), 20)
+    with sklearn.config_context(enable_metadata_routing=True):
+        clf = quick(max_epochs=1, callbacks=[Groups()])
+        clf.set_fit_request(groups=True, sample_weight=True)
+        pipe = make_pipeline(SignalAligner(64), clf)
+        pipe.fit(X, y, groups=groups, sample_weight=np.ones(300))
+    assert seen == [12]  # 3 of 15 people are held out
+
+
+def test_mne_epochs_go_in_without_their_stimulus_channel(quick):
+    mne = pytest.importorskip("mne")
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1], 10)
+    info = mne.create_info(["C3", "C4", "STI"], 100.0, ["eeg", "eeg", "stim"])
+    data = 1e-5 * rng.standard_normal((20, 3, 200))
+    data[:, 2] = y[:, None]
+    epochs = mne.EpochsArray(data, info, verbose="error")
+    clf = quick(strategy="linear-probe").fit(epochs, y)
+    assert clf.n_chans_ == 2
+    assert_array_equal(clf.predict(epochs), clf.predict(data[:, :2]))

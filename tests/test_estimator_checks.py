@@ -1,0 +1,37 @@
+"""scikit-learn's own checks, on every public estimator."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
+
+FLOAT32 = {
+    "check_methods_subset_invariance": (
+        "the check allows 1e-7, less than float32 rounding: a matrix product of 20 rows and one of "
+        "1 row add in another order. test_classifier.py holds the same claim to 1e-5."
+    )
+}
+
+
+def expected(estimator):
+    return {} if isinstance(estimator, SignalAligner) else FLOAT32
+
+
+@parametrize_with_checks(
+    [
+        SignalAligner(),
+        SignalAligner(16),
+        SignalAligner(32, method="crop"),
+        SignalAligner(32, method="pad"),
+        SignalAligner(method="native"),
+        SignalAligner(16, method="rate", sfreq=50.0),
+        CitrusEmbedder(pretrained=None, preset="tiny"),
+        CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
+        CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3),
+        CitrusClassifier(
+            pretrained=None, preset="tiny", strategy="finetune", backbone="conv", max_epochs=6
+        ),
+    ],
+    expected_failed_checks=expected,
+)
+def test_scikit_learn_check_passes(estimator, check):
+    check(estimator)
