@@ -1,6 +1,6 @@
 """``python -m citrus_sk`` is ``citrus-sk``."""
 
-from citrus_sk.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -17,8 +17,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from tqdm import tqdm
 
-from citrus_sk.datasets import load_watch
-from citrus_sk.evaluation import StratifiedFractionKFold
+from .datasets import load_watch
+from .evaluation import StratifiedFractionKFold
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -103,7 +103,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
 
 
 def _make_pipeline(seed: int) -> Pipeline:
-    from citrus_sk import CitrusClassifier, SignalAligner
+    from . import CitrusClassifier, SignalAligner
 
     # The smallest network on a short grid: minutes on two cores, not the best score to be had.
     return make_pipeline(
@@ -206,17 +206,18 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     axes = figure.add_subplot()
     fractions = np.array([point.fraction for point in points])
     # Set apart sideways, so that one pair of error bars does not hide the other.
-    for name, values, shift, style in (
-        ("accuracy", [point.accuracy for point in points], 0.97, {"color": "0.0", "fmt": "o-"}),
-        ("macro-F1", [point.macro_f1 for point in points], 1.03, {"color": "0.5", "fmt": "s--"}),
+    for name, values, shift, color, form in (
+        ("accuracy", [point.accuracy for point in points], 0.97, "0.0", "o-"),
+        ("macro-F1", [point.macro_f1 for point in points], 1.03, "0.5", "s--"),
     ):
         axes.errorbar(
             fractions * shift,
             [value.mean() for value in values],
             [value.std(ddof=1) for value in values],
             label=name,
+            fmt=form,
+            color=color,
             capsize=4,
-            **style,
         )
     axes.axhline(chance, color="0.3", linestyle=":")
     axes.annotate(

@@ -53,8 +53,8 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     Notes
     -----
     For each channel: the mean of the token sequence in each of 8 segments (fewer for more than 8
-    channels) and over the window, mean and sd of the convolution's latents, log sd, roughness and
-    offset; then, for 2 to 32 channels, the logarithm of the covariance between them.
+    channels) and over the window, mean and sd of the convolution's latents, log sd, roughness,
+    offset and level; then, for 2 to 32 channels, the logarithm of the covariance between them.
 
     References
     ----------
@@ -67,7 +67,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     >>> from citrus_sk import CitrusEmbedder
     >>> X = np.random.default_rng(0).standard_normal((5, 3, 200))
     >>> CitrusEmbedder(pretrained=None, preset="tiny", random_state=0).fit_transform(X).shape
-    (5, 2127)
+    (5, 2130)
     """
 
     def __init__(

@@ -256,13 +256,14 @@ class WeightAverage(Callback):
     """Exponential moving average over about a tenth of the run; validated, and kept at the end."""
 
     def on_train_begin(self, net: FineTuner, **kwargs: Any) -> None:
-        def update(average: Tensor, current: Tensor, n: Tensor | int) -> Tensor:
-            return average.lerp_(current, 1 - min(decay, (1.0 + float(n)) / (10.0 + float(n))))
+        def update(averages: Any, currents: Any, n: Tensor | int) -> None:
+            share = 1 - min(decay, (1.0 + float(n)) / (10.0 + float(n)))
+            torch._foreach_lerp_(averages, currents, share)
 
         steps = net.max_epochs * math.ceil(len(kwargs["X"]) / net.batch_size)
         decay = 1 - 1 / max(2.0, 0.1 * steps)
         # skorch would take a module of its own for one more thing to train: it stays in here.
-        self.model_ = AveragedModel(net.module_, avg_fn=update).eval()
+        self.model_ = AveragedModel(net.module_, multi_avg_fn=update).eval()
         net.averaging_ = self
 
     def on_batch_end(self, net: FineTuner, training: bool = False, **kwargs: Any) -> None:
@@ -380,6 +381,7 @@ def fine_tune(
         device,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=recipe.weight_decay,
+        optimizer__fused=device.type in ("cpu", "cuda"),
         lr=recipe.learning_rate,
         max_epochs=recipe.max_epochs,
         batch_size=recipe.batch_size,

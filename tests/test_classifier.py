@@ -129,6 +129,15 @@ def test_balanced_class_weight_equals_the_weights_spelt_out(tones, quick):
     assert_allclose(quick(class_weight=spelt).fit(X, y).predict_proba(X), balanced, atol=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_windows_that_differ_in_level_alone_are_told_apart_in_any_unit(quick, unit):
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1], 20)
+    X = unit * (rng.standard_normal((40, 1, 64)) + y[:, None, None])
+    clf = quick(strategy="linear-probe").fit(X[:20], y[:20])
+    assert clf.score(X[20:], y[20:]) > 0.9
+
+
 def test_two_windows_of_two_classes_train(tones):
     X, y = tones[0][[0, -1]], tones[1][[0, -1]]
     clf = CitrusClassifier(pretrained=None, random_state=0).fit(X, y)  # all defaults

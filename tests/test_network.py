@@ -81,6 +81,7 @@ def test_windows_of_any_scale_are_normalised_and_the_scale_is_kept_aside(scale):
     z, scalars = normalise(x)
     assert_close(z.mean(-1), torch.zeros(4, 2), atol=1e-5, rtol=0)
     assert_close(z.std(-1, correction=0), torch.ones(4, 2), atol=1e-4, rtol=0)
+    assert_close(scalars[..., 3], x.mean(-1))
     assert_close(scalars[..., 0], (x / scale).std(-1, correction=0).log() + np.log(scale))
 
 

@@ -5,6 +5,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import citrus_sk
 
 
@@ -16,14 +18,27 @@ def python(code):
 
 def test_import_brings_in_no_heavy_neighbour():
     heavy = "{'braindecode', 'mne', 'matplotlib', 'torchaudio', 'seglearn', 'IPython'}"
-    assert python(f"import sys, citrus_sk; print({heavy} & set(sys.modules))") == "set()"
+    assert (
+        python(f"import sys; from citrus_sk import *; print({heavy} & set(sys.modules))") == "set()"
+    )
 
 
-def test_import_takes_hardly_more_modules_than_torch_sklearn_and_skorch():
+def test_importing_everything_takes_hardly_more_modules_than_torch_sklearn_and_skorch():
     # Counted, not timed: shared machines are too noisy. benchmarks/import_time.py times it.
     count = "import sys; print(len(set(sys.modules)))"
     base = int(python(f"import torch, sklearn, skorch; {count}"))
-    assert int(python(f"import citrus_sk; {count}")) < 1.1 * base
+    assert int(python(f"from citrus_sk import *; {count}")) < 1.1 * base
+
+
+def test_the_aligner_and_the_folds_need_no_torch():
+    code = "from citrus_sk import SignalAligner, StratifiedFractionKFold"
+    assert python(f"import sys; {code}; print('torch' in sys.modules)") == "False"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'citrus_sk' has no attribute 'Citrus'"):
+        _ = citrus_sk.Citrus
+    assert set(citrus_sk.__all__) <= set(dir(citrus_sk))
 
 
 def test_the_installed_braindecode_can_be_imported_beside_torch():

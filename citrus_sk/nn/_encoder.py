@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ._config import NetworkConfig
 
-SCALARS = ("log_sd", "log_roughness", "offset")
+SCALARS = ("log_sd", "log_roughness", "offset", "level")
 SHORTEST = 32  # samples; a shorter window is stretched to this, or no latent step would be left
 _CLIP = 10.0  # standard deviations
 # Samples of a constant channel differ from their own float32 mean by rounding alone.
@@ -27,9 +27,10 @@ def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
     -------
     z : Tensor of shape (..., n_times)
         Clipped at 10 sd; all zeros where the channel is constant.
-    scalars : Tensor of shape (..., 3)
+    scalars : Tensor of shape (..., 4)
         Log sd; log of the ratio of the first difference's sd to the sd (roughness, high for fast
-        signals); asinh of the ratio of the mean to the sd (offset).
+        signals); asinh of the ratio of the mean to the sd (offset); the mean itself (level, which
+        for an accelerometer is the direction of gravity).
     """
     mean = x.mean(-1, keepdim=True)
     centred = x - mean
@@ -47,7 +48,7 @@ def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
     log_sd = torch.where(flat, floor.log(), sd.clamp_min(1e-30).log() + peak.log())
     roughness = ((unit / safe_sd).diff(dim=-1).square().mean(-1, keepdim=True) + 1e-6).sqrt().log()
     offset = torch.asinh(mean / torch.where(flat, floor, safe_sd * peak))
-    return z, torch.cat([log_sd, roughness, offset], dim=-1)
+    return z, torch.cat([log_sd, roughness, offset, mean], dim=-1)
 
 
 class ResidualBlock(nn.Module):

@@ -116,7 +116,7 @@ class ReadOut(nn.Module):
             The raw signal.
         latent : Tensor of shape (n_windows * n_chans, latent_width, n_latent)
         sequence : Tensor of shape (n_windows * n_chans, n_steps, width)
-        scalars : Tensor of shape (n_windows, n_chans, 3)
+        scalars : Tensor of shape (n_windows, n_chans, 4)
 
         Returns
         -------
@@ -168,8 +168,9 @@ class LinearHead(nn.Module):
         mean = (share * features).sum(0)
         sd = (share * (features - mean).square()).sum(0).sqrt()
         # A feature that does not vary in training says nothing: it must not explode in use.
-        varies = sd > 1e-5 * (1 + mean.abs())
-        scale = torch.where(varies, 1 / sd.clamp_min(1e-12), torch.zeros_like(sd))
+        # In proportion to its mean, since levels come in volts as well as in counts.
+        varies = sd > 1e-5 * mean.abs()
+        scale = torch.where(varies, 1 / sd.clamp_min(1e-30), torch.zeros_like(sd))
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 

@@ -1,0 +1,289 @@
+"""Cross-validation with only a fraction of each training fold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from numbers import Integral, Real
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import check_random_state, column_or_1d, indexable
+from sklearn.utils.multiclass import type_of_target
+
+MAX_NAMED = 5
+
+
+class StratifiedFractionKFold(BaseCrossValidator):
+    """Stratified folds that train on a fraction of the training fold.
+
+    The splitter behind a learning curve over labelled data: each training fold is thinned
+    out class by class, each test fold stays whole. The draws are nested, so the windows
+    trained on at a smaller fraction are among those trained on at any larger one, and
+    two points of a curve differ in the amount of data and in nothing else.
+
+    When ``groups`` (people, animals, recordings) are passed, the folds are made by group
+    and nobody is in both the training and the test windows. Pass them whenever windows of
+    one person resemble each other, which in bio-signals is nearly always, and whenever
+    windows overlap.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+
+    train_fraction : float, default=0.1
+        Share of each class of the training fold that is trained on, in (0, 1]. Of a class
+        with `n` windows in the training fold ``round(train_fraction * n)`` are drawn, and
+        never fewer than one; a `UserWarning` names the classes for which that floor binds.
+        1.0 gives the whole training fold.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides the folds and the draws. Unlike elsewhere in scikit-learn, None is one
+        fixed draw and not a new one at each call: the points of a learning curve are
+        compared with each other, so they have to share their folds. Pass an int for
+        another draw. A `RandomState` instance is read but never advanced.
+
+    See Also
+    --------
+    sklearn.model_selection.StratifiedKFold : The folds when no groups are passed.
+    sklearn.model_selection.StratifiedGroupKFold : The folds when groups are passed.
+
+    Notes
+    -----
+    Within a fold every class is put into a random order once, by a seed made of
+    `random_state`, the number of the fold and the label, and the first windows of that order
+    are taken. Neither the fraction nor the other classes have a say in the order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from citrus_sk.evaluation import StratifiedFractionKFold
+    >>> X = np.zeros((120, 1, 50))  # 120 windows, 1 channel, 50 samples
+    >>> y = np.tile(["rest", "fist", "pinch"], 40)
+    >>> people = np.repeat(np.arange(10), 12)
+    >>> cv = StratifiedFractionKFold(train_fraction=0.25)
+    >>> for train, test in cv.split(X, y, groups=people):
+    ...     print(len(train), "of", 120 - len(test), "windows, tested on", len(test))
+    24 of 96 windows, tested on 24
+    24 of 96 windows, tested on 24
+    24 of 96 windows, tested on 24
+    24 of 96 windows, tested on 24
+    24 of 96 windows, tested on 24
+
+    It is passed as `cv` to everything that cross-validates:
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.model_selection import cross_val_score
+    >>> cross_val_score(DummyClassifier(), X, y, groups=people, cv=cv).shape
+    (5,)
+    """
+
+    # With metadata routing enabled, groups reach `split` without being asked for, as they do
+    # in scikit-learn's own group splitters.
+    __metadata_request__split = {"groups": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        train_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        _check_n_splits(n_splits)
+        _check_train_fraction(train_fraction)
+        self.n_splits = n_splits
+        self.train_fraction = train_fraction
+        self.random_state = random_state
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored, present because scikit-learn passes them.
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits
+
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the indices of the training and the test windows of each fold.
+
+        Parameters
+        ----------
+        X : array-like of length n_windows, or None
+            Only its length is used, so a memory map stays on disk.
+        y : array-like of shape (n_windows,)
+            Class labels: strings, integers or booleans.
+        groups : array-like of shape (n_windows,), default=None
+            The person or the recording a window comes from.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,)
+            Sorted indices of the drawn training windows.
+        test : ndarray of shape (n_test,)
+            Sorted indices of all windows of the test fold.
+
+        Raises
+        ------
+        ValueError
+            If `y` or `groups` cannot be split so; the message says what is wanted.
+
+        Warns
+        -----
+        UserWarning
+            If `train_fraction` of a class rounds to no window, so that one is taken (said once
+            for all folds), or if a class has fewer windows or groups than there are folds.
+        """
+        X, y, groups = indexable(X, y, groups)
+        y = _check_labels(y)
+        groups = None if groups is None else _check_groups(groups, y, self.n_splits)
+        seed = _seed(self.random_state)
+        folder = StratifiedKFold if groups is None else StratifiedGroupKFold
+        folds = folder(self.n_splits, shuffle=True, random_state=seed)
+
+        splits = []
+        floored: dict[Any, float] = {}
+        for fold, (train, test) in enumerate(folds.split(np.zeros(len(y)), y, groups)):
+            drawn = []
+            for label in np.unique(y[train]):
+                members = train[y[train] == label]
+                wanted = self.train_fraction * len(members)
+                if round(wanted) == 0:
+                    floored[label] = min(wanted, floored.get(label, wanted))
+                order = np.random.default_rng([seed, fold, _label_seed(label)])
+                drawn.append(order.permutation(members)[: max(1, round(wanted))])
+            splits.append((np.sort(np.concatenate(drawn)), test))
+        if floored:
+            _warn_floored(floored, self.train_fraction)
+        yield from splits
+
+
+def _check_n_splits(n_splits: Any) -> None:
+    if not isinstance(n_splits, Integral) or isinstance(n_splits, bool):
+        raise TypeError(
+            f"n_splits={n_splits!r} is a {type(n_splits).__name__}; wanted an integer, the number "
+            "of folds, such as 5."
+        )
+    if n_splits < 2:
+        raise ValueError(
+            f"n_splits={n_splits}; wanted at least 2, as one fold is tested on while the others "
+            "are trained on."
+        )
+
+
+def _check_train_fraction(train_fraction: Any) -> None:
+    if not isinstance(train_fraction, Real) or isinstance(train_fraction, bool):
+        raise TypeError(
+            f"train_fraction={train_fraction!r} is a {type(train_fraction).__name__}; wanted a "
+            "number in (0, 1], such as 0.05 for five percent of each training fold."
+        )
+    if not 0 < float(train_fraction) <= 1:
+        raise ValueError(
+            f"train_fraction={train_fraction}; wanted a number in (0, 1]. It is a share of the "
+            "training fold and not a count: pass 0.05 for five percent, 1.0 for all of it."
+        )
+
+
+def _check_labels(y: Any) -> np.ndarray:
+    if y is None:
+        raise ValueError(
+            "y is None; wanted one class label for each window, since the folds and the draws "
+            "are stratified. Pass split(X, y)."
+        )
+    # Before it becomes an array: numpy makes a missing value beside strings the string 'nan'.
+    if (where := _first_missing(y)) is not None:
+        raise ValueError(
+            f"y holds a missing value (NaN or None), first at window {where}; wanted a class "
+            "label for each window. Leave the unlabelled windows out."
+        )
+    kind = type_of_target(y, input_name="y")
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(
+            f"y is {kind}; wanted one class label for each window (strings, integers or "
+            "booleans). Bin a continuous target into classes, and score several targets "
+            "one at a time."
+        )
+    return column_or_1d(y)
+
+
+def _check_groups(groups: Any, y: np.ndarray, n_splits: int) -> np.ndarray:
+    if (where := _first_missing(groups)) is not None:
+        raise ValueError(
+            f"groups holds a missing value (NaN or None), first at window {where}; wanted a group "
+            "for each window. Windows of unknown origin might be on both sides: leave them out."
+        )
+    groups = column_or_1d(groups)
+    n_groups = len(np.unique(groups))
+    if n_groups < n_splits:
+        raise ValueError(
+            f"groups has {n_groups} distinct value(s), fewer than n_splits={n_splits}; wanted at "
+            f"least one group for each fold. Pass n_splits={max(2, n_groups)} or fewer, or more "
+            "groups."
+        )
+    scarce = {
+        label: n for label in np.unique(y) if (n := len(np.unique(groups[y == label]))) < n_splits
+    }
+    if scarce:
+        warnings.warn(
+            f"Some classes come from fewer groups than n_splits={n_splits}: "
+            f"{_name_some(scarce, '{} (in {} group(s))')}. A fold can be without such a class, "
+            "and a class in one group is never both trained on and tested on.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return groups
+
+
+def _first_missing(values: Any) -> int | None:
+    """Position of the first missing value among labels; None where all are there."""
+    if hasattr(values, "isna"):  # pandas has missing values of its own kinds
+        missing = np.ravel(values.isna())
+        return int(missing.argmax()) if missing.any() else None
+    for i, value in enumerate(values):
+        # Only NaN differs from itself; rows of a 2-D target are looked at by type_of_target.
+        if value is None or (isinstance(value, Real) and value != value):
+            return i
+    return None
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """An integer seed, leaving `random_state` and numpy's global state as they are."""
+    if random_state is None:
+        return 0
+    generator = check_random_state(random_state)
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(deepcopy(generator).randint(2**31 - 1))
+
+
+def _label_seed(label: Any) -> int:
+    # Not hash(), which is salted for strings and would differ from process to process.
+    return crc32(str(label).encode())
+
+
+def _warn_floored(floored: dict[Any, float], train_fraction: float) -> None:
+    warnings.warn(
+        f"train_fraction={train_fraction} of some classes rounds to no window at all, and one is "
+        f"taken instead: {_name_some(floored, '{} ({:.2g} windows)')}. These classes weigh more "
+        "than the fraction says: raise train_fraction, or label more windows of them.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _name_some(counts: Mapping[Any, float], form: str) -> str:
+    """The labels with their counts, a long list cut short."""
+    named = [form.format(label, counts[label]) for label in list(counts)[:MAX_NAMED]]
+    more = len(counts) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")

@@ -1,0 +1,180 @@
+"""The command line, run as a user runs it."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+
+import citrus_sk
+from citrus_sk import _demo, cli, datasets
+from citrus_sk.cli import main
+from citrus_sk.datasets import load_watch
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "citrus_sk", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Run the true demo once, with the fewest folds that it offers."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = run("demo", "--folds", "2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_demo_prints_a_row_for_each_fraction_and_for_chance(demo):
+    lines = demo[1].stdout.splitlines()
+    header = next(i for i, line in enumerate(lines) if "train fraction" in line)
+    rows = [line.split() for line in lines[header + 1 : header + 5]]
+    assert [row[0] for row in rows] == ["2%", "10%", "50%", "chance"]
+    n_windows = [int(row[1]) for row in rows[:3]]
+    assert n_windows == sorted(n_windows)
+    assert rows[3][1:] == ["0.14", "0.14"]
+
+
+def test_demo_beats_chance_by_far_with_half_of_the_labels(demo):
+    row = next(line for line in demo[1].stdout.splitlines() if line.split()[:1] == ["50%"])
+    accuracy, macro_f1 = float(row.split()[2]), float(row.split()[5])
+    assert accuracy > 0.5
+    assert macro_f1 > 0.5
+
+
+def test_demo_shows_progress_on_stderr_alone(demo):
+    assert "7/7" in demo[1].stderr
+    assert "7/7" not in demo[1].stdout
+
+
+def test_demo_writes_a_figure_and_a_model_into_its_folder(demo):
+    written = demo[0] / "citrus-demo"
+    assert {path.name for path in written.iterdir()} == {"learning_curve.png", "watch.joblib"}
+    assert (written / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_model_loads_and_tells_exercises_of_a_stranger_apart(demo):
+    model = joblib.load(demo[0] / "citrus-demo" / "watch.joblib")
+    watch = load_watch()
+    stranger = watch.groups == _demo.STRANGER
+    assert model.score(watch.X[stranger], watch.y[stranger]) > 0.5
+
+
+def test_demo_ends_with_code_that_runs(demo):
+    folder, done = demo
+    _, _, code = done.stdout.partition("Load and use the model:\n")
+    lines = [line.strip() for line in code.splitlines() if line.strip()]
+    assert len(lines) == 4
+    used = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=folder, capture_output=True, text=True
+    )
+    assert used.returncode == 0, used.stderr
+    assert any(exercise in used.stdout for exercise in np.unique(load_watch().y))
+
+
+def test_models_says_what_ships(capsys):
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    names = citrus_sk.list_pretrained()
+    assert printed.splitlines() == names if names else "No pre-trained checkpoint" in printed
+
+
+def test_models_prints_one_name_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(citrus_sk, "list_pretrained", lambda: ["eeg-freq", "eeg-time"])
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out == "eeg-freq\neeg-time\n"
+
+
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"citrus-sk {citrus_sk.__version__}\n"
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert "demo" in printed
+    assert "models" in printed
+
+
+@pytest.mark.parametrize("command", ["demo", "models"])
+def test_every_command_explains_itself(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: citrus-sk {command}" in capsys.readouterr().out
+
+
+def test_command_line_imports_no_plotting_and_no_demo():
+    code = "import sys; from citrus_sk.cli import _parser; _parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert not imported & {"matplotlib", "seglearn", "braindecode", "mne", "citrus_sk._demo"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["demo", "--folds", "1"], "1 is not between 2 and 10"),
+        (["demo", "--folds", "many"], "invalid integer value: 'many'"),
+        (["demo", "--seed", "-1"], "-1 is not between 0 and"),
+    ],
+)
+def test_wrong_arguments_exit_with_2_and_say_why(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def one_line(text):
+    return text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_folder_that_cannot_be_written_is_one_line_before_any_training(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = run("demo", "--out", "file/demo", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert one_line(done.stderr)
+    assert "citrus-sk demo: error: cannot write into the folder" in done.stderr
+
+
+@pytest.mark.parametrize("package", ["seglearn", "matplotlib"])
+def test_missing_extra_is_one_line_with_the_command_that_helps(
+    tmp_path, capsys, monkeypatch, package
+):
+    for module in (_demo, datasets):
+        monkeypatch.setattr(
+            module,
+            "find_spec",
+            lambda name, found=module.find_spec: None if name == package else found(name),
+        )
+    assert main(["demo", "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert one_line(printed.err)
+    assert package in printed.err
+    assert 'pip install "citrus-sk[demo]"' in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_control_c_exits_with_130_without_a_traceback(tmp_path, capsys, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_demo, "run_demo", interrupt)
+    assert main(["demo", "--out", str(tmp_path)]) == cli.INTERRUPTED == 130
+    assert "interrupted" in capsys.readouterr().err
