@@ -126,8 +126,8 @@ class CitrusClassifier(ClassifierMixin, BaseEstimator):
     ``sample_weight`` of 2 equals a window that stands there twice.
 
     Every channel of a window is brought to mean 0 and sd 1 by the network itself; its log sd,
-    roughness, offset and level are given to the head. There is no batch normalisation: what is predicted
-    for a window does not depend on the windows beside it.
+    roughness, offset and level are given to the head. There is no batch normalisation: what is
+    predicted for a window does not depend on the windows beside it.
 
     A pickle holds the parameters and the weights as arrays, neither the torch module nor the
     state of the optimiser; the network is rebuilt on `device` when it is loaded.
