@@ -67,6 +67,7 @@ class CitrusClassifier(ClassifierMixin, BaseEstimator):
         Windows in a training batch; inference takes four times as many.
     learning_rate : float, default=1e-3
         Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
+        Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
         Of AdamW.
     label_smoothing : float, default=0.05
@@ -152,7 +153,7 @@ class CitrusClassifier(ClassifierMixin, BaseEstimator):
     >>> y = np.repeat(["alpha", "beta"], 12)
     >>> X = np.sin(2 * np.pi * np.where(y == "alpha", 10, 22)[:, None] * time)
     >>> X += 0.5 * rng.standard_normal(X.shape)
-    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", max_epochs=4, random_state=0)
+    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", random_state=0)
     >>> pipe = make_pipeline(SignalAligner(256), clf).fit(X[::2], y[::2])
     >>> pipe.score(X[1::2], y[1::2])
     1.0
@@ -379,6 +380,9 @@ or mne.Epochs
             max_epochs=max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            # A probe's head multiplies whatever moves below it: the first epochs of a trunk at
+            # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
+            trunk_factor=1.0 if self.strategy_ == "finetune" else 0.3,
             weight_decay=self.weight_decay,
             warmup=0.1,
             label_smoothing=self.label_smoothing,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length
 
@@ -70,6 +70,8 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
             f"Input y contains NaN or None at {len(missing)} of {len(y)} places (first: "
             f"{missing[0]}). Leave the unlabelled windows out of X and y."
         )
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
     try:
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)

@@ -35,6 +35,7 @@ class Recipe:
     max_epochs: int
     batch_size: int
     learning_rate: float
+    trunk_factor: float
     weight_decay: float
     warmup: float
     label_smoothing: float
@@ -381,6 +382,7 @@ def fine_tune(
         device,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=recipe.weight_decay,
+        optimizer__param_groups=[("trunk.*", {"lr": recipe.trunk_factor * recipe.learning_rate})],
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=recipe.learning_rate,
         max_epochs=recipe.max_epochs,

@@ -1,8 +1,15 @@
 """scikit-learn's own checks, on every public estimator."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
+
+
+@pytest.fixture(autouse=True)
+def same_global_state():
+    """scikit-learn's checks themselves draw from numpy's global state: conftest's is off here."""
+
 
 FLOAT32 = {
     "check_methods_subset_invariance": (
@@ -27,11 +34,10 @@ def expected(estimator):
         CitrusEmbedder(pretrained=None, preset="tiny"),
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
         CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3),
-        CitrusClassifier(
-            pretrained=None, preset="tiny", strategy="finetune", backbone="conv", max_epochs=6
-        ),
+        CitrusClassifier(pretrained=None, preset="tiny", backbone="conv", max_epochs=6),
     ],
     expected_failed_checks=expected,
+    xfail_strict=False,  # whether the rounding shows depends on the processor's kernels
 )
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)
