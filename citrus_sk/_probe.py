@@ -40,24 +40,30 @@ def fit_probe(
     model = _logistic(reduced, labelled, strength)
     weight = np.zeros((labelled.n_classes, features.shape[1]))
     bias = np.full(labelled.n_classes, -30.0)
-    coef, intercept = model.coef_ @ back, model.intercept_
+    coef, intercept = model.coef_, model.intercept_
+    if back is not None:
+        coef = coef @ back
     if len(model.classes_) == 2:
         coef, intercept = np.vstack([-coef, coef]) / 2, np.r_[-intercept, intercept] / 2
     weight[model.classes_], bias[model.classes_] = coef, intercept
     return weight, bias
 
 
-def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates in the row space, and the way back.
+def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Coordinates in the row space, and the way back; None where nothing was rotated.
 
     The L2 penalty does not change under rotation, so with fewer windows than features the fit is
     the same and the cost falls from n_features to n_windows.
     """
-    n, n_features = features.shape
-    if n >= n_features:
-        return features, np.eye(n_features)
-    left, singular, right = np.linalg.svd(features, full_matrices=False)
-    return left * singular, right
+    if len(features) >= features.shape[1]:
+        return features, None
+    # By the products of the rows: an SVD of the features themselves takes twice as long.
+    squared, left = np.linalg.eigh(features @ features.T)
+    kept = squared > 1e-12 * squared[-1]
+    singular, left = np.sqrt(squared[kept]), left[:, kept]
+    if not len(singular):  # no feature varies
+        return np.zeros((len(features), 1)), np.zeros((1, features.shape[1]))
+    return left * singular, (left / singular).T @ features
 
 
 def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int) -> float:

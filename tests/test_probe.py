@@ -35,8 +35,16 @@ def test_rotation_keeps_all_inner_products():
     features = RNG.standard_normal((10, 300))
     reduced, back = _rotate(features)
     assert reduced.shape == (10, 10)
-    assert_allclose(reduced @ back, features)
+    assert_allclose(reduced @ back, features, atol=1e-9)
     assert_allclose(reduced @ reduced.T, features @ features.T)
+
+
+def test_features_that_do_not_vary_give_the_shares_of_the_classes():
+    X = RNG.standard_normal((12, 1, 8)).astype(np.float32)
+    labelled = label_windows(X, np.repeat([0, 1], [9, 3]), np.arange(2))
+    weight, bias = fit_probe(np.zeros((12, 40)), labelled, seed=0)
+    assert not weight.any()
+    assert_allclose(softmax(bias), [0.75, 0.25], atol=1e-3)
 
 
 def test_noise_asks_for_a_stronger_penalty_than_signal():
