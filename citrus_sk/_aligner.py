@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._parameters import check_choice, check_number
+from ._parameters import all_or_nothing, check_choice, check_number
 from ._resampling import GRID_N_TIMES, GRID_SFREQ, resample
 from ._signals import MIN_TIMES, Windows, float32_chunks, read_windows
 
@@ -199,19 +199,8 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
             or two different ones, or if ``method="native"`` gets windows of unequal lengths.
         """
         self._check_params()
-        windows = read_windows(self, X, reset=True, ragged=True)
-        self.sfreq_ = self._agreed_sfreq(windows)
-        if self.method == "rate" and self.sfreq_ is None:
-            raise ValueError(
-                "method='rate' needs the sampling rate of X, and an array does not tell it. Set "
-                "sfreq to it, in Hz, or pass an mne.Epochs, or use method='resample'."
-            )
-        if self.method == "native":
-            self.n_times_out_ = self._native_n_times(windows)
-        else:
-            self.n_times_out_ = int(GRID_N_TIMES if self.n_times is None else self.n_times)
-        for _ in float32_chunks(windows):
-            pass  # A NaN is reported here, where the windows were passed for the first time.
+        with all_or_nothing(self):
+            self._note(read_windows(self, X, reset=True, ragged=True))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -239,6 +228,21 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         for start, chunk in float32_chunks(windows):
             self._align(chunk, out[start : start + len(chunk)], sfreq)
         return out[:, 0] if windows.is_2d else out
+
+    def _note(self, windows: Windows) -> None:
+        """Set what ``transform`` needs to know, and look at every value once."""
+        self.sfreq_ = self._agreed_sfreq(windows)
+        if self.method == "rate" and self.sfreq_ is None:
+            raise ValueError(
+                "method='rate' needs the sampling rate of X, and an array does not tell it. Set "
+                "sfreq to it, in Hz, or pass an mne.Epochs, or use method='resample'."
+            )
+        if self.method == "native":
+            self.n_times_out_ = self._native_n_times(windows)
+        else:
+            self.n_times_out_ = int(GRID_N_TIMES if self.n_times is None else self.n_times)
+        for _ in float32_chunks(windows):
+            pass  # A NaN is reported here, where the windows were passed for the first time.
 
     def _align(self, x: np.ndarray, out: np.ndarray, sfreq: float | None) -> None:
         match self.method:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import network_config, pack, unpack
 from ._labelled import LabelledWindows, check_labels, inner_folds, label_windows
-from ._parameters import check_choice, check_number
+from ._parameters import all_or_nothing, check_choice, check_number
 from ._probe import fit_probe
 from ._signals import read_windows, to_float32
 from ._training import (
@@ -226,6 +226,11 @@ or mne.Epochs
         CitrusClassifier
             Itself.
         """
+        with all_or_nothing(self):
+            self._fit(X, y, sample_weight, groups)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         self._check_parameters()
         config = network_config(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
@@ -247,7 +252,6 @@ or mne.Epochs
         with self._progress(labelled) as bar, out_of_memory_hint(self.batch_size):
             self.members_ = [self._fit_member(labelled, int(s), device, bar) for s in seeds]
         self.net_ = self.members_[0]
-        return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class.

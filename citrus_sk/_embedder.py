@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import network_config, pack, unpack
-from ._parameters import check_number
+from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
 from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
 from .nn import CitrusNetwork
@@ -105,7 +105,8 @@ or mne.Epochs
         check_number("batch_size", self.batch_size, Integral, low=1)
         config = network_config(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
-        to_float32(read_windows(self, X, reset=True))
+        with all_or_nothing(self):
+            to_float32(read_windows(self, X, reset=True))
         self._config = config
         with isolated_seed(draw_seed(self.random_state), device):
             self.module_ = self._build().to(device).eval()

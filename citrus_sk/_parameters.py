@@ -1,12 +1,26 @@
-"""Checks of constructor parameters, with errors that say what came and what is wanted."""
+"""Checks of constructor parameters, and estimators that a failed fit leaves as they were."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Put the attributes of `estimator` back if the block fails: the earlier fit stays usable."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:

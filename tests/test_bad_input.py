@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder
+from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 2, 64))
@@ -158,6 +158,23 @@ def test_predict_before_fit_says_so(method):
 def test_score_before_fit_says_so():
     with pytest.raises(NotFittedError):
         CitrusClassifier().score(X, Y)
+
+
+@pytest.mark.parametrize("estimator", ["classifier", "embedder", "aligner"])
+def test_a_fit_that_fails_leaves_the_earlier_one_as_it_was(estimator, quick):
+    if estimator == "classifier":
+        fitted = quick(strategy="linear-probe").fit(X, Y)
+        use = fitted.predict_proba
+    else:
+        fitted = CitrusEmbedder(pretrained=None, preset="tiny", random_state=0)
+        fitted = (fitted if estimator == "embedder" else SignalAligner(32)).fit(X)
+        use = fitted.transform
+    before = use(X)
+    bad = X[:, :1].copy()
+    bad[5] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.fit(bad, Y)
+    np.testing.assert_array_equal(use(X), before)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
