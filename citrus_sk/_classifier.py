@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import network_config, pack, unpack
+from ._base import NetworkEstimator, network_config, pack, unpack
 from ._labelled import LabelledWindows, check_labels, inner_folds, label_windows
 from ._parameters import all_or_nothing, check_choice, check_number
 from ._probe import fit_probe
@@ -36,7 +36,7 @@ _TRUSTED_WINDOWS, _TRUSTED_PER_CLASS = 50, 3
 _EPOCH_BUDGET = 7500
 
 
-class CitrusClassifier(ClassifierMixin, BaseEstimator):
+class CitrusClassifier(ClassifierMixin, NetworkEstimator):
     """Conv-transformer for small sets of labelled bio-signal windows.
 
     A residual convolution and a channel-independent transformer read every channel; a linear head
@@ -235,11 +235,6 @@ or mne.Epochs
         config = network_config(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
         windows = read_windows(self, X, reset=True)
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
-            )
         classes, codes = check_labels(y, len(windows), type(self).__name__)
         labelled = label_windows(
             to_float32(windows), codes, classes,
@@ -249,8 +244,14 @@ or mne.Epochs
         self.strategy_ = "probe-then-finetune" if self.strategy == "auto" else self.strategy
         self._config = config
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
-        with self._progress(labelled) as bar, out_of_memory_hint(self.batch_size):
-            self.members_ = [self._fit_member(labelled, int(s), device, bar) for s in seeds]
+        recipe = self._recipe(labelled)
+        splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
+        n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
+        with self._progress(n_steps) as bar, out_of_memory_hint(self.batch_size):
+            self.members_ = [
+                self._fit_member(labelled, seed, train, valid, recipe, device, bar)
+                for seed, train, valid in splits
+            ]
         self.net_ = self.members_[0]
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -291,30 +292,16 @@ or mne.Epochs
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.non_deterministic = False
-        return tags
-
     # --- storage ---------------------------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        members = state.pop("members_", None)
-        state.pop("net_", None)
-        if members is not None:
-            state["_packed"] = [(pack(net.module_), _epochs(net)) for net in members]
-        return state
+    _network_attributes = ("members_", "net_")
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        packed = state.pop("_packed", None)
-        super().__setstate__(state)
-        if packed is not None:
-            device = resolve_device(self.device, strict=False)
-            self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
-            self.net_ = self.members_[0]
+    def _pack_networks(self) -> list[tuple]:
+        return [(pack(net.module_), _epochs(net)) for net in self.members_]
+
+    def _unpack_networks(self, packed: list[tuple], device: torch.device) -> None:
+        self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
+        self.net_ = self.members_[0]
 
     def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
         net = make_net(unpack(self._build, weights, device), len(self.classes_), device)
@@ -330,16 +317,22 @@ or mne.Epochs
         return CitrusNetwork(self._config, self.n_chans_, len(self.classes_))
 
     def _fit_member(
-        self, labelled: LabelledWindows, seed: int, device: torch.device, bar: Any
+        self,
+        labelled: LabelledWindows,
+        seed: int,
+        train: LabelledWindows,
+        valid: LabelledWindows | None,
+        recipe: Recipe,
+        device: torch.device,
+        bar: Any,
     ) -> FineTuner:
         with isolated_seed(seed, device):
             module = self._build().to(device)
             self._start_head(module, labelled, seed, device)
             if self.strategy_ == "linear-probe":
                 return make_net(module, labelled.n_classes, device)
-            train, valid = self._hold_out(labelled, seed)
             return fine_tune(
-                module, train, valid, self._recipe(labelled),
+                module, train, valid, recipe,
                 device=device, callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
             )  # fmt: skip
 
@@ -364,7 +357,7 @@ or mne.Epochs
         self, labelled: LabelledWindows, seed: int
     ) -> tuple[LabelledWindows, LabelledWindows | None]:
         """Training and validation part; no validation part where it could not be trusted."""
-        if self.early_stopping is False:
+        if self.early_stopping is False or self.strategy_ == "linear-probe":
             return labelled, None
         folds = inner_folds(labelled, max(2, round(1 / self.validation_fraction)), seed % 2**31)
         for train, valid in folds:
@@ -395,14 +388,12 @@ or mne.Epochs
             patience=patience,
         )
 
-    def _progress(self, labelled: LabelledWindows) -> Any:
+    def _progress(self, n_steps: int) -> Any:
         if not self.verbose or self.strategy_ == "linear-probe":
             return nullcontext()
         from tqdm.auto import tqdm
 
-        recipe = self._recipe(labelled)
-        steps = recipe.max_epochs * -(-len(labelled) // recipe.batch_size)
-        return tqdm(total=self.n_members * steps, desc=type(self).__name__, unit="batch")
+        return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
 
     def _check_parameters(self) -> None:
         check_choice("strategy", self.strategy, STRATEGIES)

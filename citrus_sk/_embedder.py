@@ -6,17 +6,18 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import network_config, pack, unpack
+from ._base import NetworkEstimator, network_config, pack, unpack
 from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
 from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
 from .nn import CitrusNetwork
 
 
-class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     """Frozen features of the network, for any scikit-learn model.
 
     Nothing is trained: ``fit`` notes the shape of the windows and builds the network. The features
@@ -107,9 +108,9 @@ or mne.Epochs
         device = resolve_device(self.device)
         with all_or_nothing(self):
             to_float32(read_windows(self, X, reset=True))
-        self._config = config
-        with isolated_seed(draw_seed(self.random_state), device):
-            self.module_ = self._build().to(device).eval()
+            self._config = config
+            with isolated_seed(draw_seed(self.random_state), device):
+                self.module_ = self._build().to(device).eval()
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -136,23 +137,16 @@ or mne.Epochs
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "module_" in state:
-            state["_packed"] = pack(state.pop("module_"))
-        return state
+    _network_attributes = ("module_",)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        packed = state.pop("_packed", None)
-        super().__setstate__(state)
-        if packed is not None:
-            device = resolve_device(self.device, strict=False)
-            self.module_ = unpack(self._build, packed, device)
+    def _pack_networks(self) -> dict[str, np.ndarray]:
+        return pack(self.module_)
+
+    def _unpack_networks(self, packed: dict[str, np.ndarray], device: torch.device) -> None:
+        self.module_ = unpack(self._build, packed, device)
 
     def _build(self) -> CitrusNetwork:
         # The head is not used; one output keeps it small.

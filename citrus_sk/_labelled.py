@@ -58,6 +58,8 @@ class LabelledWindows:
 
 def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
     """Return ``classes`` and the index into them of each label, as scikit-learn defines them."""
+    if y is None:
+        raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
     y = column_or_1d(y, warn=True)
     if len(y) != n_windows:
         raise ValueError(

@@ -43,6 +43,10 @@ class Recipe:
     ema: bool
     patience: int
 
+    def n_steps(self, n_windows: int) -> int:
+        """Batches in a whole run over `n_windows`."""
+        return self.max_epochs * math.ceil(n_windows / self.batch_size)
+
 
 # --- the machine ---------------------------------------------------------------------------------
 
@@ -256,13 +260,16 @@ def _cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
 class WeightAverage(Callback):
     """Exponential moving average over about a tenth of the run; validated, and kept at the end."""
 
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+
     def on_train_begin(self, net: FineTuner, **kwargs: Any) -> None:
+        decay = 1 - 1 / max(2.0, 0.1 * self.n_steps)
+
         def update(averages: Any, currents: Any, n: Tensor | int) -> None:
             share = 1 - min(decay, (1.0 + float(n)) / (10.0 + float(n)))
             torch._foreach_lerp_(averages, currents, share)
 
-        steps = net.max_epochs * math.ceil(len(kwargs["X"]) / net.batch_size)
-        decay = 1 - 1 / max(2.0, 0.1 * steps)
         # skorch would take a module of its own for one more thing to train: it stays in here.
         self.model_ = AveragedModel(net.module_, multi_avg_fn=update).eval()
         net.averaging_ = self
@@ -335,9 +342,9 @@ class Progress(Callback):
 
 
 def make_net(module: nn.Module, n_classes: int, device: torch.device, **kwargs: Any) -> FineTuner:
-    """An initialised skorch net around `module`."""
+    """An initialised skorch net around `module`, which only predicts unless `kwargs` say more."""
     settings: dict[str, Any] = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader}
-    settings |= {"train_split": None, "verbose": 0, "frozen": not kwargs, **kwargs}
+    settings |= {"train_split": None, "verbose": 0, "frozen": True, **kwargs}
     net = FineTuner(
         module, criterion=nn.CrossEntropyLoss, classes=np.arange(n_classes), device=device,
         **settings,
@@ -357,7 +364,7 @@ def fine_tune(
     verbose: int = 0,
 ) -> FineTuner:
     """Train every parameter of `module`; returns the net that did it."""
-    steps = recipe.max_epochs * math.ceil(len(train) / recipe.batch_size)
+    steps = recipe.n_steps(len(train))
     warmup = max(1, round(recipe.warmup * steps))
 
     def factor(step: int) -> float:
@@ -371,7 +378,7 @@ def fine_tune(
         RefuseNan(),
     ]
     if recipe.ema:
-        own.append(WeightAverage())
+        own.append(WeightAverage(steps))
     if valid is not None:
         own.append(KeepBest(recipe.patience))
     if bar is not None:
@@ -380,6 +387,7 @@ def fine_tune(
         module,
         train.n_classes,
         device,
+        frozen=False,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=recipe.weight_decay,
         optimizer__param_groups=[("trunk.*", {"lr": recipe.trunk_factor * recipe.learning_rate})],
@@ -420,7 +428,7 @@ def infer(
     module.eval()
     with torch.inference_mode():
         parts = [
-            function(torch.tensor(X[rows[start : start + step]], device=device)).cpu()
+            function(torch.from_numpy(X[rows[start : start + step]]).to(device)).cpu()
             for start in range(0, len(rows), step)
         ]
     return torch.cat(parts)

@@ -269,6 +269,11 @@ def test_verbose_zero_is_silent_one_a_bar_two_a_table(tones, quick, capfd):
     assert "train_loss" in capfd.readouterr().out
 
 
+def test_the_bar_counts_the_batches_of_the_training_part_of_every_member(many_tones, quick, capfd):
+    quick(verbose=1, n_members=2).fit(*many_tones)
+    assert "60/60" in capfd.readouterr().err  # 2 members, 2 epochs, 15 batches of 240 windows
+
+
 # --- ensembles -----------------------------------------------------------------------------------
 
 
