@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 from citrus_sk import CitrusClassifier
 from citrus_sk.datasets import load_watch
@@ -33,6 +34,13 @@ def quick():
         return CitrusClassifier(**(settings | parameters))
 
     return make
+
+
+@pytest.fixture
+def two_workers():
+    """``n_jobs`` of a pool that is closed afterwards: no test inherits workers about to stop."""
+    yield 2
+    get_reusable_executor().shutdown(wait=True)
 
 
 def numpy_global_state():

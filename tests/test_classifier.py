@@ -329,7 +329,7 @@ def test_grid_search_over_the_strategy(watch, quick):
     assert grid.best_params_["clf__strategy"] in ("linear-probe", "finetune")
 
 
-def test_cross_val_score_over_a_fraction_in_two_processes(watch, quick):
+def test_cross_val_score_over_a_fraction_in_two_processes(watch, quick, two_workers):
     cv = StratifiedFractionKFold(2, train_fraction=0.5, random_state=0)
     scores = [
         cross_val_score(
@@ -341,7 +341,7 @@ def test_cross_val_score_over_a_fraction_in_two_processes(watch, quick):
             n_jobs=n_jobs,
             error_score="raise",
         )
-        for n_jobs in (1, 2)
+        for n_jobs in (1, two_workers)
     ]
     assert_allclose(scores[0], scores[1], atol=1e-6)
     assert min(scores[0]) > 0.4

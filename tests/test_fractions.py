@@ -312,11 +312,13 @@ def test_copies_draw_the_same(labels, copy):
     assert same(list(copy(cv).split(labels, labels)), list(cv.split(labels, labels)))
 
 
-def test_cross_validation_trains_on_the_fraction_with_two_workers(labels, people):
+def test_cross_validation_trains_on_the_fraction_with_two_workers(labels, people, two_workers):
     X = np.random.default_rng(0).normal(size=(600, 4))
     cv = StratifiedFractionKFold(train_fraction=0.1)
     serial = cross_validate(LogisticRegression(), X, labels, groups=people, cv=cv)
-    parallel = cross_validate(LogisticRegression(), X, labels, groups=people, cv=cv, n_jobs=2)
+    parallel = cross_validate(
+        LogisticRegression(), X, labels, groups=people, cv=cv, n_jobs=two_workers
+    )
     assert np.array_equal(serial["test_score"], parallel["test_score"])
     indices = cross_validate(
         LogisticRegression(), X, labels, groups=people, cv=cv, return_indices=True
@@ -324,10 +326,10 @@ def test_cross_validation_trains_on_the_fraction_with_two_workers(labels, people
     assert all(len(train) < 60 for train in indices["train"])
 
 
-def test_grid_search_takes_it(labels, people):
+def test_grid_search_takes_it(labels, people, two_workers):
     X = np.random.default_rng(0).normal(size=(600, 4))
     search = GridSearchCV(
-        LogisticRegression(), {"C": [0.1, 1.0]}, cv=StratifiedFractionKFold(3), n_jobs=2
+        LogisticRegression(), {"C": [0.1, 1.0]}, cv=StratifiedFractionKFold(3), n_jobs=two_workers
     ).fit(X, labels, groups=people)
     assert search.n_splits_ == 3
 
