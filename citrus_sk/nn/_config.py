@@ -28,6 +28,9 @@ class NetworkConfig:
         Width, layers, attention heads and hidden width of the transformer.
     dropout : float
         In the transformer, while training.
+    modalities : tuple of str
+        Kinds of signal that have an embedding of their own beside the shared unknown one; empty
+        for a network that knows of none.
     """
 
     n_times: int = 1024
@@ -43,10 +46,11 @@ class NetworkConfig:
     heads: int = 8
     feedforward: int = 256
     dropout: float = 0.1
+    modalities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # JSON turns tuples into lists; equality and hashing want tuples back.
-        for name in ("widths", "kernels", "strides"):
+        for name in ("widths", "kernels", "strides", "modalities"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
@@ -67,10 +71,50 @@ class NetworkConfig:
         return stride
 
     @property
+    def token_stride(self) -> int:
+        """Input samples for one token."""
+        return self.latent_stride * self.patch
+
+    @property
     def n_tokens(self) -> int:
         """Tokens in a window of ``n_times`` samples."""
-        samples = self.latent_stride * self.patch
-        return -(-self.n_times // samples)
+        return -(-self.n_times // self.token_stride)
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """What the masked auto-encoder hides and what it has to predict.
+
+    Attributes
+    ----------
+    objective : {"time", "freq", "both"}
+        The signal itself, its spectrum around each token, or both.
+    masking : {"latent", "input"}
+        Whether tokens are hidden behind the convolution, or their samples before it.
+    mask_ratio : float
+        Share of the tokens that are hidden.
+    run_length : tuple of two int
+        Shortest and longest run of hidden tokens. A token beside a short run sees into all of it
+        through the convolution.
+    frame : int
+        Samples of the Hann frame around a token whose spectrum is predicted.
+    cross_channel : bool
+        Whether simultaneous channels attend to one another before the prediction.
+    """
+
+    objective: str = "freq"
+    masking: str = "latent"
+    mask_ratio: float = 0.5
+    run_length: tuple[int, int] = (4, 8)
+    frame: int = 128
+    cross_channel: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run_length", tuple(self.run_length))
+
+    @property
+    def n_bins(self) -> int:
+        return self.frame // 2 + 1
 
 
 PRESETS: dict[str, NetworkConfig] = {

@@ -18,13 +18,20 @@ class Trunk(nn.Module):
         self.encoder = ConvEncoder(config)
         self.transformer = PatchTransformer(config) if config.backbone == "hybrid" else None
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        z: Tensor,
+        modality: Tensor | None = None,
+        hidden: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Latents and the sequence that is read out.
 
         Parameters
         ----------
         z : Tensor of shape (batch, n_times)
             Normalised channels.
+        modality, hidden
+            See `PatchTransformer`; nothing to the convolution alone.
 
         Returns
         -------
@@ -34,7 +41,7 @@ class Trunk(nn.Module):
         latent = self.encoder(z)
         if self.transformer is None:
             return latent, latent.transpose(1, 2)
-        return latent, self.transformer(latent)
+        return latent, self.transformer(latent, modality, hidden)
 
 
 class CitrusNetwork(nn.Module):

@@ -14,7 +14,8 @@ class PatchTransformer(nn.Module):
 
     ``(batch, width, n_latent)`` to ``(batch, n_tokens, dim)``, as PatchTST does on raw samples.
     The position table is learned on the grid of the configuration and interpolated to any other
-    number of tokens.
+    number of tokens. A network that was trained on several kinds of signal adds an embedding of
+    the kind; row 0 of that table stands for a kind that it was not told.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -22,6 +23,10 @@ class PatchTransformer(nn.Module):
         self.patch = config.patch
         self.embed = nn.Linear(config.latent_width * config.patch, config.dim)
         self.positions = nn.Parameter(0.02 * torch.randn(config.n_tokens, config.dim))
+        self.modalities: nn.Parameter | None = None
+        if config.modalities:
+            table = 0.02 * torch.randn(1 + len(config.modalities), config.dim)
+            self.modalities = nn.Parameter(table)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 config.dim,
@@ -49,9 +54,31 @@ class PatchTransformer(nn.Module):
         table = self.positions.T[None]
         return F.interpolate(table, n_tokens, mode="linear", align_corners=False)[0].T
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(
+        self,
+        latent: Tensor,
+        modality: Tensor | None = None,
+        hidden: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Attend over the patches of each channel.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (batch, width, n_latent)
+        modality : Tensor of shape (batch,), optional
+            Row of the table of modalities; 0, for unknown, if not given.
+        hidden : tuple of Tensor, optional
+            Mask of shape (batch, n_tokens), true where a token is hidden, and the token of shape
+            (dim,) that stands there instead.
+        """
         tokens = self.patches(latent)
+        if hidden is not None:
+            mask, stand_in = hidden
+            tokens = torch.where(mask[..., None], stand_in, tokens)
         tokens = tokens + self.positions_for(tokens.shape[1])
+        if self.modalities is not None:
+            row = self.modalities[0] if modality is None else self.modalities[modality][:, None]
+            tokens = tokens + row
         for layer in self.layers:
             tokens = layer(tokens)
         return self.norm(tokens)
