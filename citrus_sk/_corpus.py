@@ -1,0 +1,373 @@
+"""Corpora for pre-training: recordings from files or arrays, with their usable stretches.
+
+A corpus may be larger than memory: values are converted piece by piece and mapped from disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ._parameters import check_choice, check_number
+from ._recordings.cache import Recording, load_file
+from ._recordings.channels import as_named, modality_of
+from ._recordings.conversion import PIECE_VALUES, Settings
+from ._recordings.corpus import Corpus, CorpusReport
+from ._recordings.quality import FATES, Stretches, flat_runs, n_flat
+from ._recordings.readers import EXTENSIONS, find_files
+from ._signals import _NOT_SIGNALS, read_windows
+
+__all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
+
+# Not a file's fault: no space, too many open files, a folder that cannot be written, a quota.
+_ENVIRONMENT = {
+    getattr(errno, name, None) for name in ("ENOSPC", "EMFILE", "ENFILE", "EROFS", "EDQUOT")
+}
+_N_NAMED = 10
+# For arrays of unknown rate, which settles what half a second and four seconds are.
+_ASSUMED_SFREQ = 100.0
+_ARRAY_STRETCH_S = 4.0
+
+
+def read_corpus(
+    source: str | Path | Sequence[str | Path],
+    *,
+    sfreq: float = 100.0,
+    modality: str | None = None,
+    cache: str | Path | None = None,
+    on_error: str = "skip",
+    min_stretch_s: float = 4.0,
+    verbose: int = 0,
+) -> Corpus:
+    """Read recordings from files, bring them to one rate, and find what of them is usable.
+
+    Parameters
+    ----------
+    source : path or list of paths
+        Files, and folders that are searched to any depth:
+
+        - ``.edf``, ``.bdf``: EDF, EDF+, BDF, BDF+. An interrupted recording becomes several.
+        - ``.fif``, ``.fif.gz``: raw recordings of MNE, which has to be installed.
+        - ``.npy``: real numbers of shape (n_chans, n_times) or (n_times,). Beside ``x.npy`` a file
+          ``x.json`` may tell "sfreq", "ch_names", "modalities" (one, or one for each channel),
+          "subject", "scale", "licence", "source" and "citation"; otherwise `modality` has to be
+          given, and the rate is taken to be `sfreq`.
+        - ``.npz``: many recordings in one file; see Notes.
+    sfreq : float, default=100.0
+        Sampling rate of the corpus in Hz. Channels sampled at less than half of it are left out.
+    modality : str or None, default=None
+        What all channels record that hold a signal. None finds it out from the channels' types
+        and names; see Notes.
+    cache : path or None, default=None
+        Folder for the converted recordings, made if need be. What it holds is used again
+        unless file, rate or other settings have changed. None means a temporary folder that
+        is removed with the corpus.
+    on_error : {"skip", "raise"}, default="skip"
+        What to do with a file that cannot be read: leave it out, with one warning in the end, or
+        raise.
+    min_stretch_s : float, default=4.0
+        Length in seconds of the shortest stretch that counts as usable.
+    verbose : int, default=0
+        1 shows a progress bar over the files.
+
+    Returns
+    -------
+    Corpus
+        Recordings in the order of their paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path of `source` does not exist.
+    ValueError
+        If no file can be read or nothing in them is usable, if a parameter is out of range, or,
+        with ``on_error="raise"``, for the first file that cannot be read.
+    ModuleNotFoundError
+        If there is a FIF file and MNE is not installed.
+    TypeError
+        If a parameter is of a wrong type.
+
+    Warns
+    -----
+    UserWarning
+        If files were left out; names them and tells why.
+
+    Notes
+    -----
+    *Whose recordings.* Below a folder ``sub-XX`` the subject is that folder and the data set the
+    one above it, by the name and with the licence in ``dataset_description.json`` (BIDS);
+    ``_channels.tsv`` tells types and bad channels. Files of Sleep-EDF, such as
+    ``SC4001E0-PSG.edf``, belong to the subject in the first five characters; their hypnograms are
+    passed over. Any other file is a subject of its own, and its folder is the data set: where
+    a person gave several files, say so by one of these layouts or the "subject" of a ``.json``,
+    or the same person may be trained and tested on.
+
+    *Modalities.* "EEG", "ECG", "EMG", "EOG", "PPG", "RESP", "ABP", "GSR", "ACC" and others are
+    known by types and by names such as "EEG Fpz-Cz", "II", "PLETH" or "Resp oro-nasal". A bare
+    electrode of the 10-05 system is EEG. Events, stages, temperature and the like are dropped;
+    other unknown channels are left out and listed in the report.
+
+    *Values.* Down to a lower rate the signal is anti-aliased, up to a higher one interpolated by
+    a band-limited filter, and kept as int16, or float32 where that would be too coarse beside an
+    offset or an outlier. int16 and float32 values at the right rate are kept as they are; if they
+    are in a C-contiguous ``.npy``, that file is mapped itself.
+
+    *Usable.* Left out is what is missing, flat for half a second or more, or clipped: at the
+    lowest or highest value of its channel for five samples or more, with a quarter of a second
+    on either side. ``Corpus.report`` counts every second.
+
+    *.npz.* Entries ``index`` and ``meta`` hold JSON as uint8, and every recording is an int16
+    array of shape (n_chans, n_times). ``index`` is a list of objects with "key" (of the array),
+    "subject", "recording", "sfreq", "ch_names", "ch_types" and "scale" (physical value = array *
+    scale[channel]); ``meta`` tells "source", "licence" and "citation", all of them optional.
+    """
+    check_number("sfreq", sfreq, unit="Hz", open_low=True)
+    check_number("min_stretch_s", min_stretch_s, unit="seconds", open_low=True)
+    check_choice("on_error", on_error, ("skip", "raise"))
+    check_number("verbose", verbose, Integral)
+    _check_text("modality", modality, (None,))
+    if not isinstance(cache, str | Path | None):
+        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; wanted a path or None.")
+    settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))
+    files = find_files(source)
+    storage = _Folder(cache)
+    report = CorpusReport()
+    recordings: list[Recording] = []
+    about: dict[str, dict[str, str]] = {}
+    for path in _progress(files) if verbose else files:
+        try:
+            found = load_file(path, settings, storage.path)
+        except (ModuleNotFoundError, MemoryError):
+            raise
+        except Exception as error:  # Whatever a damaged file makes its reader raise.
+            if isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT:
+                raise
+            reason = str(error)
+            if not isinstance(error, ValueError | OSError) or not reason:
+                reason = f"{type(error).__name__}: {reason}"  # such as the key that is missing
+            if on_error == "raise":
+                raise ValueError(f"{path} cannot be read: {reason}.") from error
+            report.skipped.append((str(path), reason))
+            continue
+        recordings += found.recordings
+        report.skipped_channels += found.left_out
+        for key, seconds in found.seconds.items():
+            report.seconds[key] = report.seconds.get(key, np.zeros(len(FATES))) + seconds
+        for dataset, known in found.about.items():
+            about[dataset] = known | about.get(dataset, {})
+    corpus = Corpus(recordings, settings.sfreq, report, about, storage)
+    if not recordings:
+        raise ValueError(_nothing_usable(source, files, corpus))
+    if report.skipped:
+        warnings.warn(_left_out(report.skipped, len(files)), UserWarning, stacklevel=2)
+    return corpus
+
+
+def array_corpus(
+    X: Any,
+    *,
+    modality: str = "unknown",
+    sfreq: float | None = None,
+    subjects: Any = None,
+    min_stretch: int | None = None,
+    estimator: BaseEstimator | None = None,
+) -> Corpus:
+    """Take windows or recordings in memory, or mapped from disk, as a corpus.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_windows, n_chans, n_times) or (n_windows, n_times), \
+list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
+        Each window becomes a recording. Values are not copied, so a memory map stays on disk.
+    modality : str, default="unknown"
+        What the channels record. Epochs whose `modality` is not given tell it themselves.
+    sfreq : float or None, default=None
+        Sampling rate in Hz; None if unknown. Epochs tell it themselves.
+    subjects : array-like of shape (n_windows,) or None, default=None
+        Whose each window is. None means that each is someone else's.
+    min_stretch : int or None, default=None
+        Samples of the shortest stretch that counts as usable. None means half of the window, but
+        at most four seconds (400 samples if the rate is unknown).
+    estimator : BaseEstimator or None, default=None
+        Named in errors, and gets ``n_features_in_`` and the like, as in its ``fit``.
+
+    Returns
+    -------
+    Corpus
+        Without the windows of which nothing is usable.
+
+    Raises
+    ------
+    ValueError
+        If X is not finite, of a wrong shape, or nothing in it is usable.
+    TypeError
+        If a parameter is of a wrong type.
+
+    Notes
+    -----
+    What does not change for half a second (50 samples if the rate is unknown), or in the whole
+    of a shorter window, is left out as flat. Clipping is not looked for: the extremes of a window
+    are not those of a sensor.
+    """
+    _check_text("modality", modality)
+    check_number("sfreq", sfreq, unit="Hz", open_low=True, alternatives=(None,))
+    check_number("min_stretch", min_stretch, Integral, low=2, alternatives=(None,))
+    if hasattr(X, "first_samp"):
+        raise TypeError(
+            "X is an mne.io.Raw; wanted windows. Save it and read it back with read_corpus, which "
+            "resamples it and heeds its annotations, or pass a list of arrays."
+        )
+    windows = read_windows(estimator or _ArrayCorpus(), X, reset=True, ragged=True)
+    rate = windows.sfreq or (None if sfreq is None else float(sfreq))
+    names, modalities = _channels_of(X, windows.n_chans, modality)
+    people = _people(subjects, len(windows))
+    recordings, report = [], CorpusReport()
+    scale = np.ones(windows.n_chans, np.float32)
+    for number, (window, subject) in enumerate(zip(windows.data, people, strict=True)):
+        good, fates = _usable(window, number, rate, min_stretch)
+        for kind, each in zip(modalities, fates / (rate or 1.0), strict=True):
+            key = ("array", subject, kind)
+            report.seconds[key] = report.seconds.get(key, 0) + each
+        if any(map(len, good)):
+            name = f"array {number}"
+            recordings.append(
+                Recording(name, subject, "array", names, modalities, window, scale, good)
+            )
+    corpus = Corpus(recordings, rate, report)
+    if not recordings:
+        raise ValueError(
+            "X holds nothing usable: every channel of every window is flat, or what is not flat "
+            f"is too short.\n{corpus.summary()}"
+        )
+    return corpus
+
+
+class _ArrayCorpus(BaseEstimator):
+    """What is named in errors about `X` where no estimator is."""
+
+
+class _Folder:
+    """A folder for converted recordings; a temporary one goes with the last corpus that uses it."""
+
+    def __init__(self, cache: str | Path | None) -> None:
+        if cache is None:
+            self.path = Path(tempfile.mkdtemp(prefix="citrus-sk-"))
+            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        else:
+            self.path = Path(cache)
+            self.path.mkdir(parents=True, exist_ok=True)
+
+
+def _check_text(name: str, value: Any, alternatives: tuple = ()) -> None:
+    if value not in alternatives and not (isinstance(value, str) and value):
+        raise TypeError(f"{name}={value!r}; wanted a name such as 'EEG'.")
+
+
+def _progress(files: list[Path]) -> Iterable[Path]:
+    from tqdm.auto import tqdm
+
+    return tqdm(files, desc="recordings", unit="file")
+
+
+def _left_out(skipped: list[tuple[str, str]], n_files: int) -> str:
+    named = [f"{name}: {reason}" for name, reason in skipped[:_N_NAMED]]
+    if len(skipped) > _N_NAMED:
+        named.append(f"and {len(skipped) - _N_NAMED} more, see report.skipped of the corpus")
+    return "\n  ".join([f"{len(skipped)} of {n_files} files were left out:", *named])
+
+
+def _nothing_usable(source: Any, files: list[Path], corpus: Corpus) -> str:
+    listed = [source] if isinstance(source, str | Path) else source
+    searched = ", ".join(str(path) for path in listed[:_N_NAMED])
+    if not files:
+        return (
+            f"source: there is no recording in {searched or 'an empty list'}; looked for files "
+            f"that end in {', '.join(EXTENSIONS)}."
+        )
+    if len(corpus.report.skipped) == len(files):
+        reasons = _left_out(corpus.report.skipped, len(files))
+        return f"source: no file in {searched} can be read. {reasons}"
+    return f"source: nothing in {searched} is usable.\n{corpus.summary()}"
+
+
+def _channels_of(X: Any, n_chans: int, modality: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and modalities of the channels of an array, or of Epochs, which know them."""
+    if not hasattr(X, "get_channel_types"):
+        return tuple(f"channel {i}" for i in range(n_chans)), (as_named(modality),) * n_chans
+    chosen = [
+        (name, modality_of(name, kind) or kind)
+        for name, kind in zip(X.ch_names, X.get_channel_types(), strict=True)
+        if kind not in _NOT_SIGNALS and name not in X.info["bads"]  # as `read_windows` does
+    ]
+    told = [kind if modality == "unknown" else as_named(modality) for _, kind in chosen]
+    return tuple(name for name, _ in chosen), tuple(told)
+
+
+def _people(subjects: Any, n_windows: int) -> list[str]:
+    if subjects is None:
+        return [f"array/{i}" for i in range(n_windows)]
+    listed = np.asarray(subjects)
+    if listed.shape != (n_windows,):
+        raise ValueError(
+            f"subjects has shape {listed.shape}; wanted one for each of the {n_windows} windows."
+        )
+    return [f"array/{subject}" for subject in listed.tolist()]
+
+
+def _usable(
+    window: np.ndarray, number: int, rate: float | None, min_stretch: int | None
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Usable stretches of each channel, and the samples of each fate, (n_chans, 5)."""
+    n_chans, n_times = window.shape
+    rate = rate or _ASSUMED_SFREQ
+    longest = min(n_flat(rate), n_times)
+    if min_stretch is None:
+        min_stretch = max(2, min(-(-n_times // 2), round(_ARRAY_STRETCH_S * rate)))
+    step = max(longest, PIECE_VALUES // n_chans)
+    if min_stretch <= n_times <= step:  # Most windows are short and have nothing flat in them.
+        values = _finite(window, number, 0, n_times)
+        n_equal = np.count_nonzero(values[:, 1:] == values[:, :-1], axis=1)
+        if np.all(n_equal < longest - 1):
+            fates = np.zeros((n_chans, len(FATES)))
+            fates[:, 0] = n_times
+            return (np.array([[0, n_times]], np.int64),) * n_chans, fates
+    stretches = Stretches(n_chans)
+    for start in range(0, n_times, step):
+        low, stop = max(0, start - longest), min(start + step, n_times)
+        values = _finite(window, number, low, min(stop + longest, n_times))
+        codes = np.zeros(values.shape, np.uint8)
+        for row, code in zip(values, codes, strict=True):
+            for first, last in flat_runs(row, 0.0, longest).tolist():
+                code[first:last] = 1
+        stretches.add(codes[:, start - low : stop - low], start)
+    good = tuple(stretches.on_grid(Fraction(1), n_times, min_stretch))
+    kept = np.array([int(np.diff(each, axis=1).sum()) for each in good])
+    usable, flat, clipped, missing = stretches.counts.T
+    return good, np.stack([kept, flat, clipped, missing, usable - kept], axis=1)
+
+
+def _finite(window: np.ndarray, number: int, start: int, stop: int) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.asarray(window[:, start:stop], np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        channel, sample = np.argwhere(~finite)[0].tolist()
+        value = window[channel, start + sample]
+        what = "NaN" if np.isnan(value) else "inf or a value too large for float32"
+        raise ValueError(
+            f"Input X contains {what}: window {number}, channel {channel}, sample "
+            f"{start + sample} is {value!r}. Interpolate the gap, leave the window out, or read "
+            "the recording with read_corpus, which passes over what is missing."
+        )
+    return values

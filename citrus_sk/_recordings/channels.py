@@ -1,0 +1,124 @@
+"""What a channel records, told by its name and its type, and which channels a corpus takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# What containers, BIDS tables and people call the modalities, in lower case.
+_MODALITIES = {
+    "eeg": "EEG", "ecg": "ECG", "ekg": "ECG", "emg": "EMG", "eog": "EOG", "veog": "EOG",
+    "heog": "EOG", "ppg": "PPG", "pleth": "PPG", "bvp": "PPG", "resp": "RESP", "abp": "ABP",
+    "gsr": "GSR", "eda": "GSR", "acc": "ACC", "accel": "ACC", "gyro": "GYRO", "meg": "MEG",
+    "mag": "MEG", "grad": "MEG", "megmag": "MEG", "meggradaxial": "MEG", "meggradplanar": "MEG",
+    "seeg": "SEEG", "ecog": "ECOG", "dbs": "DBS",
+}  # fmt: skip
+_NO_SIGNAL_TYPES = {
+    "stim", "trig", "syst", "sysclock", "chpi", "exci", "ias", "ref", "refgradaxial", "ref_meg",
+    "temp", "temperature", "audio", "eyegaze", "pupil", "fitgof",
+}  # fmt: skip
+# Words in the names of channels that hold events or slow readings instead of a signal.
+_NO_SIGNAL_WORDS = {
+    "EVENT", "EVENTS", "MARKER", "STATUS", "TRIGGER", "TRIG", "STI", "ANNOTATIONS", "TEMP",
+    "TEMPERATURE", "RATE", "PULSE", "HR", "SPO", "SAO", "BATTERY",
+}  # fmt: skip
+_WORDS = (
+    (re.compile(r"E[CK]G|MCL"), "ECG"),
+    (re.compile(r"EMG|CHIN"), "EMG"),
+    (re.compile(r"[HV]?EOG|LOC|ROC"), "EOG"),
+    (re.compile(r"PPG|PLETH?|BVP"), "PPG"),
+    (re.compile(r"RESP\w*|THOR\w*|ABDO\w*|(AIR)?FLOW|NASAL"), "RESP"),
+    (re.compile(r"I?[AB]BP|BP|ART"), "ABP"),
+    (re.compile(r"GSR|EDA"), "GSR"),
+    (re.compile(r"ACC\w*"), "ACC"),
+    (re.compile(r"EEG"), "EEG"),
+)
+_ECG_LEAD = re.compile(r"I{1,3}|AV[RLF]|V[1-9]?")
+_ELECTRODE = re.compile(
+    r"(NZ|(FP|AFP?|AFF|F|FFT|FFC|FT|FTT|FC|FCC|T|TTP|C|CCP|TP|TPP|CP|CPP|P|PPO|PO|POO|O|OI|I)"
+    r"(Z|10|[1-9])H?|[AM][12])"
+)
+_REFERENCE = re.compile(r"REF|LE|AR|AVG|AV|CLE|LER|M|A")
+
+
+def as_named(modality: str) -> str:
+    """The package's name of a known modality ("ekg" is "ECG"); any other name as it stands."""
+    return _MODALITIES.get(modality.lower(), modality)
+
+
+def modality_of_type(kind: str) -> str:
+    """The same for a type that a person gave a channel; empty for "stim" and the like."""
+    return "" if kind.lower() in _NO_SIGNAL_TYPES else as_named(kind)
+
+
+def modality_of(name: str, kind: str = "") -> str | None:
+    """What a channel records, by its type and its name.
+
+    Parameters
+    ----------
+    name : str
+        Such as "EEG Fpz-Cz", "Fc5.", "II", "Resp oro-nasal".
+    kind : str, default=""
+        Type that the container or a table gives it. Trusted where it is a known one.
+
+    Returns
+    -------
+    str or None
+        The modality; empty for events and other things that are no signal; None if unknown.
+    """
+    if kind.lower() in _MODALITIES:
+        return _MODALITIES[kind.lower()]
+    words = re.findall(r"[A-Z]+", name.upper())
+    if kind.lower() in _NO_SIGNAL_TYPES or _NO_SIGNAL_WORDS.intersection(words):
+        return ""
+    # "EEG EKG1-REF" is an ECG: that a name begins with EEG counts last.
+    for pattern, modality in _WORDS:
+        if any(pattern.fullmatch(word) for word in words):
+            return modality
+    parts = [part.strip(".") for part in re.split(r"[-_:/ ]+", name.upper().strip(". "))]
+    if len(parts) == 1 and _ECG_LEAD.fullmatch(parts[0]):
+        return "ECG"
+    if _ELECTRODE.fullmatch(parts[0]) and all(
+        _ELECTRODE.fullmatch(part) or _REFERENCE.fullmatch(part) for part in parts[1:]
+    ):
+        return "EEG"
+    return None
+
+
+@dataclass
+class Choice:
+    """Which channels are wanted, and which were left out for what reason."""
+
+    sfreq: float
+    modality: str | None
+    file: str
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, name: str, modality: str | None, sfreq: float, bad: bool = False) -> str:
+        """The modality of a channel that is wanted, else an empty string."""
+        if modality == "":
+            return ""
+        modality = self.modality or modality
+        if bad:
+            reason = "marked bad"
+        elif sfreq < self.sfreq / 2:
+            reason = f"sampled at {sfreq:g} Hz, less than half of {self.sfreq:g} Hz"
+        elif modality is None:
+            reason = "unknown kind of channel (modality= would tell it)"
+        else:
+            return modality
+        self.left_out.append((f"{self.file}: {name}", reason))
+        return ""
+
+    def pick(
+        self, names: Sequence[str], modalities: Sequence[str | None], sfreq: float, bads: Any = ()
+    ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+        """Rows, names and modalities of the channels that are wanted."""
+        found = [
+            self(name, modality, sfreq, name in bads)
+            for name, modality in zip(names, modalities, strict=True)
+        ]
+        rows = [row for row, modality in enumerate(found) if modality]
+        return rows, tuple(str(names[row]) for row in rows), tuple(found[row] for row in rows)
