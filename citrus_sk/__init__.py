@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._aligner import SignalAligner
     from ._classifier import CitrusClassifier
+    from ._corpus import read_corpus
     from ._embedder import CitrusEmbedder
-    from ._registry import list_pretrained
+    from ._pretrainer import CitrusPretrainer
+    from ._reconstruction import ReconstructionDisplay
+    from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
     from .evaluation import StratifiedFractionKFold
 
 __all__ = [
     "CitrusClassifier",
     "CitrusEmbedder",
+    "CitrusPretrainer",
+    "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
+    "from_pretrained",
     "list_pretrained",
+    "load_pretrained",
+    "read_corpus",
+    "save_pretrained",
 ]
 
 __version__ = "0.1.0"
@@ -24,9 +33,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
+    "CitrusPretrainer": "._pretrainer",
+    "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",
     "StratifiedFractionKFold": ".evaluation",
+    "from_pretrained": "._registry",
     "list_pretrained": "._registry",
+    "load_pretrained": "._registry",
+    "read_corpus": "._corpus",
+    "save_pretrained": "._registry",
 }
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from torch import Tensor
 
 from ._parameters import check_choice
-from ._registry import check_pretrained
+from ._recordings.channels import as_named
+from ._registry import resolve_pretrained, trunk_state
 from ._training import resolve_device
-from .nn import PRESETS, CitrusNetwork, NetworkConfig
+from .nn import PRESETS, NetworkConfig
 
 BACKBONES = ("hybrid", "conv")
 
@@ -54,12 +56,50 @@ class NetworkEstimator(BaseEstimator):
             self._unpack_networks(packed, resolve_device(self.device, strict=False))
 
 
-def network_config(pretrained: Any, preset: Any, backbone: Any) -> NetworkConfig:
-    """The sizes that the parameters of an estimator ask for."""
-    check_pretrained(pretrained)
+def starting_point(
+    pretrained: Any, preset: Any, backbone: Any
+) -> tuple[NetworkConfig, dict[str, Tensor] | None]:
+    """Sizes of the network that parameters ask for, and the weights that its trunk begins with."""
     check_choice("preset", preset, tuple(PRESETS))
     check_choice("backbone", backbone, BACKBONES)
-    return replace(PRESETS[preset], backbone=backbone)
+    checkpoint = resolve_pretrained(pretrained)
+    if checkpoint is None:
+        return replace(PRESETS[preset], backbone=backbone), None
+    weights = trunk_state(checkpoint, backbone)
+    return replace(checkpoint.network, backbone=backbone), weights
+
+
+def modality_rows(modality: Any, config: NetworkConfig, n_chans: int) -> list[int]:
+    """Each channel's row in the network's table of modalities; 0 where it is not told."""
+    if modality is None or isinstance(modality, str):
+        named = [modality] * n_chans
+    elif isinstance(modality, Sequence | np.ndarray):
+        named = list(modality)
+    else:
+        raise TypeError(
+            f"modality={modality!r} is a {type(modality).__name__}; wanted the kind of signal, "
+            "such as 'EEG', one for each channel, or None."
+        )
+    if len(named) != n_chans:
+        raise ValueError(
+            f"modality names {len(named)} channels, and X has {n_chans}; wanted one for each "
+            "(None for those that are of no known kind), or a single one for all."
+        )
+    return [_modality_row(each, config) for each in named]
+
+
+def _modality_row(modality: Any, config: NetworkConfig) -> int:
+    if modality is None or not config.modalities:  # random weights know of no modality
+        return 0
+    if not isinstance(modality, str):
+        raise TypeError(f"modality holds {modality!r}; wanted names such as 'EEG', or None.")
+    if as_named(modality) not in config.modalities:
+        known = ", ".join(map(repr, config.modalities))
+        raise ValueError(
+            f"modality={modality!r} is none that these weights were pre-trained on ({known}). Use "
+            "modality=None, for which they have an embedding as well."
+        )
+    return 1 + config.modalities.index(as_named(modality))
 
 
 def pack(module: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -68,9 +108,7 @@ def pack(module: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: np.array(value.cpu().numpy()) for name, value in module.state_dict().items()}
 
 
-def unpack(
-    build: Callable[[], CitrusNetwork], state: dict[str, np.ndarray], device: torch.device
-) -> CitrusNetwork:
+def unpack(build: Callable[[], Any], state: dict[str, np.ndarray], device: torch.device) -> Any:
     """Build a network around a packed state, without a draw from any random state."""
     with torch.device("meta"):
         module = build()

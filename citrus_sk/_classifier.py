@@ -11,7 +11,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import NetworkEstimator, network_config, pack, unpack
+from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
 from ._labelled import LabelledWindows, check_labels, inner_folds, label_windows
 from ._parameters import all_or_nothing, check_choice, check_number
 from ._probe import fit_probe
@@ -45,8 +45,13 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
 
     Parameters
     ----------
-    pretrained : str or None, default="eeg-freq"
-        Name of a checkpoint, see `list_pretrained`; None trains from scratch.
+    pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
+        Name of a checkpoint, see `list_pretrained`; a file or folder, as `load_pretrained` takes
+        them; a fitted pre-trainer. None trains from scratch.
+    modality : str, sequence of str or None, default=None
+        What the channels record, such as ``"EEG"``, or one for each channel: one of the kinds that
+        the checkpoint was trained on. None is right for all others. Without `pretrained` it
+        changes nothing.
     strategy : {"auto", "linear-probe", "finetune", "probe-then-finetune"}, default="auto"
         What is trained:
 
@@ -59,7 +64,7 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     preset : {"tiny", "small", "base"}, default="small"
-        Size of a network that is trained from scratch.
+        Size of a network that is trained from scratch; a checkpoint has its own.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
         few, so that time grows more slowly than the data.
@@ -163,6 +168,7 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         self,
         pretrained: Any = "eeg-freq",
         *,
+        modality: Any = None,
         strategy: str = "auto",
         backbone: str = "hybrid",
         preset: str = "small",
@@ -184,6 +190,7 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         verbose: int = 0,
     ) -> None:
         self.pretrained = pretrained
+        self.modality = modality
         self.strategy = strategy
         self.backbone = backbone
         self.preset = preset
@@ -232,7 +239,7 @@ or mne.Epochs
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         self._check_parameters()
-        config = network_config(self.pretrained, self.preset, self.backbone)
+        config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
         windows = read_windows(self, X, reset=True)
         classes, codes = check_labels(y, len(windows), type(self).__name__)
@@ -243,13 +250,14 @@ or mne.Epochs
         self.classes_ = classes
         self.strategy_ = "probe-then-finetune" if self.strategy == "auto" else self.strategy
         self._config = config
+        self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
         recipe = self._recipe(labelled)
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
         n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
         with self._progress(n_steps) as bar, out_of_memory_hint(self.batch_size):
             self.members_ = [
-                self._fit_member(labelled, seed, train, valid, recipe, device, bar)
+                self._fit_member(labelled, weights, seed, train, valid, recipe, device, bar)
                 for seed, train, valid in splits
             ]
         self.net_ = self.members_[0]
@@ -314,11 +322,12 @@ or mne.Epochs
     # --- training --------------------------------------------------------------------------------
 
     def _build(self) -> CitrusNetwork:
-        return CitrusNetwork(self._config, self.n_chans_, len(self.classes_))
+        return CitrusNetwork(self._config, self.n_chans_, len(self.classes_), self._modality_rows)
 
     def _fit_member(
         self,
         labelled: LabelledWindows,
+        weights: dict[str, torch.Tensor] | None,
         seed: int,
         train: LabelledWindows,
         valid: LabelledWindows | None,
@@ -328,6 +337,8 @@ or mne.Epochs
     ) -> FineTuner:
         with isolated_seed(seed, device):
             module = self._build().to(device)
+            if weights is not None:
+                module.trunk.load_state_dict(weights)
             self._start_head(module, labelled, seed, device)
             if self.strategy_ == "linear-probe":
                 return make_net(module, labelled.n_classes, device)

@@ -23,10 +23,12 @@ from .evaluation import StratifiedFractionKFold
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
-FRACTIONS = (0.02, 0.1, 0.5)
-MODEL_FRACTION = 0.5
+FRACTIONS = (0.02, 0.05, 0.2)
+MODEL_FRACTION = 0.2
 GRID_N_TIMES = 256
-PRESET = "tiny"
+PRETRAINED = "eeg-freq"
+# Label in table and plot, and the value of pretrained=.
+MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
 STRANGER = "10"  # fixed beforehand; the saved model is never trained on this person
 CURVE_FILE = "learning_curve.png"
 MODEL_FILE = "watch.joblib"
@@ -34,8 +36,9 @@ MODEL_FILE = "watch.joblib"
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the learning curve, with one value for each fold."""
+    """A point of a learning curve, with one value for each fold."""
 
+    model: str
     fraction: float
     n_train: np.ndarray
     accuracy: np.ndarray
@@ -68,21 +71,25 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     watch = load_watch()
     _make_folder(out)
 
-    pipeline = _make_pipeline(seed)
+    pipelines = [_make_pipeline(pretrained, seed) for pretrained in MODELS.values()]
     n_people = len(np.unique(watch.groups))
     print(
         f"{len(watch.X)} windows of {watch.X.shape[2] / watch.sfreq:g} s, "
         f"{watch.X.shape[1]} channels, {len(np.unique(watch.y))} exercises, {n_people} people.\n"
-        f"The {PRESET!r} network, trained from scratch on {GRID_N_TIMES} samples a window. "
-        f"{n_splits} folds by person; each trains on\n"
+        f"The same network twice: with the weights of {PRETRAINED!r}, trained on EEG alone, and "
+        f"from scratch. {n_splits} folds by person;\neach trains on "
         f"{', '.join(f'{fraction:.0%}' for fraction in FRACTIONS)} of its training windows and is "
         "tested on all windows of people it has not seen.",
         flush=True,
     )
     known, stranger = _split_off_stranger(watch, seed)
     splits = _splits(watch, n_splits, seed)
-    tasks = [delayed(_fit_and_score)(pipeline, watch.X, watch.y, *split) for split in splits]
-    tasks.append(delayed(_fit)(pipeline, watch.X, watch.y, known))
+    tasks = [
+        delayed(_fit_and_score)(pipeline, watch.X, watch.y, *split)
+        for split in splits
+        for pipeline in pipelines
+    ]
+    tasks.append(delayed(_fit)(pipelines[0], watch.X, watch.y, known))
     # One process a core: several threads on one small network wait for each other.
     with parallel_config("loky", n_jobs=-1, inner_max_num_threads=1):
         fits = Parallel(return_as="generator")(tasks)
@@ -102,13 +109,12 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     print(_closing_words(out))
 
 
-def _make_pipeline(seed: int) -> Pipeline:
+def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
     from . import CitrusClassifier, SignalAligner
 
-    # The smallest network on a short grid: minutes on two cores, not the best score to be had.
+    # A short grid: minutes on two cores, not the best score to be had.
     return make_pipeline(
-        SignalAligner(GRID_N_TIMES),
-        CitrusClassifier(pretrained=None, preset=PRESET, random_state=seed),
+        SignalAligner(GRID_N_TIMES), CitrusClassifier(pretrained, random_state=seed)
     )
 
 
@@ -162,8 +168,12 @@ def _fit_and_score(
 
 
 def _points(scores: list[tuple[int, float, float]], n_splits: int) -> list[Point]:
-    table = np.reshape(scores, (n_splits, len(FRACTIONS), 3))
-    return [Point(fraction, *table[:, i].T) for i, fraction in enumerate(FRACTIONS)]
+    table = np.reshape(scores, (n_splits, len(FRACTIONS), len(MODELS), 3))
+    return [
+        Point(model, fraction, *table[:, i, j].T)
+        for i, fraction in enumerate(FRACTIONS)
+        for j, model in enumerate(MODELS)
+    ]
 
 
 def _split_off_stranger(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,18 +186,19 @@ def _split_off_stranger(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _table(points: list[Point], chance: float) -> str:
-    row = "{:>14}  {:>16}  {:>17}  {:>17}".format
-    lines = [row("train fraction", "training windows", "accuracy", "macro-F1")]
+    row = "{:>14}  {:>16}  {:>12}  {:>17}  {:>17}".format
+    lines = [row("train fraction", "training windows", "weights", "accuracy", "macro-F1")]
     lines += [
         row(
             f"{point.fraction:.0%}",
             f"{point.n_train.mean():.0f}",
+            point.model,
             _mean_and_sd(point.accuracy),
             _mean_and_sd(point.macro_f1),
         )
         for point in points
     ]
-    lines.append(row("chance", "", *[f"{chance:.2f}{'':9}"] * 2).rstrip())
+    lines.append(row("chance", "", "", *[f"{chance:.2f}{'':9}"] * 2).rstrip())
     return "\n".join(["", *lines, "mean +/- standard deviation over the folds", ""])
 
 
@@ -204,17 +215,17 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    fractions = np.array([point.fraction for point in points])
+    fractions = np.array(FRACTIONS)
     # Set apart sideways, so that one pair of error bars does not hide the other.
-    for name, values, shift, color, form in (
-        ("accuracy", [point.accuracy for point in points], 0.97, "0.0", "o-"),
-        ("macro-F1", [point.macro_f1 for point in points], 1.03, "0.5", "s--"),
+    for model, shift, color, form in zip(
+        MODELS, (0.97, 1.03), ("0.0", "0.5"), ("o-", "s--"), strict=True
     ):
+        values = [point.macro_f1 for point in points if point.model == model]
         axes.errorbar(
             fractions * shift,
             [value.mean() for value in values],
             [value.std(ddof=1) for value in values],
-            label=name,
+            label=f"{model} ({PRETRAINED})" if MODELS[model] else model,
             fmt=form,
             color=color,
             capsize=4,
@@ -230,11 +241,14 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(
         fractions,
-        [f"{point.fraction:.0%}\n{point.n_train.mean():.0f} windows" for point in points],
+        [
+            f"{point.fraction:.0%}\n{point.n_train.mean():.0f} windows"
+            for point in points[:: len(MODELS)]
+        ],
     )
     axes.set(
         xlabel="share of the training fold, and labelled windows in it (log scale)",
-        ylabel=f"score on unseen people\n(mean and sd over {n_splits} folds)",
+        ylabel=f"macro-F1 on unseen people\n(mean and sd over {n_splits} folds)",
         ylim=(0, 1),
         title=f"Seven shoulder exercises, smart watch, {n_people} people",
     )

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import NetworkEstimator, network_config, pack, unpack
+from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
 from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
 from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
@@ -26,13 +26,18 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
 
     Parameters
     ----------
-    pretrained : str or None, default="eeg-freq"
-        Name of a checkpoint, see `list_pretrained`; None gives random weights, which is a fair
-        control and a fair baseline.
+    pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
+        Name of a checkpoint, see `list_pretrained`; a file or folder, as `load_pretrained` takes
+        them; a fitted pre-trainer. None gives random weights, which is a fair control and a fair
+        baseline.
+    modality : str, sequence of str or None, default=None
+        What the channels record, such as ``"EEG"``, or one for each channel: one of the kinds that
+        the checkpoint was trained on. None is right for all others. Without `pretrained` it
+        changes nothing.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     preset : {"tiny", "small", "base"}, default="small"
-        Size of a network with random weights.
+        Size of a network with random weights; a checkpoint has its own.
     batch_size : int, default=16
         A quarter of the windows that pass through the network at once.
     device : str or torch.device, default="auto"
@@ -55,7 +60,8 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
     -----
     For each channel: the mean of the token sequence in each of 8 segments (fewer for more than 8
     channels) and over the window, mean and sd of the convolution's latents, log sd, roughness,
-    offset and level; then, for 2 to 32 channels, the logarithm of the covariance between them.
+    offset and level, and the waveform in 32 steps; then, for 2 to 32 channels, the logarithm of
+    the covariance between them.
 
     References
     ----------
@@ -68,13 +74,14 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
     >>> from citrus_sk import CitrusEmbedder
     >>> X = np.random.default_rng(0).standard_normal((5, 3, 200))
     >>> CitrusEmbedder(pretrained=None, preset="tiny", random_state=0).fit_transform(X).shape
-    (5, 2130)
+    (5, 2226)
     """
 
     def __init__(
         self,
         pretrained: Any = "eeg-freq",
         *,
+        modality: Any = None,
         backbone: str = "hybrid",
         preset: str = "small",
         batch_size: int = 16,
@@ -82,6 +89,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         random_state: Any = None,
     ) -> None:
         self.pretrained = pretrained
+        self.modality = modality
         self.backbone = backbone
         self.preset = preset
         self.batch_size = batch_size
@@ -104,13 +112,17 @@ or mne.Epochs
             Itself.
         """
         check_number("batch_size", self.batch_size, Integral, low=1)
-        config = network_config(self.pretrained, self.preset, self.backbone)
+        config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
         with all_or_nothing(self):
             to_float32(read_windows(self, X, reset=True))
             self._config = config
+            self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
             with isolated_seed(draw_seed(self.random_state), device):
-                self.module_ = self._build().to(device).eval()
+                module = self._build()
+            if weights is not None:
+                module.trunk.load_state_dict(weights)
+            self.module_ = module.to(device).eval()
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -150,4 +162,4 @@ or mne.Epochs
 
     def _build(self) -> CitrusNetwork:
         # The head is not used; one output keeps it small.
-        return CitrusNetwork(self._config, self.n_chans_, 1)
+        return CitrusNetwork(self._config, self.n_chans_, 1, self._modality_rows)

@@ -54,3 +54,13 @@ def check_number(
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {wanted}.")
     if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
         raise ValueError(f"{name}={value!r} is out of range; {wanted}.")
+
+
+def check_pair(name: str, value: Any, kind: Any = Real, **limits: Any) -> None:
+    """Raise TypeError or ValueError unless `value` is two such numbers, the larger one last."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}={value!r} is no pair; wanted (lowest, highest).")
+    for position, each in enumerate(value):
+        check_number(f"{name}[{position}]", each, kind, **limits)
+    if value[0] > value[1]:
+        raise ValueError(f"{name}={value!r} is upside down; wanted (lowest, highest).")

@@ -177,11 +177,6 @@ def resolve_pretrained(pretrained: Any) -> Checkpoint | None:
     return None if pretrained is None else _resolve(pretrained)
 
 
-def check_pretrained(pretrained: Any) -> None:
-    """Raise where `pretrained` names nothing that can be had."""
-    resolve_pretrained(pretrained)
-
-
 def save_pretrained(folder: str | os.PathLike[str], source: Any) -> str:
     """Write a checkpoint as a folder that can be uploaded to Hugging Face as it is.
 

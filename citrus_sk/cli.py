@@ -1,4 +1,4 @@
-"""The command line: ``citrus-sk demo``, ``citrus-sk models``.
+"""The command line: ``citrus-sk demo``, ``citrus-sk models``, ``citrus-sk pretrain``.
 
 Each command has a function that adds its parser and a function that runs it; `COMMANDS` lists
 the former. What a command needs is imported when it runs, so that ``--help`` stays quick.
@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (ImportError, OSError) as error:  # a missing extra, a folder that is not writable
+    # A missing extra, a folder that is not writable, a recipe or recording that is not in order.
+    except (ImportError, OSError, ValueError, TypeError, FloatingPointError) as error:
         print(f"{PROGRAM} {arguments.command}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -106,24 +107,102 @@ def _add_models(commands: Any) -> None:
         "models",
         help="list the pre-trained checkpoints that ship with this version",
         description=(
-            "List the pre-trained checkpoints that ship with this version, one a line. Each is a "
-            "value for pretrained= of CitrusClassifier."
+            "List the pre-trained checkpoints that ship with this version, and what they were "
+            "trained on. Each name is a value for pretrained= of CitrusClassifier."
         ),
     )
     parser.set_defaults(run=_run_models)
 
 
 def _run_models(arguments: argparse.Namespace) -> None:
-    from . import list_pretrained
+    from ._registry import SHIPPED, describe_pretrained, list_pretrained
 
     names = list_pretrained()
-    if names:
-        print("\n".join(names))
-    else:
+    if not names:
         print(
             f"No pre-trained checkpoint ships with citrus_sk {__version__}. "
             "CitrusClassifier(pretrained=None) trains from scratch."
         )
+        return
+    row = "{:<12} {:<6} {:>7} {:>6} {:>6} {:>7}  {}".format
+    print(row("name", "preset", "weights", "hours", "people", "size", "trained on"))
+    for each in map(describe_pretrained, names):
+        print(
+            row(
+                each["name"],
+                each["preset"] or "own",
+                f"{each['n_parameters'] / 1e6:.2f} M",
+                f"{each['hours']:.0f}",
+                each["people"],
+                f"{each['n_bytes'] / 1e6:.1f} MB",
+                ", ".join(each["modalities"]),
+            )
+        )
+    print("\nhours are channel-hours; what the weights are good for stands in their model cards:")
+    print(SHIPPED)
+
+
+def _add_pretrain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "pretrain",
+        help="pre-train on your own recordings",
+        description=(
+            "Pre-train the network on recordings without labels: EDF, BDF, FIF, npz and npy files, "
+            "and folders of them. Writes a checkpoint for pretrained= of CitrusClassifier, and a "
+            "picture of what it makes of hidden parts. The run is saved every few minutes; after a "
+            "crash or Ctrl-C, the same command with --resume goes on."
+        ),
+    )
+    parser.add_argument("data", type=Path, nargs="+", metavar="DATA", help="files and folders")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the checkpoint, *.safetensors"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of parameters of CitrusPretrainer; what is given here as well wins",
+    )
+    parser.add_argument("--objective", choices=("freq", "time", "both"), help="default: freq")
+    parser.add_argument("--preset", choices=("tiny", "small", "base"), help="default: small")
+    parser.add_argument(
+        "--modalities", nargs="+", metavar="KIND", help="kinds of signal to train on; default: all"
+    )
+    parser.add_argument("--modality", metavar="KIND", help="what unnamed channels of DATA record")
+    parser.add_argument("--sfreq", type=float, metavar="HZ", help="rate to train at; default: 100")
+    parser.add_argument("--n-passes", type=float, metavar="N", help="over the data; default: 10")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="batches, instead of passes")
+    parser.add_argument("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
+    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="for the same result")
+    parser.add_argument(
+        "--on-error", choices=("skip", "raise"), help="for files that cannot be read; default: skip"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    parser.add_argument("--half", action="store_true", help="store float16, in half the space")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep converted recordings")
+    parser.add_argument(
+        "--save-minutes", type=float, default=5.0, metavar="N", help="between two saves; default: 5"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.set_defaults(run=_run_pretrain)
+
+
+def _run_pretrain(arguments: argparse.Namespace) -> None:
+    from ._pretrain_command import run_pretrain
+
+    passed = ("objective", "preset", "modalities", "modality", "sfreq", "n_passes", "max_steps")
+    run_pretrain(
+        arguments.data,
+        arguments.out,
+        recipe=arguments.config,
+        resume=arguments.resume,
+        half=arguments.half,
+        cache=arguments.cache,
+        save_minutes=arguments.save_minutes,
+        progress=not arguments.quiet,
+        random_state=arguments.seed,
+        **{name: getattr(arguments, name) for name in (*passed, "device", "on_error")},
+    )
 
 
 def _integer_between(low: int, high: int) -> Callable[[str], int]:
@@ -138,4 +217,4 @@ def _integer_between(low: int, high: int) -> Callable[[str], int]:
     return integer
 
 
-COMMANDS = (_add_demo, _add_models)
+COMMANDS = (_add_demo, _add_models, _add_pretrain)

@@ -120,7 +120,7 @@ def test_groups_of_another_length_are_refused(quick):
         ({"strategy": None}, ValueError, "strategy=None is unknown"),
         ({"backbone": "rnn"}, ValueError, "backbone='rnn' is unknown; wanted one of 'hybrid'"),
         ({"preset": "huge"}, ValueError, "preset='huge' is unknown; wanted one of 'tiny'"),
-        ({"pretrained": "eeg-freq"}, ValueError, "pretrained='eeg-freq' .*none ships"),
+        ({"pretrained": "eeg-frek"}, ValueError, "pretrained='eeg-frek' .*mean 'eeg-freq'"),
         ({"pretrained": 3}, TypeError, "pretrained has to be the name of a checkpoint"),
         ({"max_epochs": 0}, ValueError, "max_epochs=0 is out of range; wanted an integer of 1"),
         ({"max_epochs": 2.5}, TypeError, "max_epochs=2.5 is a float; .* or 'auto'"),

@@ -79,17 +79,21 @@ def test_demo_ends_with_code_that_runs(demo):
     assert any(exercise in used.stdout for exercise in np.unique(load_watch().y))
 
 
-def test_models_says_what_ships(capsys):
+def test_models_says_what_ships_and_what_it_was_trained_on(capsys):
     assert main(["models"]) == 0
-    printed = capsys.readouterr().out
-    names = citrus_sk.list_pretrained()
-    assert printed.splitlines() == names if names else "No pre-trained checkpoint" in printed
+    lines = capsys.readouterr().out.splitlines()
+    table = dict(line.split(" ", 1) for line in lines[1 : lines.index("")])
+    assert list(table) == citrus_sk.list_pretrained()
+    assert "small" in table["eeg-freq"]
+    assert "EEG" in table["eeg-freq"]
+    assert "ECG" not in table["eeg-freq"]
+    assert "ECG" in table["multi-time"]
 
 
-def test_models_prints_one_name_a_line(capsys, monkeypatch):
-    monkeypatch.setattr(citrus_sk, "list_pretrained", lambda: ["eeg-freq", "eeg-time"])
+def test_models_says_that_nothing_ships(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("citrus_sk._registry.SHIPPED", tmp_path)
     assert main(["models"]) == 0
-    assert capsys.readouterr().out == "eeg-freq\neeg-time\n"
+    assert "No pre-trained checkpoint" in capsys.readouterr().out
 
 
 def test_version_is_that_of_the_package(capsys):

@@ -75,5 +75,5 @@ def test_transform_before_fit_says_so(watch, embedder):
 
 
 def test_a_checkpoint_that_does_not_ship_is_named(watch):
-    with pytest.raises(ValueError, match=r"pretrained='eeg-freq' .*none ships.*pretrained=None"):
-        CitrusEmbedder().fit(watch.X)
+    with pytest.raises(ValueError, match=r"pretrained='ecg-freq' .*'eeg-freq'.*pretrained=None"):
+        CitrusEmbedder("ecg-freq").fit(watch.X)

@@ -18,7 +18,6 @@ from test_checkpoint import INFO, NETWORK, TASK, leftovers, make_tensors
 from citrus_sk import _hub, _registry, list_pretrained
 from citrus_sk._checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
 from citrus_sk._registry import (
-    check_pretrained,
     describe_pretrained,
     from_pretrained,
     load_pretrained,
@@ -117,7 +116,6 @@ def test_listing_names_needs_no_torch():
 def test_a_shipped_name_is_resolved(shipped):
     assert same(resolve_pretrained("eeg-freq"), seed=1)
     assert same(resolve_pretrained("multi-freq"), seed=0)
-    check_pretrained("eeg-freq")
 
 
 def test_a_shipped_file_that_was_exchanged_is_refused(shipped):
@@ -144,7 +142,6 @@ def test_a_shipped_name_wins_over_a_folder_of_that_name(shipped, file, monkeypat
 
 def test_none_is_from_scratch():
     assert resolve_pretrained(None) is None
-    check_pretrained(None)
 
 
 def test_a_file_may_be_a_path_or_a_string(file, monkeypatch):

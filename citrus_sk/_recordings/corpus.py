@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
@@ -220,6 +220,30 @@ class Corpus:
         seconds = {key: value for key, value in self.report.seconds.items() if key[2] in wanted}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
+
+    def of_subjects(self, subjects: Collection[str]) -> Corpus:
+        """Only recordings of these people.
+
+        Parameters
+        ----------
+        subjects : list of str
+            As `subjects` names them.
+
+        Returns
+        -------
+        Corpus
+
+        Raises
+        ------
+        ValueError
+            If the corpus has nobody of one of these names.
+        """
+        if unknown := sorted(set(subjects) - set(self.subjects)):
+            raise ValueError(
+                f"subjects={unknown[:_N_NAMED]!r}: the corpus has no such; it has "
+                f"{', '.join(self.subjects[:_N_NAMED])}, ..."
+            )
+        return self._where(lambda subject: subject in subjects)
 
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes, scales, usable stretches and a sample of the values.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from ._config import NetworkConfig
@@ -55,11 +58,23 @@ class CitrusNetwork(nn.Module):
         Channels of a window.
     n_outputs : int
         Classes.
+    modality_rows : sequence of int, optional
+        Each channel's row in the trunk's table of modalities; 0, for unknown, if not given.
     """
 
-    def __init__(self, config: NetworkConfig, n_chans: int, n_outputs: int) -> None:
+    modality: Tensor | None
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        n_chans: int,
+        n_outputs: int,
+        modality_rows: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.n_chans, self.n_outputs = config, n_chans, n_outputs
+        rows = torch.tensor(modality_rows or [0] * n_chans) if config.modalities else None
+        self.register_buffer("modality", rows)
         self.trunk = Trunk(config)
         self.readout = ReadOut(config, n_chans)
         self.head = LinearHead(self.readout.views, n_outputs)
@@ -71,8 +86,9 @@ class CitrusNetwork(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``."""
         z, scalars = normalise(x)
-        latent, sequence = self.trunk(z.flatten(0, 1))
-        return self.readout(x, latent, sequence, scalars)
+        modality = None if self.modality is None else self.modality.repeat(len(x))
+        latent, sequence = self.trunk(z.flatten(0, 1), modality)
+        return self.readout(x, z, latent, sequence, scalars)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""

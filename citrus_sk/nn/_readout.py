@@ -11,6 +11,7 @@ from ._encoder import SCALARS
 
 MOST_COVARIANCE_CHANS = 32  # beyond, the matrix logarithm costs more than it tells
 _SHRINKAGE = 1e-3
+_WAVEFORM_STEPS = 32
 
 
 def n_segments(n_chans: int) -> int:
@@ -82,8 +83,10 @@ class ReadOut(nn.Module):
     """Everything a linear head is given about a window, as one vector.
 
     Per channel: mean of the sequence in each of several segments (when), its mean over the whole
-    window, mean and sd of the convolution's latents, amplitude scalars. Over the channels:
-    the mixer's corrections, and the logarithm of the covariance of the raw signals.
+    window, mean and sd of the convolution's latents, amplitude scalars, and the waveform itself in
+    coarse steps, since a network that was trained to predict spectra tells little of sign and
+    phase. Over the channels: the mixer's corrections, and the logarithm of the covariance of the
+    raw signals.
 
     Attributes
     ----------
@@ -98,7 +101,7 @@ class ReadOut(nn.Module):
         self.mixer = ChannelMixer(n_chans, width) if n_chans > 1 else None
         self.with_covariance = 1 < n_chans <= MOST_COVARIANCE_CHANS
         latent = config.latent_width
-        views = [self.n_segments * width, width, latent, latent, len(SCALARS)]
+        views = [self.n_segments * width, width, latent, latent, len(SCALARS), _WAVEFORM_STEPS]
         self.views = [n_chans * size for size in views]
         if self.with_covariance:
             self.views.append(n_chans * (n_chans + 1) // 2)
@@ -107,13 +110,17 @@ class ReadOut(nn.Module):
     def n_features(self) -> int:
         return sum(self.views)
 
-    def forward(self, x: Tensor, latent: Tensor, sequence: Tensor, scalars: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, z: Tensor, latent: Tensor, sequence: Tensor, scalars: Tensor
+    ) -> Tensor:
         """Read out one batch.
 
         Parameters
         ----------
         x : Tensor of shape (n_windows, n_chans, n_times)
             The raw signal.
+        z : Tensor of shape (n_windows, n_chans, n_times)
+            The normalised signal.
         latent : Tensor of shape (n_windows * n_chans, latent_width, n_latent)
         sequence : Tensor of shape (n_windows * n_chans, n_steps, width)
         scalars : Tensor of shape (n_windows, n_chans, 4)
@@ -133,6 +140,7 @@ class ReadOut(nn.Module):
             latent.mean(-1).reshape(n_windows, self.n_chans, -1),
             (latent.var(-1, correction=0) + 1e-6).sqrt().reshape(n_windows, self.n_chans, -1),
             scalars,
+            F.adaptive_avg_pool1d(z, _WAVEFORM_STEPS),
         ]
         if self.with_covariance:
             parts.append(log_covariance(x))

@@ -1,0 +1,209 @@
+"""Write the model cards of checkpoints from what their headers and a benchmark say.
+
+    python benchmarks/pretraining.py --corpus RECORDINGS --sets FOLDER --csv scores.csv > scores.txt
+    python benchmarks/model_cards.py citrus_sk/checkpoints/*.safetensors --scores scores.csv \
+        --curves docs/pretraining_curves.png
+
+A card stands beside its checkpoint, as ``<name>.md``. No figure in it is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from citrus_sk._registry import describe_pretrained
+
+TASK = {
+    "freq": "the log spectrum (Hann frame of {frame} samples) around hidden tokens",
+    "time": "the samples of hidden tokens",
+    "both": "the samples of hidden tokens and the log spectrum around them",
+}
+CARD = """---
+license: bsd-3-clause
+library_name: citrus-sk
+tags: [biosignals, time-series, masked-autoencoder, {tags}]
+---
+
+# {name}
+
+Weights of the {preset} conv-transformer of citrus_sk, pre-trained without labels to predict
+{task}, on {what}. For `CitrusClassifier(pretrained="{name}")`.
+
+**These are not the weights of the CiTrus paper (arXiv:2412.11695), and they were not trained on
+Sleep-EDF.** Neither weights nor code of the paper are public; sizes, masks and losses are our own.
+
+## What it was trained on
+
+| data set | kinds of signal, channel-hours | people | licence | please cite |
+|---|---|---|---|---|
+{corpus}
+
+In all {hours:.0f} channel-hours of {people} people, resampled to {sfreq:g} Hz.
+Recordings of which nobody says whose they are count as one person each. {held_out} people were held out of the training and serve to measure the loss alone.
+ODC-BY asks that the source is named when the data or what was made of it is passed on: the
+table does so. Keep it with the weights.
+
+## How
+
+{n_parameters:.2f} M parameters; windows of {n_times} samples, made by resampling crops of {crop_low:g}
+to {crop_high:g} windows; half of the tokens are hidden in runs of {run_low} to {run_high}; {n_steps} batches
+of {batch_size} channel-windows; AdamW, peak rate {learning_rate:g}, cosine; averaged weights. Every
+kind of signal has the same weight. It took {minutes:.0f} minutes on one CPU core that was shared with
+other work. The recipe is `{name}.toml` beside the weights:
+
+    citrus-sk pretrain RECORDINGS --config {name}.toml --out {name}.safetensors
+
+| batch | masked loss, training | masked loss, people held out |
+|---|---|---|
+{curve}
+
+Last, by kind of signal: {by_modality}.
+
+## What it is worth
+
+Mean macro-F1 of a linear probe over {n_sets} labelled sets ({sets}), test folds of people not
+trained on where the set tells who is who, at shares of the training windows (folds: {n_folds}).
+"Trunk" is the network's own output; "all" adds the read-out's scalars, waveform and covariance,
+which need no training and are there for random weights as well.
+
+| weights, read-out | {fractions} |
+|---|{bars}
+{scores}
+
+## What it is not good for
+
+- Diagnosis, or any decision on a patient. It is a start for training, not a medical device.
+- Signals whose meaning is absolute amplitude or slow drift alone: every window is normalised first.
+- Frequencies above half the grid's rate: a window of {n_times} samples keeps no more than
+  {n_times_half} cycles.
+- It was trained on {few} people, mostly adults at rest{ill}; nothing is known of how it does on others.
+"""  # noqa: E501
+
+
+def read_scores(paths: list[Path]) -> dict:
+    """Means over sets of the mean over folds, by network, views and fraction; what was run."""
+    values: dict = {}
+    folds: dict[float, set[str]] = {}
+    for path in paths:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                key, fraction = (row["network"].split(" ")[0], row["views"]), float(row["fraction"])
+                by_set = values.setdefault(key, {}).setdefault(fraction, {})
+                by_set.setdefault(row["set"], []).append(float(row["macro_f1"]))
+                folds.setdefault(fraction, set()).add(row["fold"])
+    means = {
+        key: {f: float(np.mean([np.mean(v) for v in by_set.values()])) for f, by_set in of.items()}
+        for key, of in values.items()
+    }
+    sets = sorted({name for of in values.values() for by_set in of.values() for name in by_set})
+    return {"means": means, "sets": sets, "folds": {f: len(of) for f, of in folds.items()}}
+
+
+def card(path: Path, scores: dict) -> str:
+    about = describe_pretrained(path)
+    name, info = path.stem, about["info"]
+    training, task = info["training"], info["task"]
+    history = training["history"]
+    chosen = [history[i] for i in np.linspace(0, len(history) - 1, 9).round().astype(int)]
+    rows = [row for row in info["corpus"] if row["hours"]]
+    fractions = sorted(next(iter(scores["means"].values())))
+    shown = [key for key in scores["means"] if key[0] in ("random", name)]
+    several = len(about["modalities"]) > 1
+    return CARD.format(
+        name=name,
+        preset=f"`{about['preset']}`",
+        tags=", ".join(kind.lower() for kind in about["modalities"]),
+        task=TASK[task["objective"]].format(frame=task["frame"]),
+        what="several kinds of signal" if several else about["modalities"][0] + " alone",
+        corpus="\n".join(
+            f"| {row['name']} | {_hours(row)} | {row['people']} | {row['licence']} | "
+            f"{row['attribution']} |"
+            for row in rows
+        ),
+        hours=about["hours"],
+        people=about["people"],
+        sfreq=about["sfreq"],
+        held_out=len(training["held_out_subjects"]),
+        n_parameters=about["n_parameters"] / 1e6,
+        n_times=about["n_times"],
+        n_times_half=about["n_times"] // 2,
+        crop_low=training["crop"][0],
+        crop_high=training["crop"][1],
+        run_low=task["run_length"][0],
+        run_high=task["run_length"][1],
+        n_steps=training["n_steps"],
+        batch_size=training["batch_size"],
+        learning_rate=training["learning_rate"],
+        minutes=training["seconds"] / 60,
+        curve="\n".join(
+            f"| {row['step']} | {row['loss']:.4f} | {row['held_out_loss']:.4f} |" for row in chosen
+        ),
+        by_modality=", ".join(
+            f"{kind} {loss:.3f}" for kind, loss in history[-1]["held_out_by_modality"].items()
+        ),
+        n_sets=len(scores["sets"]),
+        sets=", ".join(scores["sets"]),
+        n_folds=", ".join(f"{n} at {f:.0%}" for f, n in sorted(scores["folds"].items())),
+        fractions=" | ".join(f"{f:.0%}" for f in fractions),
+        bars="---|" * len(fractions),
+        scores="\n".join(
+            f"| {key[0]}, {key[1]} | "
+            + " | ".join(f"{scores['means'][key][f]:.3f}" for f in fractions)
+            + " |"
+            for key in shown
+        ),
+        few=about["people"],
+        ill=" or in intensive care" if several else "",
+    )
+
+
+def _hours(row: dict) -> str:
+    return ", ".join(f"{kind} {hours:.1f}" for kind, hours in row["hours_by_modality"].items())
+
+
+def draw_curves(paths: list[Path], out: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    described = {path.stem: describe_pretrained(path) for path in paths}
+    panels = sorted({about["objective"] for about in described.values()})
+    for axes, objective in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        own = [name for name, about in described.items() if about["objective"] == objective]
+        for name, color in zip(own, ("0.0", "tab:orange", "tab:blue"), strict=False):
+            history = described[name]["info"]["training"]["history"]
+            steps = [row["step"] for row in history]
+            axes.plot(steps, [row["loss"] for row in history], ":", color=color, lw=1)
+            axes.plot(steps, [row["held_out_loss"] for row in history], color=color, label=name)
+        axes.set(
+            xlabel="batch", ylabel="masked loss", title=f"objective {objective!r}", yscale="log"
+        )
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, title="people held out\n(dotted: training)")
+    figure.savefig(out, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="of pretraining.py")
+    parser.add_argument("--curves", type=Path, help="PNG of the loss over the batches")
+    arguments = parser.parse_args()
+    scores = read_scores(arguments.scores)
+    for path in arguments.checkpoints:
+        path.with_suffix(".md").write_text(card(path, scores), "utf-8")
+        print(path.with_suffix(".md"))
+    if arguments.curves:
+        draw_curves(arguments.checkpoints, arguments.curves)
+        print(arguments.curves)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,594 @@
+"""The self-supervised estimator."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import NetworkEstimator, pack, unpack
+from ._corpus import Corpus, array_corpus, read_corpus
+from ._parameters import all_or_nothing, check_choice, check_number, check_pair
+from ._pretraining import (
+    PretrainRecipe,
+    PretrainRun,
+    interrupt_between_steps,
+    launched_together,
+    masked_loss,
+    same_everywhere,
+)
+from ._resampling import GRID_SFREQ
+from ._run_file import RunFile, saved_seed
+from ._sampling import CropSampler, Sampling
+from ._signals import Windows, read_windows, to_float32
+from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
+from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder, TaskConfig
+
+if TYPE_CHECKING:
+    from ._checkpoint import Checkpoint
+
+OBJECTIVES = ("time", "freq", "both")
+# Windows of a recording whose kind nobody named.
+_ANY_SIGNAL = "signal"
+# Parameters that do not change the weights, or that only say how n_steps or the seed are found.
+_NO_MATTER = {
+    "checkpoint", "checkpoint_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
+    "random_state",
+}  # fmt: skip
+
+
+class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
+    """Self-supervised pre-training of the network on unlabelled recordings.
+
+    Tokens of random crops are hidden, and the network learns to predict from the rest what they
+    were: their samples, or their spectrum. A fitted pre-trainer is a value for ``pretrained=`` of
+    `CitrusClassifier` and `CitrusEmbedder`; so is the file that `save` writes.
+
+    Parameters
+    ----------
+    objective : {"freq", "time", "both"}, default="freq"
+        What is predicted of a hidden token: the log spectrum around it, its samples, or both.
+    preset : {"tiny", "small", "base"}, default="small"
+        Size of the network.
+    modalities : sequence of str or None, default=None
+        Kinds of signal of a corpus to train on; None for all. Each has the same weight, however
+        many hours there are of it.
+    modality : str or None, default=None
+        Kind of signal of an array.
+    n_passes : float, default=10
+        How often, on average, every second of the recordings is seen.
+    max_steps : int or None, default=None
+        Number of batches, instead of `n_passes`.
+    batch_size : int, default=64
+        Channel-windows in a batch.
+    learning_rate : float, default=1e-3
+        Peak of AdamW's schedule: linear warm-up over `warmup` of the steps, then a cosine to zero.
+    weight_decay : float, default=0.05
+        Of AdamW, on matrices and kernels.
+    warmup : float, default=0.05
+        In [0, 1].
+    ema : float, default=0.05
+        Span of the moving average of the weights, as a share of the run. The averages are kept.
+    crop : tuple of two float, default=(0.1, 1.5)
+        Shortest and longest crop, in windows. Crops of all these lengths are resampled to one
+        window: a downstream window of any duration then finds its like.
+    flip : bool, default=False
+        Whether half of the windows are turned upside down: for signals whose sign means nothing.
+    mask_ratio : float, default=0.5
+        Share of tokens that are hidden, above 0 and at most 0.95.
+    run_length : tuple of two int, default=(4, 8)
+        Shortest and longest run of hidden tokens. Through the convolution a visible token sees
+        some 65 samples to each side, which runs of 4 and more do not give away.
+    masking : {"latent", "input"}, default="latent"
+        Whether tokens are hidden behind the convolution, or their samples before it.
+    frame : int, default=128
+        Samples of the frame whose spectrum is predicted; even.
+    cross_channel : bool, default=False
+        Whether up to 4 simultaneous channels are drawn together and attend to one another before
+        the prediction. That layer is thrown away, like the decoders.
+    unknown : float, default=0.5
+        In [0, 1]. Share of windows for which the network is not told the modality, which trains
+        the embedding that signals of any other kind will use.
+    held_out : float, default=0.1
+        In [0, 0.5]. Share of the people whose recordings are only used to measure the loss.
+    checkpoint : path-like or None, default=None
+        File in which the run is saved every `checkpoint_minutes`, on Ctrl-C and at the end, so
+        that nothing is lost.
+    checkpoint_minutes : float, default=5
+        Minutes between two saves.
+    resume : bool, default=False
+        Whether to go on from `checkpoint` where it exists. On one CPU the result has the same bits
+        as that of a run that was never stopped.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the forward pass; ``"auto"`` is bfloat16 on a GPU that has it.
+    compile : bool, default=False
+        Whether to use `torch.compile`.
+    device : str or torch.device, default="auto"
+        ``"auto"`` is a CUDA device where there is one, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Of the first weights, the crops, the masks and the people held out.
+    verbose : int, default=0
+        1 shows a progress bar with the masked loss and the time left.
+
+    Attributes
+    ----------
+    autoencoder_ : torch.nn.Module
+        The masked auto-encoder with the averaged weights, in evaluation mode.
+    history_ : list of dict
+        At most 50 rows or so: ``step``, mean ``loss`` since the row before, ``held_out_loss`` and
+        ``held_out_by_modality`` where people were held out, ``seconds``.
+    modalities_ : tuple of str
+        Kinds of signal that were trained on.
+    n_steps_ : int
+        Batches.
+    held_out_subjects_ : list of str
+        Who was held out.
+    corpus_ : list of dict
+        What was trained on: hours, people, licence and source of each data set.
+    n_features_in_, n_chans_, n_times_ : int
+        As everywhere, where X was an array.
+
+    See Also
+    --------
+    citrus_sk.ReconstructionDisplay : Shows what the network makes of hidden parts.
+
+    Notes
+    -----
+    Launched by ``torchrun`` or ``accelerate launch``, every process takes its share of each batch;
+    the loss curve is that of one process.
+
+    References
+    ----------
+    Geenjaar, E. and Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data Bio-signal
+    Transfer Learning. AAAI. arXiv:2412.11695.
+
+    He, K. et al. (2022). Masked Autoencoders Are Scalable Vision Learners. CVPR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusClassifier, CitrusPretrainer
+    >>> recordings = [np.random.default_rng(i).standard_normal((2, 3000)) for i in range(4)]
+    >>> pretrainer = CitrusPretrainer(preset="tiny", max_steps=2, random_state=0)
+    >>> pretrainer = pretrainer.fit(recordings)
+    >>> clf = CitrusClassifier(pretrained=pretrainer)
+    """
+
+    def __init__(
+        self,
+        objective: str = "freq",
+        *,
+        preset: str = "small",
+        modalities: Sequence[str] | None = None,
+        modality: str | None = None,
+        n_passes: float = 10.0,
+        max_steps: int | None = None,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        warmup: float = 0.05,
+        ema: float = 0.05,
+        crop: tuple[float, float] = (0.1, 1.5),
+        flip: bool = False,
+        mask_ratio: float = 0.5,
+        run_length: tuple[int, int] = (4, 8),
+        masking: str = "latent",
+        frame: int = 128,
+        cross_channel: bool = False,
+        unknown: float = 0.5,
+        held_out: float = 0.1,
+        checkpoint: Any = None,
+        checkpoint_minutes: float = 5.0,
+        resume: bool = False,
+        precision: str = "auto",
+        compile: bool = False,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.objective = objective
+        self.preset = preset
+        self.modalities = modalities
+        self.modality = modality
+        self.n_passes = n_passes
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.ema = ema
+        self.crop = crop
+        self.flip = flip
+        self.mask_ratio = mask_ratio
+        self.run_length = run_length
+        self.masking = masking
+        self.frame = frame
+        self.cross_channel = cross_channel
+        self.unknown = unknown
+        self.held_out = held_out
+        self.checkpoint = checkpoint
+        self.checkpoint_minutes = checkpoint_minutes
+        self.resume = resume
+        self.precision = precision
+        self.compile = compile
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- fitting ---------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> CitrusPretrainer:
+        """Train on recordings without labels.
+
+        Parameters
+        ----------
+        X : Corpus, path, array-like, list of ndarray, or mne.Epochs
+            A `Corpus`; files or folders, which `read_corpus` reads; windows or recordings of shape
+            (n_windows, n_channels, n_times) or (n_windows, n_times), memory maps included; or a
+            list of recordings of shape (n_channels, n_times_i) of unequal lengths.
+        y : None
+            Not used.
+        groups : array-like of shape (n_windows,) or None, default=None
+            Whose each window of an array is: whole people are held out. Without it, every window
+            counts as a person.
+
+        Returns
+        -------
+        CitrusPretrainer
+            Itself.
+        """
+        with all_or_nothing(self), launched_together(self.device) as device:
+            self._fit(X, groups, device)
+        return self
+
+    def _fit(self, X: Any, groups: Any, device: torch.device) -> None:
+        self._check_parameters()
+        device = resolve_device(device)
+        corpus = self._read(X, groups)
+        self.modalities_ = tuple(corpus.modalities)
+        self._grid_sfreq = corpus.sfreq
+        self.corpus_ = corpus.provenance()
+        seed = self._draw_seed(device)
+        train, held_out = self._split(corpus, seed)
+        self.held_out_subjects_ = held_out.subjects if held_out is not None else []
+
+        self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
+        self._task = self._task_config()
+        self.n_steps_ = self._count_steps(train)
+        with isolated_seed(seed, device):
+            autoencoder = MaskedAutoencoder(self._network, self._task).to(device)
+        run = PretrainRun(
+            autoencoder,
+            self._sampler(train, seed, device),
+            None if held_out is None else self._sampler(held_out, seed + 1, device),
+            self._recipe(seed, device),
+            device,
+        )
+        self._run(run, self._run_file(corpus, seed))
+        autoencoder.load_state_dict(run.average)
+        self.autoencoder_ = autoencoder.eval()
+        self.history_ = run.history
+
+    def _run(self, run: PretrainRun, file: RunFile | None) -> None:
+        if file is not None and self.resume and file.path.exists():
+            file.load_into(run)
+        else:
+            run.prepare()
+        leads = run.part[0] == 0
+        with (
+            self._progress(run, leads) as bar,
+            out_of_memory_hint(self.batch_size),
+            nullcontext(bool) if file is None else interrupt_between_steps() as interrupted,
+        ):
+
+            def after_step(run: PretrainRun) -> None:
+                if bar is not None:
+                    bar.set_postfix_str(run.news(), refresh=False)
+                    bar.update(1)
+                if interrupted():
+                    raise KeyboardInterrupt
+                if file is not None and leads:
+                    file.save_if_due(run)
+
+            try:
+                run.train(after_step)
+            finally:
+                # After the last step, or after a Ctrl-C; never in the middle of a step.
+                if file is not None and leads and not run.in_step:
+                    file.try_to_save(run)
+
+    def _read(self, X: Any, groups: Any, reset: bool = True) -> Corpus:
+        """Whatever came, as a corpus of the modalities that were asked for."""
+        if isinstance(X, Corpus):
+            corpus = X
+        elif _is_path(X) or (isinstance(X, list | tuple) and X and all(map(_is_path, X))):
+            corpus = read_corpus(X, sfreq=GRID_SFREQ, verbose=self.verbose)
+        else:
+            modality: Any = _ANY_SIGNAL if self.modality is None else self.modality
+            if not reset:
+                self._read_array(X, ragged=True)  # compared with what `fit` has seen
+            corpus = array_corpus(
+                X, modality=modality, subjects=groups, estimator=self if reset else clone(self)
+            )
+        return corpus if self.modalities is None else corpus.select(self.modalities)
+
+    def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
+        if self.held_out == 0 or len(corpus.subjects) < 2:
+            return corpus, None
+        return corpus.split_by_subject(self.held_out, seed)
+
+    def _sampler(self, corpus: Corpus, seed: int, device: torch.device) -> CropSampler:
+        sampling = Sampling(
+            self._network.n_times,
+            self._network.n_tokens,
+            self.batch_size,
+            (self.crop[0], self.crop[1]),
+            self.flip,
+            self.mask_ratio,
+            (self.run_length[0], self.run_length[1]),
+            self.unknown,
+            4 if self.cross_channel else 1,
+        )
+        return CropSampler(corpus, self.modalities_, sampling, seed, device)
+
+    def _task_config(self) -> TaskConfig:
+        return TaskConfig(
+            self.objective,
+            self.masking,
+            self.mask_ratio,
+            (self.run_length[0], self.run_length[1]),
+            self.frame,
+            self.cross_channel,
+        )
+
+    def _count_steps(self, corpus: Corpus) -> int:
+        if self.max_steps is not None:
+            return self.max_steps
+        usable = sum(
+            int((stretches[:, 1] - stretches[:, 0]).sum())
+            for recording in corpus.recordings
+            for stretches in recording.good
+        )
+        # The mean of a log-uniform length.
+        low, high = self.crop
+        mean = low if low == high else (high - low) / math.log(high / low)
+        windows = usable / (mean * self._network.n_times)
+        return max(1, math.ceil(self.n_passes * windows / self.batch_size))
+
+    def _recipe(self, seed: int, device: torch.device) -> PretrainRecipe:
+        bf16 = self.precision == "bfloat16"
+        if self.precision == "auto" and device.type == "cuda":
+            bf16 = torch.cuda.is_bf16_supported()
+        return PretrainRecipe(
+            n_steps=self.n_steps_,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            ema=self.ema,
+            evaluate_every=max(10, self.n_steps_ // 50),
+            seed=seed,
+            bf16=bf16,
+            compiled=self.compile,
+        )
+
+    def _run_file(self, corpus: Corpus, seed: int) -> RunFile | None:
+        if self.checkpoint is None:
+            return None
+        settings = {k: v for k, v in self.get_params().items() if k not in _NO_MATTER}
+        settings |= {"n_steps": self.n_steps_, "corpus": corpus.fingerprint(), "seed": seed}
+        return RunFile(Path(self.checkpoint), settings, self.checkpoint_minutes)
+
+    def _draw_seed(self, device: torch.device) -> int:
+        if self.random_state is None and self.checkpoint is not None and self.resume:
+            saved = saved_seed(Path(self.checkpoint))
+            if saved is not None:
+                return saved
+        return same_everywhere(draw_seed(self.random_state), device)
+
+    def _progress(self, run: PretrainRun, leads: bool) -> Any:
+        if not self.verbose or not leads:
+            return nullcontext()
+        from tqdm.auto import tqdm
+
+        return tqdm(
+            total=run.recipe.n_steps, initial=run.step, desc="pre-training", unit="batch",
+            smoothing=0.05, dynamic_ncols=True,
+        )  # fmt: skip
+
+    def _read_array(self, X: Any, ragged: bool = False) -> Windows:
+        """Windows like those of `fit`; any, where that was given a corpus."""
+        if hasattr(self, "n_chans_"):
+            return read_windows(self, X, reset=False, ragged=ragged)
+        return read_windows(clone(self), X, reset=True, ragged=ragged)
+
+    # --- use -------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Features of each window, those of `CitrusEmbedder` with these weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+            Best on the grid of `SignalAligner`.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_features), float32
+        """
+        check_is_fitted(self)
+        windows = self._read_array(X)
+        values = to_float32(windows)
+        network = self._embedding_network(windows.n_chans)
+        with out_of_memory_hint(self.batch_size):
+            return infer(network, values, self._device, self.batch_size, features=True).numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Negative masked loss, of the same crops and masks every time; higher is better.
+
+        Parameters
+        ----------
+        X : Corpus, path, array-like, list of ndarray, or mne.Epochs
+            As in `fit`.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        corpus = self._read(X, None, reset=False)
+        unknown = [name for name in corpus.modalities if name not in self.modalities_]
+        if unknown:
+            raise ValueError(
+                f"X holds {', '.join(map(repr, unknown))}, for which {type(self).__name__} has no "
+                f"decoder; it was fitted on {', '.join(map(repr, self.modalities_))}. Use "
+                "modalities= or modality= to name what X holds."
+            )
+        sampler = self._sampler(corpus, 0, self._device)
+        return -masked_loss(self.autoencoder_, sampler, self._device)["all"]
+
+    def draw_windows(self, X: Any, n_windows: int) -> tuple[np.ndarray, list[str]]:
+        """Whole windows of the grid at random places, the modalities by turns.
+
+        Parameters
+        ----------
+        X : Corpus, path, array-like, list of ndarray, or mne.Epochs
+            As in `fit`.
+        n_windows : int
+
+        Returns
+        -------
+        windows : ndarray of shape (n_windows, n_times)
+        modality : list of str
+        """
+        check_is_fitted(self)
+        corpus, device = self._read(X, None, reset=False), torch.device("cpu")
+        sampler = self._sampler(corpus, 0, device)
+        whole = replace(
+            sampler.sampling, crop=(1.0, 1.0), flip=False, simultaneous=1, batch_size=n_windows
+        )
+        batch = CropSampler(corpus, self.modalities_, whole, 0, device)(0)
+        return batch.x.numpy(), [self.modalities_[kind] for kind in batch.modality.tolist()]
+
+    def to_checkpoint(self) -> Checkpoint:
+        """The weights and where they come from, as `save` writes them."""
+        from ._checkpoint import Checkpoint
+
+        check_is_fitted(self)
+        state = {k: v.detach().cpu().clone() for k, v in self.autoencoder_.state_dict().items()}
+        return Checkpoint(self._network, self._task, state, self._info())
+
+    def save(self, path: Any, *, half: bool = False) -> str:
+        """Write the weights to a file that ``pretrained=`` and `load_pretrained` take.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom ``*.safetensors``.
+        half : bool, default=False
+            Whether numbers are stored as float16, in half the space.
+
+        Returns
+        -------
+        str
+            SHA-256 of the file.
+        """
+        from ._checkpoint import write_checkpoint
+
+        content = self.to_checkpoint()
+        return write_checkpoint(
+            path, content.network, content.task, content.tensors, content.info, half=half
+        )
+
+    def _info(self) -> dict[str, Any]:
+        last = self.history_[-1]
+        corpus = [
+            {
+                "name": each["name"],
+                "licence": each["licence"],
+                "attribution": each["citation"] or each["source"],
+                "hours": sum(each["hours"].values()),
+                "hours_by_modality": each["hours"],
+                "people": each["n_subjects"],
+            }
+            for each in self.corpus_
+        ]
+        training = {k: v for k, v in self.get_params().items() if k not in _NO_MATTER}
+        training |= {"n_steps": self.n_steps_, "seconds": last["seconds"]}
+        training |= {"held_out_subjects": self.held_out_subjects_, "history": self.history_}
+        return {
+            "grid": {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
+            "corpus": corpus,
+            "training": training,
+            "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
+        }
+
+    @property
+    def _device(self) -> torch.device:
+        return self.autoencoder_.mask_token.device
+
+    def _embedding_network(self, n_chans: int) -> CitrusNetwork:
+        with isolated_seed(0, torch.device("cpu")):  # nothing that is drawn changes a feature
+            network = CitrusNetwork(self._network, n_chans, 1)
+        network.trunk = self.autoencoder_.trunk
+        return network.to(self._device).eval()
+
+    @property
+    def _n_features_out(self) -> int:
+        if not hasattr(self, "n_chans_"):
+            raise AttributeError("A corpus has no number of channels, so features have no names.")
+        return self._embedding_network(self.n_chans_).n_features
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    _network_attributes = ("autoencoder_",)
+
+    def _pack_networks(self) -> dict[str, np.ndarray]:
+        return pack(self.autoencoder_)
+
+    def _unpack_networks(self, packed: dict[str, np.ndarray], device: torch.device) -> None:
+        self.autoencoder_ = unpack(
+            lambda: MaskedAutoencoder(self._network, self._task), packed, device
+        )
+
+    def _check_parameters(self) -> None:
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_choice("preset", self.preset, tuple(PRESETS))
+        check_choice("masking", self.masking, ("latent", "input"))
+        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
+        check_number("n_passes", self.n_passes, open_low=True)
+        check_number("max_steps", self.max_steps, Integral, low=1, alternatives=(None,))
+        check_number("batch_size", self.batch_size, Integral, low=1)
+        check_number("learning_rate", self.learning_rate, open_low=True)
+        check_number("weight_decay", self.weight_decay)
+        for name in ("warmup", "ema", "unknown"):
+            check_number(name, getattr(self, name), high=1.0)
+        check_number("mask_ratio", self.mask_ratio, high=0.95, open_low=True)
+        check_number("held_out", self.held_out, high=0.5)
+        check_number("checkpoint_minutes", self.checkpoint_minutes)
+        check_number("frame", self.frame, Integral, low=4, high=1024)
+        if self.frame % 2:
+            raise ValueError(f"frame={self.frame} is odd; wanted an even number of samples.")
+        check_pair("crop", self.crop, open_low=True, high=8.0)
+        check_pair("run_length", self.run_length, Integral, low=1)
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume=True needs checkpoint=, the file of the run to go on with.")
+
+
+def _is_path(X: Any) -> bool:
+    return isinstance(X, str | os.PathLike)

@@ -1,0 +1,817 @@
+"""CitrusPretrainer: scikit-learn's rules, what it trains on, and the weights that come of it."""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+
+import joblib
+import mne
+import numpy as np
+import pytest
+import torch
+from edf_files import write_edf
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from citrus_sk import (
+    CitrusEmbedder,
+    CitrusPretrainer,
+    load_pretrained,
+    read_corpus,
+)
+from citrus_sk._corpus import Corpus, array_corpus
+from citrus_sk._registry import describe_pretrained
+from citrus_sk._sampling import CropSampler
+
+# Bugs of the package that these tests found; strict, so the mark has to go with the bug.
+NO_HOURS = pytest.mark.xfail(
+    strict=True, reason="hours of an array are NaN, which JSON has not: save() raises"
+)
+STALE = pytest.mark.xfail(
+    strict=True, reason="n_chans_ of an earlier fit on an array outlives a fit on a corpus"
+)
+EPOCHS = pytest.mark.xfail(
+    strict=True, reason="modality=None becomes 'signal' for Epochs too, which know their kinds"
+)
+PASSES = pytest.mark.xfail(
+    strict=True, reason="n_steps_ is reckoned with crops that are longer than the recordings"
+)
+LONELY = pytest.mark.xfail(
+    strict=True, reason="two people who share no data set and no modality cannot be fitted at all"
+)
+ONE_SIDED = pytest.mark.xfail(
+    strict=True, reason="a modality of which one person is held out is never trained on"
+)
+FRAME = pytest.mark.xfail(
+    strict=True, reason="without channel names set_output fails as if nothing were fitted"
+)
+UNCHECKED = pytest.mark.xfail(strict=True, reason="the error does not name the parameter")
+NO_SHARE = pytest.mark.xfail(
+    strict=True, reason="a process that gets no window of a batch takes the maximum of nothing"
+)
+SECOND_FIT = pytest.mark.xfail(
+    run=False,
+    reason="hangs at times: a process joins the group that another one is still leaving",
+)
+
+
+def pretrainer(**parameters):
+    """A pre-trainer of a second or less."""
+    settings = {"preset": "tiny", "max_steps": 2, "batch_size": 8, "random_state": 0}
+    return CitrusPretrainer(**(settings | parameters))
+
+
+def tones(n, n_chans=2, n_times=600, seed=0):
+    """Recordings ``(n, n_chans, n_times)``, every channel a sine of its own in noise."""
+    rng = np.random.default_rng(seed)
+    frequency, phase = rng.uniform([[0.01]], [[0.12]], (2, n, n_chans, 1))
+    signal = np.sin(2 * np.pi * (frequency * np.arange(n_times) + 10 * phase))
+    X = (signal + 0.1 * rng.standard_normal(signal.shape)).astype(np.float32)
+    X.flags.writeable = False
+    return X
+
+
+def weights(fitted):
+    return {name: value.numpy() for name, value in fitted.autoencoder_.state_dict().items()}
+
+
+def same_weights(one, other):
+    """Whether two fitted pre-trainers have the same bits."""
+    first, second = weights(one), weights(other)
+    return all(np.array_equal(value, second[name]) for name, value in first.items())
+
+
+X = tones(8)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return pretrainer(max_steps=25, held_out=0.25).fit(X)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four people, two nights each, as Sleep-EDF names them: one channel of EEG and one of EOG."""
+    path = tmp_path_factory.mktemp("sleep")
+    for number in range(8):
+        values = 1000 * tones(1, 2, 1200, seed=number)[0]
+        names = ("EEG Fpz-Cz", "EOG horizontal")
+        signals = {name: (each.round(), 100) for name, each in zip(names, values, strict=True)}
+        write_edf(path / f"SC40{number // 2}{number % 2 + 1}E0-PSG.edf", signals)
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpus(folder):
+    return read_corpus(folder)
+
+
+@pytest.fixture
+def samplers(monkeypatch):
+    """The samplers that a fit makes: that of training windows, and that of people held out."""
+    made = []
+
+    class Noted(CropSampler):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr("citrus_sk._pretrainer.CropSampler", Noted)
+    return made
+
+
+# --- scikit-learn --------------------------------------------------------------------------------
+
+
+class TestChecks:
+    @pytest.fixture(autouse=True)
+    def same_global_state(self):
+        """scikit-learn's checks draw from numpy's global state: conftest's is off here."""
+
+    @parametrize_with_checks(
+        [CitrusPretrainer(preset="tiny", max_steps=2, batch_size=8)],
+        expected_failed_checks=lambda estimator: {
+            "check_methods_subset_invariance": (
+                "the check allows 1e-7, less than float32 rounding, as in "
+                "test_estimator_checks.py; below, the same claim is held to 1e-5"
+            )
+        },
+        xfail_strict=False,  # whether the rounding shows depends on the processor's kernels
+    )
+    def test_scikit_learn_check_passes(self, estimator, check):
+        check(estimator)
+
+
+def test_a_clone_has_the_parameters_and_nothing_that_was_learnt(fitted):
+    copied = clone(fitted)
+    assert copied.get_params() == fitted.get_params()
+    with pytest.raises(NotFittedError):
+        copied.transform(X)
+
+
+@pytest.mark.parametrize("method", ["transform", "score", "to_checkpoint", "save"])
+def test_before_fit_every_method_says_so(method, tmp_path):
+    with pytest.raises(NotFittedError, match="CitrusPretrainer instance is not fitted"):
+        getattr(pretrainer(), method)(*{"to_checkpoint": (), "save": (tmp_path,)}.get(method, (X,)))
+
+
+def test_a_file_of_joblib_gives_the_same_bits_and_can_be_fitted_again(fitted, tmp_path):
+    joblib.dump(fitted, tmp_path / "pretrainer.joblib")
+    assert b"torch" not in (tmp_path / "pretrainer.joblib").read_bytes()
+    loaded = joblib.load(tmp_path / "pretrainer.joblib")
+    assert_array_equal(loaded.transform(X), fitted.transform(X))
+    assert loaded.score(X) == fitted.score(X)
+    assert loaded.history_ == fitted.history_
+    assert loaded.set_params(max_steps=1).fit(X[:, :1]).n_chans_ == 1
+    assert fitted.n_chans_ == 2  # the copy shares nothing
+
+
+def test_nothing_global_is_changed_and_nor_is_what_was_passed():
+    # torch's and numpy's random states, and the threads, are watched by conftest.
+    state, values = random.getstate(), X.copy()
+    fitted = pretrainer().fit(values)
+    fitted.transform(values)
+    fitted.score(values)
+    assert random.getstate() == state
+    assert_array_equal(values, X)
+
+
+# --- what X may be -------------------------------------------------------------------------------
+
+
+def test_two_dimensions_are_one_channel():
+    flat, deep = pretrainer().fit(X[:, 0]), pretrainer().fit(X[:, :1])
+    assert (flat.n_features_in_, flat.n_chans_, flat.n_times_) == (600, 1, 600)
+    assert (deep.n_features_in_, deep.n_chans_, deep.n_times_) == (1, 1, 600)
+    assert same_weights(flat, deep)
+    assert_array_equal(flat.transform(X[:, 0]), deep.transform(X[:, :1]))
+
+
+def test_a_memory_map_trains_the_same_weights_and_its_file_stays_as_it_was(tmp_path):
+    path = tmp_path / "recordings.npy"
+    np.save(path, X)
+    before = path.read_bytes()
+    mapped = pretrainer().fit(np.load(path, mmap_mode="r"))
+    assert same_weights(mapped, pretrainer().fit(X))
+    assert path.read_bytes() == before
+
+
+def test_recordings_may_be_of_unequal_lengths():
+    listed = [tones(1, 2, n_times, seed=n_times)[0] for n_times in (700, 300, 1500, 900)]
+    fitted = pretrainer().fit(listed)
+    assert (fitted.n_chans_, fitted.n_times_) == (2, None)
+    assert np.isfinite(fitted.score(listed))
+    assert len(fitted.transform(X)) == len(X)
+
+
+def test_a_folder_its_files_and_its_corpus_train_the_same_weights(folder, corpus):
+    by_corpus = pretrainer().fit(corpus)
+    assert by_corpus.modalities_ == ("EEG", "EOG")
+    assert not hasattr(by_corpus, "n_chans_")
+    assert len(by_corpus.held_out_subjects_) == 1
+    (entry,) = by_corpus.corpus_
+    assert entry["n_subjects"] == 4
+    assert sum(entry["hours"].values()) == pytest.approx(8 * 2 * 12 / 3600)
+    for source in (str(folder), sorted(folder.glob("*.edf"))):
+        assert same_weights(pretrainer().fit(source), by_corpus)
+
+
+def test_after_a_corpus_windows_of_any_shape_have_features(corpus):
+    fitted = pretrainer().fit(corpus)
+    for windows in (X, X[:, :1], X[:, :, :100], X[:, 0]):
+        assert len(fitted.transform(windows)) == len(windows)
+
+
+def epochs():
+    info = mne.create_info(["Cz", "EOG left"], 100.0, ["eeg", "eog"])
+    return mne.EpochsArray(X.astype(float), info, verbose="error")
+
+
+def test_epochs_are_windows():
+    fitted = pretrainer().fit(epochs())
+    assert (fitted.n_chans_, fitted.n_times_) == (2, 600)
+    assert_array_equal(fitted.transform(epochs()), fitted.transform(X))
+    assert np.isfinite(fitted.score(epochs()))
+    assert sum(sum(entry["hours"].values()) for entry in fitted.corpus_) > 0  # they know the rate
+
+
+@EPOCHS
+def test_epochs_tell_their_modalities():
+    assert pretrainer().fit(epochs()).modalities_ == ("EEG", "EOG")
+
+
+def test_another_fit_may_be_on_another_shape():
+    again = pretrainer().fit(X).fit(X[:, 0, :300])
+    assert (again.n_chans_, again.n_times_, again.n_features_in_) == (1, 300, 300)
+    assert same_weights(again, pretrainer().fit(X[:, 0, :300]))
+
+
+@STALE
+def test_a_fit_on_a_corpus_forgets_the_shape_of_an_earlier_array(corpus):
+    again = pretrainer().fit(X).fit(corpus)
+    assert not hasattr(again, "n_chans_")
+    assert not hasattr(again, "n_features_in_")
+    assert len(again.transform(X[:, :1])) == len(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int16, ">f4"])
+def test_numbers_of_every_type_train_the_same_weights(dtype):
+    values = (100 * X).round().astype(dtype)
+    expected = pretrainer().fit(values.astype(np.float32))
+    assert same_weights(pretrainer().fit(values), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_scale_of_a_recording_does_not_matter(scale):
+    loss = pretrainer().fit(X * np.float32(scale)).history_[-1]["loss"]
+    assert loss == pytest.approx(pretrainer().fit(X).history_[-1]["loss"], rel=1e-4)
+
+
+# --- features ------------------------------------------------------------------------------------
+
+
+def test_features_are_those_of_the_embedder(fitted, tmp_path):
+    expected = fitted.transform(X)
+    assert expected.dtype == np.float32
+    assert np.isfinite(expected).all()
+    assert_array_equal(CitrusEmbedder(pretrained=fitted).fit(X).transform(X), expected)
+
+
+def test_a_window_is_embedded_alike_whatever_stands_beside_it(fitted):
+    alone = np.concatenate([fitted.transform(window[None]) for window in X])
+    assert_allclose(alone, fitted.transform(X), rtol=1e-4, atol=1e-5)
+
+
+def test_features_have_names_and_may_be_a_frame(fitted):
+    names = fitted.get_feature_names_out()
+    assert len(names) == fitted.transform(X).shape[1]
+    assert names[0] == "citruspretrainer0"
+    frame = clone(fitted).set_output(transform="pandas").set_params(max_steps=1).fit_transform(X)
+    assert list(frame.columns) == list(names)
+
+
+@FRAME
+def test_after_a_corpus_features_may_be_a_frame_as_well(corpus):
+    fitted = pretrainer().fit(corpus).set_output(transform="pandas")
+    assert fitted.transform(X).shape == (len(X), fitted.set_output().transform(X).shape[1])
+
+
+# --- what is learnt ------------------------------------------------------------------------------
+
+
+def test_training_lowers_the_loss_on_people_who_were_never_seen():
+    strangers = tones(6, seed=1)
+    trained = pretrainer(max_steps=60).fit(X)
+    untrained = pretrainer(max_steps=1, learning_rate=1e-12).fit(X)
+    assert trained.score(strangers) > untrained.score(strangers) + 0.1
+    losses = [row["loss"] for row in trained.history_]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_real_recordings_are_learnt_from(watch):
+    people = watch.groups
+    trained = pretrainer(max_steps=60, modality="ACC").fit(watch.X[:, :3], groups=people)
+    untrained = pretrainer(max_steps=1, learning_rate=1e-12, modality="ACC")
+    untrained.fit(watch.X[:, :3], groups=people)
+    (stranger,) = trained.held_out_subjects_
+    unseen = watch.X[people == stranger.removeprefix("array/"), :3]
+    assert len(unseen) == 12
+    assert trained.score(unseen) > untrained.score(unseen) + 0.2
+
+
+def test_score_is_the_same_every_time_and_changes_nothing(fitted):
+    before = {key: value for key, value in vars(fitted).items() if key != "autoencoder_"}
+    state = weights(fitted)
+    shorter = [window[:, :400] for window in X]
+    first = fitted.score(shorter)
+    assert isinstance(first, float)
+    assert fitted.score(shorter) == first
+    assert fitted.score(X[:4]) != first
+    assert {k: v for k, v in vars(fitted).items() if k != "autoencoder_"} == before
+    assert all(np.array_equal(state[name], value) for name, value in weights(fitted).items())
+    assert not fitted.autoencoder_.training
+
+
+def test_score_refuses_kinds_of_signal_that_have_no_decoder(corpus, fitted):
+    with pytest.raises(ValueError, match=r"X holds 'EEG', 'EOG', for which .*fitted on 'signal'"):
+        fitted.score(corpus)
+    by_corpus = pretrainer().fit(corpus)
+    with pytest.raises(ValueError, match=r"X holds 'signal'.*modality="):
+        by_corpus.score(X)
+    assert np.isfinite(by_corpus.set_params(modality="EOG").score(X))
+
+
+def test_score_refuses_other_channels(fitted):
+    with pytest.raises(ValueError, match="X has 1 channels, but CitrusPretrainer was fitted on 2"):
+        fitted.score(X[:, :1])
+
+
+def test_the_history_has_a_row_for_every_stretch_of_the_run(fitted):
+    rows = fitted.history_
+    assert [row["step"] for row in rows] == [10, 20, 25]
+    assert fitted.n_steps_ == 25
+    for row in rows:
+        assert list(row) == ["step", "loss", "held_out_loss", "held_out_by_modality", "seconds"]
+        assert row["held_out_by_modality"] == {"signal": row["held_out_loss"]}
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds)
+    json.dumps(rows)  # plain numbers
+
+
+def test_the_history_knows_the_loss_of_each_modality(corpus):
+    (row,) = pretrainer().fit(corpus).history_
+    each = row["held_out_by_modality"]
+    assert list(each) == ["EEG", "EOG"]
+    assert row["held_out_loss"] == pytest.approx(np.mean(list(each.values())))
+
+
+def test_with_nobody_held_out_the_history_does_not_speak_of_them():
+    for fitted in (pretrainer(held_out=0).fit(X), pretrainer().fit(X[:1])):
+        assert fitted.held_out_subjects_ == []
+        assert [list(row) for row in fitted.history_] == [["step", "loss", "seconds"]]
+
+
+def test_the_loss_in_the_history_is_the_mean_over_all_steps_since_the_row_before(monkeypatch):
+    from citrus_sk._pretraining import PretrainRun
+
+    losses, step = [], PretrainRun.train_step
+    monkeypatch.setattr(PretrainRun, "train_step", lambda run: losses.append(step(run)))
+    fitted = pretrainer(max_steps=13).fit(X)
+    means = [np.mean(losses[:10]), np.mean(losses[10:])]
+    assert [row["loss"] for row in fitted.history_] == pytest.approx(means)
+
+
+@pytest.mark.parametrize("n_times", [6000, pytest.param(128, marks=PASSES)])
+def test_every_second_is_seen_as_often_as_was_asked_for(n_times, samplers):
+    recordings = tones(4, 2, n_times)
+    fitted = pretrainer(n_passes=4, max_steps=None, held_out=0, batch_size=4)
+    fitted.fit(recordings)
+    seen = sum(int(samplers[0]._draw(rng).length.sum()) for rng in steps(0, fitted.n_steps_))
+    assert 2.5 < seen / recordings.size < 6
+
+
+def steps(seed, n):
+    return [np.random.default_rng((seed, step)) for step in range(n)]
+
+
+# --- who is held out -----------------------------------------------------------------------------
+
+
+def drawn_from(sampler, n_steps):
+    """Everybody whose recordings are in the batches of a run."""
+    return {
+        sampler.recordings[number].subject
+        for step in range(n_steps)
+        for number in sampler._draw(np.random.default_rng((sampler.seed, step))).recording
+    }
+
+
+def test_people_held_out_are_never_trained_on(corpus, samplers):
+    fitted = pretrainer(held_out=0.25).fit(corpus)
+    train, held_out = samplers
+    assert len(fitted.held_out_subjects_) == 1
+    everybody = set(corpus.subjects)
+    assert drawn_from(held_out, 50) == set(fitted.held_out_subjects_)
+    assert drawn_from(train, 50) == everybody - set(fitted.held_out_subjects_)
+
+
+def test_groups_tell_whose_windows_are_and_whole_people_are_held_out(samplers):
+    groups = ["ann", "bob", "cid", "dan"] * 2
+    fitted = pretrainer(held_out=0.5).fit(X, groups=groups)
+    held_out = fitted.held_out_subjects_
+    assert len(held_out) == 2
+    assert set(held_out) < {"array/ann", "array/bob", "array/cid", "array/dan"}
+    train, other = samplers
+    assert {recording.subject for recording in train.recordings}.isdisjoint(held_out)
+    assert {recording.subject for recording in other.recordings} == set(held_out)
+    assert len(train.recordings) == len(other.recordings) == 4  # all windows of each
+
+
+def test_without_groups_every_window_is_a_person():
+    assert len(pretrainer(held_out=0.5).fit(X).held_out_subjects_) == 4
+
+
+def people_of_two_kinds(same_dataset):
+    """One person's EEG and another one's ECG."""
+    first, second = (
+        array_corpus(X[i : i + 1], modality=kind, sfreq=100.0, subjects=[kind])
+        for i, kind in enumerate(["EEG", "ECG"])
+    )
+    if not same_dataset:
+        (recording,) = second.recordings
+        object.__setattr__(recording, "dataset", "another")
+    return Corpus(first.recordings + second.recordings, 100.0, first.report)
+
+
+@LONELY
+def test_where_nobody_can_be_held_out_nobody_is():
+    fitted = pretrainer().fit(people_of_two_kinds(same_dataset=False))
+    assert fitted.held_out_subjects_ == []
+
+
+@ONE_SIDED
+def test_every_modality_is_trained_on(samplers):
+    fitted = pretrainer().fit(people_of_two_kinds(same_dataset=True))
+    assert [fitted.modalities_[kind] for kind in samplers[0].kinds] == ["ECG", "EEG"]
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+def test_a_seed_gives_the_same_bits_and_none_gives_others():
+    first, second, other = (pretrainer(random_state=seed).fit(X) for seed in (0, 0, 1))
+    assert same_weights(first, second)
+    assert first.held_out_subjects_ == second.held_out_subjects_
+    assert not same_weights(first, other)
+    drawn, again = (pretrainer(random_state=None).fit(X) for _ in range(2))
+    assert not same_weights(drawn, again)
+
+
+def test_a_random_state_goes_on_from_fit_to_fit():
+    first, second = (pretrainer(random_state=np.random.RandomState(3)).fit(X) for _ in range(2))
+    assert same_weights(first, second)
+    before = weights(first)
+    after = weights(first.fit(X))
+    assert not all(np.array_equal(before[name], value) for name, value in after.items())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_outputs"),
+    [
+        ({"objective": "time"}, 32),
+        ({"objective": "freq", "frame": 64}, 33),
+        ({"objective": "both"}, 32 + 65),
+        ({"masking": "input"}, 65),
+        ({"cross_channel": True}, 65),
+        ({"flip": True}, 65),
+        ({"precision": "bfloat16"}, 65),
+        ({"mask_ratio": 0.75, "run_length": (1, 3)}, 65),
+        ({"crop": (0.5, 0.5), "unknown": 1.0, "warmup": 1.0, "ema": 1.0}, 65),
+        ({"batch_size": 1}, 65),
+    ],
+    ids=str,
+)
+def test_every_way_to_train_works_and_gives_weights_of_its_own(parameters, n_outputs):
+    fitted = pretrainer(**parameters).fit(X)
+    assert np.isfinite(fitted.history_[-1]["loss"])
+    assert np.isfinite(fitted.score(X))
+    assert weights(fitted)["decoder_bias"].shape == (1, n_outputs)
+    usual = pretrainer().fit(X)
+    for name, value in weights(usual).items():
+        if name.startswith("trunk."):
+            assert weights(fitted)[name].shape == value.shape
+    assert not np.array_equal(fitted.transform(X), usual.transform(X))
+
+
+@pytest.mark.parametrize("modalities", [["EOG"], ("EOG",), "EOG"])
+def test_only_the_modalities_that_were_asked_for_are_trained_on(corpus, samplers, modalities):
+    fitted = pretrainer(modalities=modalities).fit(corpus)
+    assert fitted.modalities_ == ("EOG",)
+    assert list(fitted.corpus_[0]["hours"]) == ["EOG"]
+    for sampler in samplers:
+        assert {kind for each in sampler.recordings for kind in each.modalities} == {"EOG"}
+
+
+def test_modality_names_what_an_array_is():
+    assert pretrainer(modality="ECG").fit(X).modalities_ == ("ECG",)
+    assert pretrainer().fit(X).modalities_ == ("signal",)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({"objective": "space"}, ValueError),
+        ({"preset": "huge"}, ValueError),
+        ({"masking": None}, ValueError),
+        ({"precision": "float16"}, ValueError),
+        ({"modalities": ["PPG"]}, ValueError),
+        ({"modality": 3}, TypeError),
+        ({"n_passes": 0}, ValueError),
+        ({"max_steps": 0}, ValueError),
+        ({"max_steps": 2.5}, TypeError),
+        ({"max_steps": True}, TypeError),
+        ({"batch_size": 0}, ValueError),
+        ({"learning_rate": 0}, ValueError),
+        ({"learning_rate": np.nan}, ValueError),
+        ({"weight_decay": -1}, ValueError),
+        ({"warmup": 1.1}, ValueError),
+        ({"ema": -0.1}, ValueError),
+        ({"unknown": 2}, ValueError),
+        ({"mask_ratio": 0}, ValueError),
+        ({"mask_ratio": 1}, ValueError),
+        ({"held_out": 0.6}, ValueError),
+        ({"crop": 1.0}, TypeError),
+        ({"crop": (0, 1)}, ValueError),
+        ({"crop": (1, 0.5)}, ValueError),
+        ({"run_length": (0, 4)}, ValueError),
+        ({"run_length": (8, 4)}, ValueError),
+        ({"run_length": (1.5, 4)}, TypeError),
+        ({"frame": 2}, ValueError),
+        ({"frame": 65}, ValueError),
+        ({"checkpoint_minutes": -1}, ValueError),
+        ({"device": "warp"}, ValueError),
+        ({"random_state": "seed"}, ValueError),
+        ({"resume": True}, ValueError),
+        pytest.param({"modalities": 3}, TypeError, marks=UNCHECKED),
+        pytest.param({"modalities": []}, ValueError, marks=UNCHECKED),
+        pytest.param({"checkpoint": 3}, TypeError, marks=UNCHECKED),
+        pytest.param({"verbose": "loud"}, (TypeError, ValueError), marks=UNCHECKED),
+        pytest.param({"cross_channel": "no"}, (TypeError, ValueError), marks=UNCHECKED),
+        pytest.param({"flip": "no"}, (TypeError, ValueError), marks=UNCHECKED),
+        pytest.param({"compile": "no"}, (TypeError, ValueError), marks=UNCHECKED),
+    ],
+    ids=str,
+)
+def test_a_bad_parameter_is_named_by_fit_and_not_before(parameters, error):
+    unfitted = pretrainer(**parameters)
+    (name,) = parameters
+    # sklearn's check_random_state names the value alone.
+    wanted = "'seed' cannot be used to seed" if name == "random_state" else name
+    with pytest.raises(error, match=wanted):
+        unfitted.fit(X)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (np.where(np.arange(600) == 7, np.nan, X), ValueError, r"X contains NaN: window 0, chan"),
+        (np.where(np.arange(600) == 7, np.inf, X), ValueError, r"X contains inf"),
+        ([], ValueError, r"X of shape \(0,\)"),
+        (X[:0], ValueError, r"X holds no window"),
+        (None, ValueError, r"X of shape \(\)"),
+        (X[0, 0], ValueError, r"X of shape \(600,\)"),
+        (X[None], ValueError, r"X has 4 dimensions"),
+        (np.zeros((3, 2, 600)), ValueError, r"X holds nothing usable.*flat"),
+        ([X[0], X[1][:1, :300]], ValueError, r"X\[0\] has shape .*same n_channels"),
+        ("/no/such/folder", FileNotFoundError, r"there is no file or folder '/no/such/folder'"),
+    ],
+    ids=["NaN", "inf", "list", "no windows", "None", "1-D", "4-D", "flat", "channels", "path"],
+)
+def test_bad_recordings_are_refused_and_the_earlier_fit_stays(bad, error, message):
+    fitted = pretrainer().fit(X)
+    before = fitted.transform(X)
+    with pytest.raises(error, match=message):
+        fitted.fit(bad)
+    assert_array_equal(fitted.transform(X), before)
+
+
+def test_groups_of_another_length_are_refused():
+    with pytest.raises(ValueError, match=r"subjects has shape \(3,\).*8 windows"):
+        pretrainer().fit(X, groups=[1, 2, 3])
+
+
+def test_a_flat_channel_is_never_drawn(samplers):
+    some = X.copy()
+    some[2, 1] = 5.0
+    pretrainer(held_out=0).fit(some)
+    drawn = {
+        (int(number), int(channel))
+        for rng in steps(0, 60)
+        for crops in [samplers[0]._draw(rng)]
+        for number, channel in zip(crops.recording, crops.channel, strict=True)
+    }
+    assert drawn == {(i, j) for i in range(8) for j in range(2)} - {(2, 1)}
+
+
+def test_a_loss_that_is_no_number_names_the_step_and_the_recordings_of_its_batch():
+    fitted = pretrainer().fit(X, groups=list("abcdefgh"))
+    before, history = fitted.transform(X), fitted.history_
+    message = (
+        r"loss became (nan|inf) at step [1-9], in the batch of array \d, channel \d from sample "
+        r"\d+ to \d+; .*Lower learning_rate \(it is 1e\+30\)"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        fitted.set_params(learning_rate=1e30, max_steps=20, held_out=0.5).fit(X[:, :1])
+    assert_array_equal(fitted.transform(X), before)
+    assert fitted.history_ is history
+
+
+def test_a_batch_with_an_infinite_loss_is_never_learnt_from(monkeypatch):
+    from citrus_sk._pretraining import PretrainRun
+
+    true_loss, seen = PretrainRun._loss, []
+
+    def loss(run, batch):
+        seen.append((run, {k: v.clone() for k, v in run.model.state_dict().items()}))
+        return true_loss(run, batch) * (np.inf if run.step == 3 else 1.0)
+
+    monkeypatch.setattr(PretrainRun, "_loss", loss)
+    with pytest.raises(FloatingPointError, match="became inf at step 3,"):
+        pretrainer(max_steps=5).fit(X)
+    run, state = seen[-1]
+    assert run.step == 3
+    assert all(torch.equal(state[name], value) for name, value in run.model.state_dict().items())
+
+
+# --- the file of weights -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(corpus, tmp_path_factory):
+    fitted = pretrainer(objective="both").fit(corpus)
+    path = tmp_path_factory.mktemp("saved") / "weights.safetensors"
+    fitted.save(path)
+    return fitted, path
+
+
+def test_a_saved_file_gives_the_same_features(saved):
+    fitted, path = saved
+    assert_array_equal(CitrusEmbedder(pretrained=path).fit(X).transform(X), fitted.transform(X))
+    trunk = load_pretrained(path).state_dict()
+    for name, value in fitted.autoencoder_.trunk.state_dict().items():
+        assert torch.equal(trunk[name], value)
+
+
+def test_a_saved_file_knows_where_it_comes_from(saved, corpus):
+    fitted, path = saved
+    about = describe_pretrained(path)
+    assert about["objective"] == "both"
+    assert about["preset"] == "tiny"
+    assert about["modalities"] == ["EEG", "EOG"]
+    assert (about["n_times"], about["sfreq"]) == (1024, 100.0)
+    assert about["people"] == 4
+    assert about["hours"] == pytest.approx(corpus.hours())
+    assert about["metrics"]["loss"] == fitted.history_[-1]["loss"]
+    assert about["metrics"]["held_out_loss"] == fitted.history_[-1]["held_out_loss"]
+    info = about["info"]
+    assert info["corpus"][0]["hours_by_modality"] == {
+        kind: pytest.approx(corpus.hours(kind)) for kind in ("EEG", "EOG")
+    }
+    training = info["training"]
+    assert training["n_steps"] == 2
+    assert training["batch_size"] == 8
+    assert training["learning_rate"] == 1e-3
+    assert training["history"] == fitted.history_
+    assert training["held_out_subjects"] == fitted.held_out_subjects_
+    assert not {"checkpoint", "device", "random_state"} & set(training)  # of this machine or run
+
+
+def test_half_precision_takes_half_the_space_and_hardly_changes_a_feature(saved, tmp_path):
+    fitted, path = saved
+    fitted.save(tmp_path / "half.safetensors", half=True)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.55 * path.stat().st_size
+    half = CitrusEmbedder(pretrained=tmp_path / "half.safetensors").fit(X).transform(X)
+    assert_allclose(half, fitted.transform(X), rtol=1e-3, atol=1e-3)
+
+
+@NO_HOURS
+def test_what_was_trained_on_an_array_can_be_saved_though_its_hours_are_not_known(fitted, tmp_path):
+    fitted.save(tmp_path / "array.safetensors")
+    about = describe_pretrained(tmp_path / "array.safetensors")
+    assert (about["hours"], about["sfreq"], about["people"]) == (None, None, 8)
+
+
+def test_numbers_of_numpy_as_parameters_can_be_saved(corpus, tmp_path):
+    numbers = {
+        "batch_size": np.int64(8), "learning_rate": np.float32(1e-3), "held_out": np.float32(0.25),
+        "run_length": (np.int64(4), np.int64(8)),
+    }  # fmt: skip
+    path = tmp_path / "weights.safetensors"
+    pretrainer(**numbers).fit(corpus).save(path)
+    training = describe_pretrained(path)["info"]["training"]
+    assert (training["batch_size"], training["run_length"]) == (8, [4, 8])
+
+
+def test_whole_windows_are_drawn_of_each_modality_by_turns(corpus):
+    fitted = pretrainer(modality="EEG").fit(corpus)
+    windows, kinds = fitted.draw_windows(corpus, 4)
+    assert windows.shape == (4, 1024)
+    assert sorted(kinds) == ["EEG", "EEG", "EOG", "EOG"]
+    again, _ = fitted.draw_windows(corpus, 4)
+    assert_array_equal(windows, again)
+
+
+# --- several processes ---------------------------------------------------------------------------
+
+TOGETHER = """
+import sys
+from dataclasses import replace
+import joblib, numpy as np
+from citrus_sk import CitrusPretrainer, _pretrainer
+# Units are dropped by each process for itself, so that curves are only equal without.
+if not {dropout}:
+    _pretrainer.PRESETS = {{"tiny": replace(_pretrainer.PRESETS["tiny"], dropout=0.0)}}
+fitted = []
+for parameters in {runs}:
+    fitted.append(CitrusPretrainer(preset="tiny", batch_size=8, **parameters).fit(np.load("X.npy")))
+joblib.dump(fitted, sys.argv[1])
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run_together(folder, *runs, n_processes=2, dropout=False):
+    """Fit in processes of one group; gives what each of them got."""
+    np.save(folder / "X.npy", X)
+    code = TOGETHER.format(runs=list(runs), dropout=dropout)
+    for _ in range(3):  # somebody else may take the port before the group does
+        group = {"WORLD_SIZE": n_processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+        processes = []
+        for rank in range(n_processes):
+            own = {"RANK": rank, "LOCAL_RANK": rank} | (group if n_processes > 1 else {})
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, f"rank{rank}"],
+                    cwd=folder,
+                    env=os.environ | {key: str(value) for key, value in own.items()},
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        try:
+            errors = [process.communicate(timeout=240)[1] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        if not any("EADDRINUSE" in error for error in errors):
+            break
+    assert [process.returncode for process in processes] == [0] * n_processes, errors
+    return [joblib.load(folder / f"rank{rank}") for rank in range(n_processes)]
+
+
+def curve(fitted, name):
+    return [row[name] for row in fitted.history_]
+
+
+def test_two_processes_have_the_loss_curve_of_one_and_end_with_the_same_weights(tmp_path):
+    run = {"max_steps": 24, "random_state": 0, "cross_channel": True}
+    ((alone,),) = run_together(tmp_path, run, n_processes=1)
+    (first,), (second,) = run_together(tmp_path, run)
+    for name in ("step", "loss", "held_out_loss"):
+        assert_allclose(curve(first, name), curve(alone, name), rtol=1e-4)
+    assert_allclose(first.transform(X), alone.transform(X), rtol=1e-3, atol=1e-3)
+    assert same_weights(first, second)
+    assert curve(first, "held_out_loss") == curve(second, "held_out_loss")
+
+
+def test_processes_agree_on_a_seed_that_nobody_named_and_one_of_them_saves(tmp_path):
+    run = {"max_steps": 3, "checkpoint": "state.run", "checkpoint_minutes": 0}
+    (first,), (second,) = run_together(tmp_path, run, dropout=True)
+    assert same_weights(first, second)
+    assert first.held_out_subjects_ == second.held_out_subjects_
+    assert (tmp_path / "state.run").exists()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@SECOND_FIT
+def test_processes_of_a_group_can_fit_again(tmp_path):
+    runs = [{"max_steps": 1}, {"max_steps": 2}, {"max_steps": 3}]
+    for first, second in zip(*run_together(tmp_path, *runs), strict=True):
+        assert same_weights(first, second)
+
+
+@NO_SHARE
+def test_a_process_may_go_without_a_window(samplers):
+    pretrainer(batch_size=2).fit(X)
+    batch = samplers[0](0, (2, 3))
+    assert batch.x.shape == (0, 1024)
