@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,33 +15,36 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, pack, unpack
 from ._corpus import Corpus, array_corpus, read_corpus
-from ._parameters import all_or_nothing, check_choice, check_number, check_pair
+from ._parameters import all_or_nothing
+from ._pretrain_settings import (
+    check_parameters,
+    choose_seed,
+    count_steps,
+    make_info,
+    make_recipe,
+    make_run_file,
+    make_sampler,
+    task_config,
+)
 from ._pretraining import (
-    PretrainRecipe,
     PretrainRun,
     interrupt_between_steps,
     launched_together,
     masked_loss,
-    same_everywhere,
 )
 from ._resampling import GRID_SFREQ
-from ._run_file import RunFile, saved_seed
-from ._sampling import CropSampler, Sampling
+from ._run_file import RunFile
+from ._sampling import CropSampler
 from ._signals import Windows, read_windows, to_float32
-from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
-from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder, TaskConfig
+from ._training import infer, isolated_seed, out_of_memory_hint, resolve_device
+from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder
 
 if TYPE_CHECKING:
     from ._checkpoint import Checkpoint
 
-OBJECTIVES = ("time", "freq", "both")
+_SHAPE = ("n_chans_", "n_times_", "n_features_in_", "feature_names_in_", "_fitted_on_2d")
 # Windows of a recording whose kind nobody named.
 _ANY_SIGNAL = "signal"
-# Parameters that do not change the weights, or that only say how n_steps or the seed are found.
-_NO_MATTER = {
-    "checkpoint", "checkpoint_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
-    "random_state",
-}  # fmt: skip
 
 
 class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
@@ -80,8 +80,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     ema : float, default=0.05
         Span of the moving average of the weights, as a share of the run. The averages are kept.
     crop : tuple of two float, default=(0.1, 1.5)
-        Shortest and longest crop, in windows. Crops of all these lengths are resampled to one
-        window: a downstream window of any duration then finds its like.
+        Shortest and longest crop, in windows, at most 2. Crops of all these lengths are resampled
+        to one window: a downstream window of any duration then finds its like.
     flip : bool, default=False
         Whether half of the windows are turned upside down: for signals whose sign means nothing.
     mask_ratio : float, default=0.5
@@ -247,34 +247,36 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         CitrusPretrainer
             Itself.
         """
-        with all_or_nothing(self), launched_together(self.device) as device:
-            self._fit(X, groups, device)
+        with all_or_nothing(self):
+            self._fit(X, groups, launched_together(self.device))
         return self
 
     def _fit(self, X: Any, groups: Any, device: torch.device) -> None:
-        self._check_parameters()
+        check_parameters(self)
         device = resolve_device(device)
+        for name in _SHAPE:  # a corpus has no shape, and that of an earlier array says nothing
+            self.__dict__.pop(name, None)
         corpus = self._read(X, groups)
         self.modalities_ = tuple(corpus.modalities)
         self._grid_sfreq = corpus.sfreq
         self.corpus_ = corpus.provenance()
-        seed = self._draw_seed(device)
+        seed = choose_seed(self, device)
         train, held_out = self._split(corpus, seed)
         self.held_out_subjects_ = held_out.subjects if held_out is not None else []
 
         self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
-        self._task = self._task_config()
-        self.n_steps_ = self._count_steps(train)
+        self._task = task_config(self)
+        self.n_steps_ = count_steps(self, self._network, train)
         with isolated_seed(seed, device):
             autoencoder = MaskedAutoencoder(self._network, self._task).to(device)
         run = PretrainRun(
             autoencoder,
-            self._sampler(train, seed, device),
-            None if held_out is None else self._sampler(held_out, seed + 1, device),
-            self._recipe(seed, device),
+            make_sampler(self, train, seed, device),
+            None if held_out is None else make_sampler(self, held_out, seed + 1, device),
+            make_recipe(self, seed, device),
             device,
         )
-        self._run(run, self._run_file(corpus, seed))
+        self._run(run, make_run_file(self, corpus, seed))
         autoencoder.load_state_dict(run.average)
         self.autoencoder_ = autoencoder.eval()
         self.history_ = run.history
@@ -314,7 +316,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         elif _is_path(X) or (isinstance(X, list | tuple) and X and all(map(_is_path, X))):
             corpus = read_corpus(X, sfreq=GRID_SFREQ, verbose=self.verbose)
         else:
-            modality: Any = _ANY_SIGNAL if self.modality is None else self.modality
+            # Epochs tell it themselves, and array_corpus asks them where it is "unknown".
+            other = "unknown" if hasattr(X, "get_channel_types") else _ANY_SIGNAL
+            modality: Any = other if self.modality is None else self.modality
             if not reset:
                 self._read_array(X, ragged=True)  # compared with what `fit` has seen
             corpus = array_corpus(
@@ -323,77 +327,16 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         return corpus if self.modalities is None else corpus.select(self.modalities)
 
     def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
-        if self.held_out == 0 or len(corpus.subjects) < 2:
+        if self.held_out == 0 or not corpus.can_be_split:
             return corpus, None
-        return corpus.split_by_subject(self.held_out, seed)
-
-    def _sampler(self, corpus: Corpus, seed: int, device: torch.device) -> CropSampler:
-        sampling = Sampling(
-            self._network.n_times,
-            self._network.n_tokens,
-            self.batch_size,
-            (self.crop[0], self.crop[1]),
-            self.flip,
-            self.mask_ratio,
-            (self.run_length[0], self.run_length[1]),
-            self.unknown,
-            4 if self.cross_channel else 1,
-        )
-        return CropSampler(corpus, self.modalities_, sampling, seed, device)
-
-    def _task_config(self) -> TaskConfig:
-        return TaskConfig(
-            self.objective,
-            self.masking,
-            self.mask_ratio,
-            (self.run_length[0], self.run_length[1]),
-            self.frame,
-            self.cross_channel,
-        )
-
-    def _count_steps(self, corpus: Corpus) -> int:
-        if self.max_steps is not None:
-            return self.max_steps
-        usable = sum(
-            int((stretches[:, 1] - stretches[:, 0]).sum())
-            for recording in corpus.recordings
-            for stretches in recording.good
-        )
-        # The mean of a log-uniform length.
-        low, high = self.crop
-        mean = low if low == high else (high - low) / math.log(high / low)
-        windows = usable / (mean * self._network.n_times)
-        return max(1, math.ceil(self.n_passes * windows / self.batch_size))
-
-    def _recipe(self, seed: int, device: torch.device) -> PretrainRecipe:
-        bf16 = self.precision == "bfloat16"
-        if self.precision == "auto" and device.type == "cuda":
-            bf16 = torch.cuda.is_bf16_supported()
-        return PretrainRecipe(
-            n_steps=self.n_steps_,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            warmup=self.warmup,
-            ema=self.ema,
-            evaluate_every=max(10, self.n_steps_ // 50),
-            seed=seed,
-            bf16=bf16,
-            compiled=self.compile,
-        )
-
-    def _run_file(self, corpus: Corpus, seed: int) -> RunFile | None:
-        if self.checkpoint is None:
-            return None
-        settings = {k: v for k, v in self.get_params().items() if k not in _NO_MATTER}
-        settings |= {"n_steps": self.n_steps_, "corpus": corpus.fingerprint(), "seed": seed}
-        return RunFile(Path(self.checkpoint), settings, self.checkpoint_minutes)
-
-    def _draw_seed(self, device: torch.device) -> int:
-        if self.random_state is None and self.checkpoint is not None and self.resume:
-            saved = saved_seed(Path(self.checkpoint))
-            if saved is not None:
-                return saved
-        return same_everywhere(draw_seed(self.random_state), device)
+        train, held_out = corpus.split_by_subject(self.held_out, seed)
+        # Whoever is alone in giving a modality is needed to train it.
+        needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
+        if not needed:
+            return train, held_out
+        others = [name for name in held_out.subjects if name not in needed]
+        train = corpus.of_subjects([*train.subjects, *needed])
+        return train, corpus.of_subjects(others) if others else None
 
     def _progress(self, run: PretrainRun, leads: bool) -> Any:
         if not self.verbose or not leads:
@@ -456,7 +399,7 @@ or mne.Epochs
                 f"decoder; it was fitted on {', '.join(map(repr, self.modalities_))}. Use "
                 "modalities= or modality= to name what X holds."
             )
-        sampler = self._sampler(corpus, 0, self._device)
+        sampler = make_sampler(self, corpus, 0, self._device)
         return -masked_loss(self.autoencoder_, sampler, self._device)["all"]
 
     def draw_windows(self, X: Any, n_windows: int) -> tuple[np.ndarray, list[str]]:
@@ -475,7 +418,7 @@ or mne.Epochs
         """
         check_is_fitted(self)
         corpus, device = self._read(X, None, reset=False), torch.device("cpu")
-        sampler = self._sampler(corpus, 0, device)
+        sampler = make_sampler(self, corpus, 0, device)
         whole = replace(
             sampler.sampling, crop=(1.0, 1.0), flip=False, simultaneous=1, batch_size=n_windows
         )
@@ -488,7 +431,7 @@ or mne.Epochs
 
         check_is_fitted(self)
         state = {k: v.detach().cpu().clone() for k, v in self.autoencoder_.state_dict().items()}
-        return Checkpoint(self._network, self._task, state, self._info())
+        return Checkpoint(self._network, self._task, state, make_info(self))
 
     def save(self, path: Any, *, half: bool = False) -> str:
         """Write the weights to a file that ``pretrained=`` and `load_pretrained` take.
@@ -512,29 +455,6 @@ or mne.Epochs
             path, content.network, content.task, content.tensors, content.info, half=half
         )
 
-    def _info(self) -> dict[str, Any]:
-        last = self.history_[-1]
-        corpus = [
-            {
-                "name": each["name"],
-                "licence": each["licence"],
-                "attribution": each["citation"] or each["source"],
-                "hours": sum(each["hours"].values()),
-                "hours_by_modality": each["hours"],
-                "people": each["n_subjects"],
-            }
-            for each in self.corpus_
-        ]
-        training = {k: v for k, v in self.get_params().items() if k not in _NO_MATTER}
-        training |= {"n_steps": self.n_steps_, "seconds": last["seconds"]}
-        training |= {"held_out_subjects": self.held_out_subjects_, "history": self.history_}
-        return {
-            "grid": {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
-            "corpus": corpus,
-            "training": training,
-            "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
-        }
-
     @property
     def _device(self) -> torch.device:
         return self.autoencoder_.mask_token.device
@@ -547,9 +467,12 @@ or mne.Epochs
 
     @property
     def _n_features_out(self) -> int:
-        if not hasattr(self, "n_chans_"):
-            raise AttributeError("A corpus has no number of channels, so features have no names.")
-        return self._embedding_network(self.n_chans_).n_features
+        if hasattr(self, "n_chans_"):
+            return self._embedding_network(self.n_chans_).n_features
+        raise ValueError(
+            f"{type(self).__name__} was fitted on a corpus, which has no number of channels, so "
+            "features have no names; CitrusEmbedder(pretrained=this) has."
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -565,29 +488,6 @@ or mne.Epochs
         self.autoencoder_ = unpack(
             lambda: MaskedAutoencoder(self._network, self._task), packed, device
         )
-
-    def _check_parameters(self) -> None:
-        check_choice("objective", self.objective, OBJECTIVES)
-        check_choice("preset", self.preset, tuple(PRESETS))
-        check_choice("masking", self.masking, ("latent", "input"))
-        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
-        check_number("n_passes", self.n_passes, open_low=True)
-        check_number("max_steps", self.max_steps, Integral, low=1, alternatives=(None,))
-        check_number("batch_size", self.batch_size, Integral, low=1)
-        check_number("learning_rate", self.learning_rate, open_low=True)
-        check_number("weight_decay", self.weight_decay)
-        for name in ("warmup", "ema", "unknown"):
-            check_number(name, getattr(self, name), high=1.0)
-        check_number("mask_ratio", self.mask_ratio, high=0.95, open_low=True)
-        check_number("held_out", self.held_out, high=0.5)
-        check_number("checkpoint_minutes", self.checkpoint_minutes)
-        check_number("frame", self.frame, Integral, low=4, high=1024)
-        if self.frame % 2:
-            raise ValueError(f"frame={self.frame} is odd; wanted an even number of samples.")
-        check_pair("crop", self.crop, open_low=True, high=8.0)
-        check_pair("run_length", self.run_length, Integral, low=1)
-        if self.resume and self.checkpoint is None:
-            raise ValueError("resume=True needs checkpoint=, the file of the run to go on with.")
 
 
 def _is_path(X: Any) -> bool:

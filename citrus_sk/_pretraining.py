@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
@@ -273,27 +274,25 @@ def distributed_part() -> tuple[int, int]:
     return 0, 1
 
 
-@contextmanager
-def launched_together(device: Any) -> Iterator[Any]:
+def launched_together(device: Any) -> Any:
     """Join the processes that torchrun or Accelerate launched; gives this one's device.
 
-    Both announce themselves by the same environment variables. Nothing happens without them, or
-    where the group is there already.
+    Both announce themselves by the same environment variables. Nothing happens without them. The
+    group is left when the interpreter ends: who leaves after a fit meets, at the next, those who
+    have not left yet.
     """
     n_parts = int(os.environ.get("WORLD_SIZE", "1"))
-    if n_parts == 1 or not torch.distributed.is_available() or torch.distributed.is_initialized():
-        yield device
-        return
+    if n_parts == 1 or not torch.distributed.is_available():
+        return device
     if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     on_gpu = str(device).startswith("cuda")
-    if on_gpu:
-        torch.cuda.set_device(torch.device(device))
-    torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield device
-    finally:
-        torch.distributed.destroy_process_group()
+    if not torch.distributed.is_initialized():
+        if on_gpu:
+            torch.cuda.set_device(torch.device(device))
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
+    return device
 
 
 def same_everywhere(number: int, device: torch.device) -> int:

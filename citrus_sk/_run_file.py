@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 from torch import Tensor
@@ -35,7 +37,9 @@ class RunFile:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], minutes: float) -> None:
         self.path, self.minutes = path, minutes
-        self.settings = json.loads(json.dumps(settings))
+        self.settings = json.loads(json.dumps(settings, default=_plain))
+        if path.is_dir():
+            raise ValueError(f"checkpoint={str(path)!r} is a folder; wanted a file.")
         self.saved_at = time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -43,6 +47,7 @@ class RunFile:
         """Save the state of a run; raises OSError where the disk is full."""
         tensors, progress = run.state()
         header = {"version": _VERSION, "settings": self.settings, "progress": progress}
+        header["digest"] = _digest(tensors)
         data = safetensors.torch.save(tensors, {_KEY: json.dumps(header)})
         write_atomically(self.path, data)
         self.saved_at = time.monotonic()
@@ -90,11 +95,28 @@ def saved_seed(path: Path) -> int | None:
     return int(_read(path)[0]["settings"]["seed"])
 
 
+def _plain(value: Any) -> Any:
+    """A number of numpy, or whatever else is no JSON, as JSON."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Of every number: a run does not go on with what a disk has damaged."""
+    digest = hashlib.blake2b()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
+        if path.is_dir():
+            raise ValueError("it is a folder")
         with safetensors.safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.get("version") == _VERSION and header["digest"] != _digest(tensors):
+            raise ValueError("its numbers are damaged")
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
             f"checkpoint={str(path)!r} is not the state of a pre-training run: {error!r}. "

@@ -256,7 +256,7 @@ class CropSampler:
         if stop - start < longest:
             # Short windows, as of an array, are cropped as well, and not all taken whole.
             longest = stop - start
-            shortest = min(shortest, longest / 2)
+            shortest = shortest if shortest < longest else longest / 2
         low, high = np.log([shortest, longest])
         length = min(stop - start, max(2, round(math.exp(rng.uniform(low, high)))))
         first = start + int(rng.integers(stop - start - length + 1))

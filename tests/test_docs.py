@@ -19,6 +19,8 @@ DOCUMENTED = [
     "_aligner",
     "_classifier",
     "_embedder",
+    "_pretrainer",
+    "_reconstruction",
     "_registry",
     "datasets",
     "evaluation._fractions",
@@ -40,10 +42,12 @@ def test_docstring_examples_run(module):
         importlib.import_module(f"citrus_sk.{module}"), optionflags=doctest.NORMALIZE_WHITESPACE
     )
     assert results.failed == 0
-    assert results.attempted or module == "_registry"
+    assert results.attempted or module in ("_registry", "_reconstruction")
 
 
-@pytest.mark.parametrize("name", ["CitrusClassifier", "CitrusEmbedder", "SignalAligner"])
+@pytest.mark.parametrize(
+    "name", ["CitrusClassifier", "CitrusEmbedder", "CitrusPretrainer", "SignalAligner"]
+)
 def test_every_parameter_is_documented_in_its_order(name):
     cls = getattr(citrus_sk, name)
     section = cls.__doc__.split("Attributes\n")[0]

@@ -28,37 +28,6 @@ from citrus_sk._corpus import Corpus, array_corpus
 from citrus_sk._registry import describe_pretrained
 from citrus_sk._sampling import CropSampler
 
-# Bugs of the package that these tests found; strict, so the mark has to go with the bug.
-NO_HOURS = pytest.mark.xfail(
-    strict=True, reason="hours of an array are NaN, which JSON has not: save() raises"
-)
-STALE = pytest.mark.xfail(
-    strict=True, reason="n_chans_ of an earlier fit on an array outlives a fit on a corpus"
-)
-EPOCHS = pytest.mark.xfail(
-    strict=True, reason="modality=None becomes 'signal' for Epochs too, which know their kinds"
-)
-PASSES = pytest.mark.xfail(
-    strict=True, reason="n_steps_ is reckoned with crops that are longer than the recordings"
-)
-LONELY = pytest.mark.xfail(
-    strict=True, reason="two people who share no data set and no modality cannot be fitted at all"
-)
-ONE_SIDED = pytest.mark.xfail(
-    strict=True, reason="a modality of which one person is held out is never trained on"
-)
-FRAME = pytest.mark.xfail(
-    strict=True, reason="without channel names set_output fails as if nothing were fitted"
-)
-UNCHECKED = pytest.mark.xfail(strict=True, reason="the error does not name the parameter")
-NO_SHARE = pytest.mark.xfail(
-    strict=True, reason="a process that gets no window of a batch takes the maximum of nothing"
-)
-SECOND_FIT = pytest.mark.xfail(
-    run=False,
-    reason="hangs at times: a process joins the group that another one is still leaving",
-)
-
 
 def pretrainer(**parameters):
     """A pre-trainer of a second or less."""
@@ -121,7 +90,7 @@ def samplers(monkeypatch):
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr("citrus_sk._pretrainer.CropSampler", Noted)
+    monkeypatch.setattr("citrus_sk._pretrain_settings.CropSampler", Noted)
     return made
 
 
@@ -240,7 +209,6 @@ def test_epochs_are_windows():
     assert sum(sum(entry["hours"].values()) for entry in fitted.corpus_) > 0  # they know the rate
 
 
-@EPOCHS
 def test_epochs_tell_their_modalities():
     assert pretrainer().fit(epochs()).modalities_ == ("EEG", "EOG")
 
@@ -251,7 +219,6 @@ def test_another_fit_may_be_on_another_shape():
     assert same_weights(again, pretrainer().fit(X[:, 0, :300]))
 
 
-@STALE
 def test_a_fit_on_a_corpus_forgets_the_shape_of_an_earlier_array(corpus):
     again = pretrainer().fit(X).fit(corpus)
     assert not hasattr(again, "n_chans_")
@@ -295,10 +262,11 @@ def test_features_have_names_and_may_be_a_frame(fitted):
     assert list(frame.columns) == list(names)
 
 
-@FRAME
-def test_after_a_corpus_features_may_be_a_frame_as_well(corpus):
-    fitted = pretrainer().fit(corpus).set_output(transform="pandas")
-    assert fitted.transform(X).shape == (len(X), fitted.set_output().transform(X).shape[1])
+def test_after_a_corpus_features_have_no_names_and_it_says_so(corpus):
+    fitted = pretrainer().fit(corpus)
+    assert len(fitted.transform(X)) == len(X)
+    with pytest.raises(ValueError, match="a corpus, which has no number of channels"):
+        fitted.set_output(transform="pandas").transform(X)
 
 
 # --- what is learnt ------------------------------------------------------------------------------
@@ -386,7 +354,7 @@ def test_the_loss_in_the_history_is_the_mean_over_all_steps_since_the_row_before
     assert [row["loss"] for row in fitted.history_] == pytest.approx(means)
 
 
-@pytest.mark.parametrize("n_times", [6000, pytest.param(128, marks=PASSES)])
+@pytest.mark.parametrize("n_times", [6000, pytest.param(128)])
 def test_every_second_is_seen_as_often_as_was_asked_for(n_times, samplers):
     recordings = tones(4, 2, n_times)
     fitted = pretrainer(n_passes=4, max_steps=None, held_out=0, batch_size=4)
@@ -448,13 +416,11 @@ def people_of_two_kinds(same_dataset):
     return Corpus(first.recordings + second.recordings, 100.0, first.report)
 
 
-@LONELY
 def test_where_nobody_can_be_held_out_nobody_is():
     fitted = pretrainer().fit(people_of_two_kinds(same_dataset=False))
     assert fitted.held_out_subjects_ == []
 
 
-@ONE_SIDED
 def test_every_modality_is_trained_on(samplers):
     fitted = pretrainer().fit(people_of_two_kinds(same_dataset=True))
     assert [fitted.modalities_[kind] for kind in samplers[0].kinds] == ["ECG", "EEG"]
@@ -557,13 +523,13 @@ def test_modality_names_what_an_array_is():
         ({"device": "warp"}, ValueError),
         ({"random_state": "seed"}, ValueError),
         ({"resume": True}, ValueError),
-        pytest.param({"modalities": 3}, TypeError, marks=UNCHECKED),
-        pytest.param({"modalities": []}, ValueError, marks=UNCHECKED),
-        pytest.param({"checkpoint": 3}, TypeError, marks=UNCHECKED),
-        pytest.param({"verbose": "loud"}, (TypeError, ValueError), marks=UNCHECKED),
-        pytest.param({"cross_channel": "no"}, (TypeError, ValueError), marks=UNCHECKED),
-        pytest.param({"flip": "no"}, (TypeError, ValueError), marks=UNCHECKED),
-        pytest.param({"compile": "no"}, (TypeError, ValueError), marks=UNCHECKED),
+        pytest.param({"modalities": 3}, TypeError),
+        pytest.param({"modalities": []}, ValueError),
+        pytest.param({"checkpoint": 3}, TypeError),
+        pytest.param({"verbose": "loud"}, (TypeError, ValueError)),
+        pytest.param({"cross_channel": "no"}, (TypeError, ValueError)),
+        pytest.param({"flip": "no"}, (TypeError, ValueError)),
+        pytest.param({"compile": "no"}, (TypeError, ValueError)),
     ],
     ids=str,
 )
@@ -699,7 +665,6 @@ def test_half_precision_takes_half_the_space_and_hardly_changes_a_feature(saved,
     assert_allclose(half, fitted.transform(X), rtol=1e-3, atol=1e-3)
 
 
-@NO_HOURS
 def test_what_was_trained_on_an_array_can_be_saved_though_its_hours_are_not_known(fitted, tmp_path):
     fitted.save(tmp_path / "array.safetensors")
     about = describe_pretrained(tmp_path / "array.safetensors")
@@ -803,15 +768,15 @@ def test_processes_agree_on_a_seed_that_nobody_named_and_one_of_them_saves(tmp_p
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-@SECOND_FIT
 def test_processes_of_a_group_can_fit_again(tmp_path):
     runs = [{"max_steps": 1}, {"max_steps": 2}, {"max_steps": 3}]
     for first, second in zip(*run_together(tmp_path, *runs), strict=True):
         assert same_weights(first, second)
 
 
-@NO_SHARE
-def test_a_process_may_go_without_a_window(samplers):
-    pretrainer(batch_size=2).fit(X)
-    batch = samplers[0](0, (2, 3))
-    assert batch.x.shape == (0, 1024)
+def test_a_process_that_would_get_no_window_is_refused(monkeypatch):
+    monkeypatch.setattr("citrus_sk._pretrain_settings.distributed_part", lambda: (0, 3))
+    with pytest.raises(ValueError, match="batch_size=2 leaves nothing to some of the 3 processes"):
+        pretrainer(batch_size=2).fit(X)
+    with pytest.raises(ValueError, match=r"batch_size=8 .*wanted at least 12"):
+        pretrainer(batch_size=8, cross_channel=True).fit(X)

@@ -19,17 +19,6 @@ from citrus_sk._corpus import array_corpus
 from citrus_sk._pretraining import PretrainRun
 from citrus_sk._run_file import saved_seed
 
-# Bugs of the package that these tests found; strict, so the mark has to go with the bug.
-NUMPY = pytest.mark.xfail(
-    strict=True, reason="settings go through json.dumps as they are, which knows no numpy"
-)
-FOLDER = pytest.mark.xfail(
-    strict=True, reason="a folder as checkpoint= is only found out when all is trained"
-)
-FLIPPED = pytest.mark.xfail(
-    strict=True, reason="the file has no hash of its content: damaged numbers are taken up"
-)
-
 N_STEPS = 12  # with a row of the history at 10 and at 12
 RNG = np.random.default_rng(0)
 X = np.cumsum(RNG.standard_normal((6, 2, 500)), axis=2).astype(np.float32)
@@ -260,7 +249,6 @@ def test_a_seed_that_nobody_named_is_kept(path):
     [{"batch_size": np.int64(4)}, {"learning_rate": np.float32(1e-3)}, {"max_steps": np.int64(2)}],
     ids=str,
 )
-@NUMPY
 def test_numbers_of_numpy_as_parameters_can_be_saved(path, parameters):
     pretrainer(path, **parameters).fit(X)
     pretrainer(path, resume=True, **parameters).fit(X)
@@ -393,7 +381,6 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_any_training(path, monk
         pretrainer(path / "state.run").fit(X)
 
 
-@FOLDER
 def test_a_folder_as_file_is_an_error_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(PretrainRun, "train_step", crash)
     for resume in (False, True):
@@ -474,7 +461,6 @@ def test_a_file_of_another_version_is_told_so(begun):
         pretrainer(begun, resume=True).fit(X)
 
 
-@FLIPPED
 def test_a_file_with_a_damaged_number_is_told_so(begun):
     data = bytearray(begun.read_bytes())
     data[-1000] ^= 64

@@ -155,6 +155,23 @@ class Corpus:
         )
         return n_samples / self.sfreq / 3600
 
+    @property
+    def can_be_split(self) -> bool:
+        """Whether some data set or modality has two subjects."""
+        return any(
+            len(subjects) > 1
+            for each in (
+                self._subjects_by(lambda recording, channel: recording.dataset),
+                self._subjects_by(lambda recording, channel: recording.modalities[channel]),
+            )
+            for subjects in each.values()
+        )
+
+    def subjects_of(self, modalities: Collection[str]) -> set[str]:
+        """Subjects who give something usable of one of these modalities."""
+        by_modality = self._subjects_by(lambda recording, channel: recording.modalities[channel])
+        return set().union(*(by_modality.get(name, set()) for name in modalities))
+
     def split_by_subject(self, share: float, seed: int) -> tuple[Corpus, Corpus]:
         """Hold out whole people.
 

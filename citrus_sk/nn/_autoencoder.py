@@ -73,7 +73,7 @@ class MaskedAutoencoder(nn.Module):
                 n = self.parts["time"]
                 own = own.clone()
                 self.target_mean[index, :n] = own[:, :n].mean()
-                self.target_sd[index, :n] = own[:, :n].std()
+                self.target_sd[index, :n] = own[:, :n].std().clamp_min(1e-3)
             if "freq" in self.parts:
                 n = self.parts["freq"]
                 self.target_mean[index, -n:] = own[:, -n:].mean(0)

@@ -17,7 +17,7 @@ def draw_mask(
 
     Every window hides the same number of tokens, in runs with at least one visible token between
     two of them. Where the share cannot be cut into such runs (a window of few tokens), there are
-    as few and as even runs as fit.
+    as few runs as fit.
 
     Parameters
     ----------
