@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from edf_files import write_edf
 
 import citrus_sk
 
@@ -34,6 +36,39 @@ def test_readme_blocks_run_one_after_another(tmp_path, monkeypatch):
         [sys.executable, "readme.py"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
+    page = (ROOT / "docs" / "pretraining.md").read_text()
+    commands = re.findall(r"```sh\ncitrus-sk (.*?)\n```", page)
+    (recipe,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert len(commands) == 3
+    assert len(blocks) == 2
+    (tmp_path / "recipe.toml").write_text(recipe)
+    (tmp_path / "recordings").mkdir()
+    rng = np.random.default_rng(0)
+    for person in range(3):
+        signals = {
+            name: (rng.integers(-900, 900, 1500).cumsum() % 1000, 100)
+            for name in ("EEG Fpz-Cz", "EMG submental")
+        }
+        write_edf(tmp_path / "recordings" / f"SC40{person}1E0-PSG.edf", signals)
+    # As they stand but for the time that they take.
+    short = ["--preset", "tiny", "--max-steps", "3", "--quiet"]
+    for command in commands:
+        (tmp_path / "mine.safetensors").unlink(missing_ok=True)
+        done = run([sys.executable, "-m", "citrus_sk", *command.split(), *short], tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "mine.safetensors").exists()
+        assert (tmp_path / "mine.png").stat().st_size > 10_000
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    done = run([sys.executable, "page.py"], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def run(arguments, folder):
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
