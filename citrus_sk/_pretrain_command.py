@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -70,8 +71,11 @@ def run_pretrain(
     given = {name: value for name, value in overrides.items() if value is not None}
     reading |= {name: given.pop(name) for name in _CORPUS_KEYS if name in given}
     settings |= given
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun launched
+    progress = progress and leads
     corpus = read_corpus(list(data), cache=cache, verbose=int(progress), **reading)
-    print(corpus.summary(), flush=True)
+    if leads:
+        print(corpus.summary(), flush=True)
     pretrainer = CitrusPretrainer(
         **settings,
         checkpoint=state,
@@ -85,6 +89,8 @@ def run_pretrain(
         if state.exists():
             print(f"\nSaved in {state}: the same command with --resume goes on.", file=sys.stderr)
         raise
+    if not leads:
+        return
     sha256 = pretrainer.save(out, half=half)
     state.unlink(missing_ok=True)
     print(_report(pretrainer, out, sha256))

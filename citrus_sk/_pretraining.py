@@ -246,9 +246,8 @@ def window_losses(
     """Masked loss of each window of a batch, ``(batch,)``."""
     z = normalise(batch.x.to(device))[0]
     mask, modality = batch.mask.to(device), batch.modality.to(device)
-    prediction = (forward or model)(
-        z, mask, modality, batch.known.to(device), batch.window.to(device)
-    )
+    predict = model if forward is None else forward  # a compiled module has no truth value
+    prediction = predict(z, mask, modality, batch.known.to(device), batch.window.to(device))
     return model.loss(prediction, model.targets(z, modality), mask)
 
 

@@ -6,6 +6,7 @@ import random
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import joblib
 import mne
@@ -438,6 +439,15 @@ def test_a_seed_gives_the_same_bits_and_none_gives_others():
     assert not same_weights(drawn, again)
 
 
+def test_a_compiled_run_learns_the_same(monkeypatch):
+    # Without code generation, which needs a compiler and a minute: tracing is what can fail.
+    traced = partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", traced)
+    plain, compiled = (pretrainer(compile=way, max_steps=3).fit(X) for way in (False, True))
+    assert compiled.history_[-1]["loss"] == pytest.approx(plain.history_[-1]["loss"], rel=1e-3)
+    assert type(compiled.autoencoder_) is type(plain.autoencoder_)
+
+
 def test_a_random_state_goes_on_from_fit_to_fit():
     first, second = (pretrainer(random_state=np.random.RandomState(3)).fit(X) for _ in range(2))
     assert same_weights(first, second)
@@ -772,6 +782,25 @@ def test_processes_of_a_group_can_fit_again(tmp_path):
     runs = [{"max_steps": 1}, {"max_steps": 2}, {"max_steps": 3}]
     for first, second in zip(*run_together(tmp_path, *runs), strict=True):
         assert same_weights(first, second)
+
+
+def test_the_command_line_under_torchrun_writes_one_checkpoint(folder, tmp_path):
+    launch = "-m torch.distributed.run --standalone --nproc-per-node 2 -m citrus_sk pretrain"
+    options = "--out a.safetensors --preset tiny --max-steps 3 --seed 0 --quiet"
+    done = subprocess.run(
+        [sys.executable, *launch.split(), str(folder), *options.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("SHA-256") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.safetensors"]
+    alone = pretrainer(max_steps=3, batch_size=64).fit(read_corpus(folder))
+    loss = describe_pretrained(tmp_path / "a.safetensors")["metrics"]["held_out_loss"]
+    assert loss == pytest.approx(alone.history_[-1]["held_out_loss"], rel=1e-2)
 
 
 def test_a_process_that_would_get_no_window_is_refused(monkeypatch):
