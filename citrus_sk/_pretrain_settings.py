@@ -160,11 +160,11 @@ def make_run_file(pretrainer: CitrusPretrainer, corpus: Corpus, seed: int) -> Ru
 
 def choose_seed(pretrainer: CitrusPretrainer, device: torch.device) -> int:
     """The seed of the run: that of the saved one, where this goes on with it."""
+    saved = None
     if pretrainer.random_state is None and pretrainer.checkpoint is not None and pretrainer.resume:
         saved = saved_seed(Path(pretrainer.checkpoint))
-        if saved is not None:
-            return saved
-    return same_everywhere(draw_seed(pretrainer.random_state), device)
+    # Where only the first process sees the file, the others hear of it.
+    return same_everywhere(draw_seed(pretrainer.random_state) if saved is None else saved, device)
 
 
 def make_info(pretrainer: CitrusPretrainer) -> dict[str, Any]:

@@ -145,7 +145,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     Notes
     -----
     Launched by ``torchrun`` or ``accelerate launch``, every process takes its share of each batch;
-    the loss curve is that of one process.
+    the loss curve is that of one process, but for the units that dropout leaves out. To go on with
+    a run, every process has to see the file `checkpoint`.
 
     References
     ----------

@@ -122,7 +122,9 @@ class PretrainRun:
         batch = self.sampler(self.step, self.part)
         self.model.train()
         # A seed for each step: a run that is taken up again drops out the same units.
-        seed = int(np.random.SeedSequence((self.recipe.seed, self.step)).generate_state(1)[0])
+        # Processes of a group drop others each; a lone one has the seed without its number.
+        key = (self.recipe.seed, self.step, *([self.part[0]] if self.part[1] > 1 else []))
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         with isolated_seed(seed, self.device):
             loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -232,7 +234,7 @@ class PretrainRun:
         for key, value in parts["optimizer"].items():
             number, name = key.split(".")
             state = self.optimizer.state[self.parameters[int(number)]]
-            state[name] = value if name == "step" else value.to(self.device)
+            state[name] = value.to(self.device)  # "step" too, as fused AdamW keeps it there
         loaded = json.loads(rest)
         self.step, self.seconds, self.history = (
             loaded["step"], loaded["seconds"], loaded["history"],
@@ -314,6 +316,9 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
         return
     heard = threading.Event()
     earlier = signal.getsignal(signal.SIGINT)
+    if earlier is None:  # set from C: it could not be put back
+        yield lambda: False
+        return
 
     def note(number: int, frame: Any) -> None:
         if heard.is_set():

@@ -379,10 +379,10 @@ def fine_tune(
     ]
     if recipe.ema:
         own.append(WeightAverage(steps))
-    if valid is not None:
-        own.append(KeepBest(recipe.patience))
     if bar is not None:
         own.append(Progress(bar))
+    # Last of all: whoever looks at an epoch has done so before training stops after it.
+    last = [] if valid is None else [KeepBest(recipe.patience)]
     net = make_net(
         module,
         train.n_classes,
@@ -399,7 +399,7 @@ def fine_tune(
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
         label_smoothing=recipe.label_smoothing,
         mixup=recipe.mixup,
-        callbacks=[*own, *(callbacks or [])],
+        callbacks=[*own, *(callbacks or []), *last],
         verbose=verbose,
     )
     try:

@@ -6,6 +6,7 @@ import random
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import joblib
@@ -28,6 +29,7 @@ from citrus_sk import (
 from citrus_sk._corpus import Corpus, array_corpus
 from citrus_sk._registry import describe_pretrained
 from citrus_sk._sampling import CropSampler
+from citrus_sk.nn import PRESETS
 
 
 def pretrainer(**parameters):
@@ -708,9 +710,7 @@ import sys
 from dataclasses import replace
 import joblib, numpy as np
 from citrus_sk import CitrusPretrainer, _pretrainer
-# Units are dropped by each process for itself, so that curves are only equal without.
-if not {dropout}:
-    _pretrainer.PRESETS = {{"tiny": replace(_pretrainer.PRESETS["tiny"], dropout=0.0)}}
+_pretrainer.PRESETS = {{"tiny": replace(_pretrainer.PRESETS["tiny"], dropout=0.0)}}
 fitted = []
 for parameters in {runs}:
     fitted.append(CitrusPretrainer(preset="tiny", batch_size=8, **parameters).fit(np.load("X.npy")))
@@ -724,15 +724,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def run_together(folder, *runs, n_processes=2, dropout=False):
-    """Fit in processes of one group; gives what each of them got."""
+def run_together(folder, runs):
+    """Fit in two processes of one group, run after run; gives what each of the two got."""
     np.save(folder / "X.npy", X)
-    code = TOGETHER.format(runs=list(runs), dropout=dropout)
+    code = TOGETHER.format(runs=runs)
     for _ in range(3):  # somebody else may take the port before the group does
-        group = {"WORLD_SIZE": n_processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+        group = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
         processes = []
-        for rank in range(n_processes):
-            own = {"RANK": rank, "LOCAL_RANK": rank} | (group if n_processes > 1 else {})
+        for rank in (0, 1):
+            own = {"RANK": rank, "LOCAL_RANK": rank} | group
             processes.append(
                 subprocess.Popen(
                     [sys.executable, "-c", code, f"rank{rank}"],
@@ -750,38 +750,55 @@ def run_together(folder, *runs, n_processes=2, dropout=False):
                 process.wait()
         if not any("EADDRINUSE" in error for error in errors):
             break
-    assert [process.returncode for process in processes] == [0] * n_processes, errors
-    return [joblib.load(folder / f"rank{rank}") for rank in range(n_processes)]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    return [joblib.load(folder / f"rank{rank}") for rank in (0, 1)]
+
+
+RUNS = [
+    {"max_steps": 24, "random_state": 0, "cross_channel": True},
+    {"max_steps": 3, "checkpoint": "state.run", "checkpoint_minutes": 0},
+    {"max_steps": 1},
+]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Fits of two processes, one pair for each of `RUNS`, and the folder where they ran."""
+    folder = tmp_path_factory.mktemp("together")
+    return list(zip(*run_together(folder, RUNS), strict=True)), folder
 
 
 def curve(fitted, name):
     return [row[name] for row in fitted.history_]
 
 
-def test_two_processes_have_the_loss_curve_of_one_and_end_with_the_same_weights(tmp_path):
-    run = {"max_steps": 24, "random_state": 0, "cross_channel": True}
-    ((alone,),) = run_together(tmp_path, run, n_processes=1)
-    (first,), (second,) = run_together(tmp_path, run)
+def test_two_processes_have_the_loss_curve_of_one_and_end_with_the_same_weights(
+    together, monkeypatch
+):
+    first, second = together[0][0]
+    # Each process drops units for itself: curves are only equal to the last digits without that.
+    alone = {"tiny": replace(PRESETS["tiny"], dropout=0.0)}
+    monkeypatch.setattr("citrus_sk._pretrainer.PRESETS", alone)
+    one = CitrusPretrainer(preset="tiny", batch_size=8, **RUNS[0]).fit(X)
     for name in ("step", "loss", "held_out_loss"):
-        assert_allclose(curve(first, name), curve(alone, name), rtol=1e-4)
-    assert_allclose(first.transform(X), alone.transform(X), rtol=1e-3, atol=1e-3)
+        assert_allclose(curve(first, name), curve(one, name), rtol=1e-4)
+    assert_allclose(first.transform(X), one.transform(X), rtol=1e-3, atol=1e-3)
     assert same_weights(first, second)
     assert curve(first, "held_out_loss") == curve(second, "held_out_loss")
 
 
-def test_processes_agree_on_a_seed_that_nobody_named_and_one_of_them_saves(tmp_path):
-    run = {"max_steps": 3, "checkpoint": "state.run", "checkpoint_minutes": 0}
-    (first,), (second,) = run_together(tmp_path, run, dropout=True)
+def test_processes_agree_on_a_seed_that_nobody_named_and_one_of_them_saves(together):
+    pairs, folder = together
+    first, second = pairs[1]
     assert same_weights(first, second)
     assert first.held_out_subjects_ == second.held_out_subjects_
-    assert (tmp_path / "state.run").exists()
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert (folder / "state.run").exists()
+    assert not list(folder.glob(".*.tmp"))
 
 
-def test_processes_of_a_group_can_fit_again(tmp_path):
-    runs = [{"max_steps": 1}, {"max_steps": 2}, {"max_steps": 3}]
-    for first, second in zip(*run_together(tmp_path, *runs), strict=True):
-        assert same_weights(first, second)
+def test_processes_of_a_group_can_fit_again_and_again(together):
+    assert [first.n_steps_ for first, _ in together[0]] == [24, 3, 1]
+    assert all(same_weights(first, second) for first, second in together[0])
 
 
 def test_the_command_line_under_torchrun_writes_one_checkpoint(folder, tmp_path):
