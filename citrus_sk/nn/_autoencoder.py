@@ -42,6 +42,7 @@ class MaskedAutoencoder(nn.Module):
         sizes = {"time": network.token_stride, "freq": task.n_bins}
         self.parts = {k: n for k, n in sizes.items() if task.objective in (k, "both")}
         n_modalities, n_outputs = len(network.modalities), sum(self.parts.values())
+        self.n_outputs = n_outputs
         self.cross_channel = _CrossChannel(network) if task.cross_channel else None
         self.decoder_weight = nn.Parameter(
             network.dim**-0.5 * torch.randn(n_modalities, network.dim, n_outputs)
@@ -122,7 +123,10 @@ class MaskedAutoencoder(nn.Module):
         _, sequence = self.trunk(z, row, hidden)
         if self.cross_channel is not None and window is not None:
             sequence = self.cross_channel(sequence, window)
-        weight, bias = self.decoder_weight[modality], self.decoder_bias[modality]
+        # By matrix products: the gradient of indexing adds up in any order of threads.
+        chosen = F.one_hot(modality, len(self.decoder_bias)).to(self.decoder_bias.dtype)
+        weight = (chosen @ self.decoder_weight.flatten(1)).unflatten(1, (-1, self.n_outputs))
+        bias = chosen @ self.decoder_bias
         return torch.baddbmm(bias[:, None], sequence, weight)
 
     def loss(self, prediction: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -77,7 +77,11 @@ class PatchTransformer(nn.Module):
             tokens = torch.where(mask[..., None], stand_in, tokens)
         tokens = tokens + self.positions_for(tokens.shape[1])
         if self.modalities is not None:
-            row = self.modalities[0] if modality is None else self.modalities[modality][:, None]
+            row = self.modalities[0]
+            if modality is not None:
+                # A matrix product: the gradient of indexing adds up in any order of threads.
+                chosen = F.one_hot(modality, len(self.modalities)).to(self.modalities.dtype)
+                row = (chosen @ self.modalities)[:, None]
             tokens = tokens + row
         for layer in self.layers:
             tokens = layer(tokens)
