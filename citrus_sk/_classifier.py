@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._fused_probe import fit_fused_probe
 from ._labelled import LabelledWindows, check_labels, inner_folds, label_windows
 from ._parameters import all_or_nothing, check_choice, check_number
 from ._probe import fit_probe
@@ -34,6 +35,7 @@ STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
 _TRUSTED_WINDOWS, _TRUSTED_PER_CLASS = 50, 3
 # Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
 _EPOCH_BUDGET = 7500
+_KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
 
 
 class CitrusClassifier(ClassifierMixin, NetworkEstimator):
@@ -55,14 +57,20 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
     strategy : {"auto", "linear-probe", "finetune", "probe-then-finetune"}, default="auto"
         What is trained:
 
-        - ``"linear-probe"``: a cross-validated logistic regression on the frozen network's
-          features. Seconds.
+        - ``"linear-probe"``: a cross-validated linear head on frozen features. Seconds. With
+          `random_kernels`, ridge classifiers on the network's features, on the kernels of shape
+          and on those of amplitude, whose calibrated average decides; without, a logistic
+          regression on the network's.
         - ``"finetune"``: the whole network, from a head of zeros.
         - ``"probe-then-finetune"``: the probe becomes the head, then the whole network is
           trained from there (Kumar et al., 2022).
-        - ``"auto"``: ``"probe-then-finetune"``.
+        - ``"auto"``: ``"linear-probe"`` with `random_kernels`, else ``"probe-then-finetune"``.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
+    random_kernels : bool, default=True
+        Whether fixed random convolutions (MiniRocket's kernels) stand beside the network's
+        features. They take over most of what few labels can tell of shape and amplitude;
+        docs/results.md shows what each part is worth.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
     max_epochs : int or "auto", default="auto"
@@ -140,6 +148,9 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
 
     References
     ----------
+    Dempster, A., Schmidt, D. F. and Webb, G. I. (2021). MiniRocket: A Very Fast (Almost)
+    Deterministic Transform for Time Series Classification. KDD.
+
     Geenjaar, E. and Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data Bio-signal
     Transfer Learning. AAAI. arXiv:2412.11695.
 
@@ -171,6 +182,7 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         modality: Any = None,
         strategy: str = "auto",
         backbone: str = "hybrid",
+        random_kernels: bool = True,
         preset: str = "small",
         max_epochs: int | str = "auto",
         batch_size: int = 16,
@@ -193,6 +205,7 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         self.modality = modality
         self.strategy = strategy
         self.backbone = backbone
+        self.random_kernels = random_kernels
         self.preset = preset
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -248,8 +261,9 @@ or mne.Epochs
             sample_weight=sample_weight, class_weight=self.class_weight, groups=groups,
         )  # fmt: skip
         self.classes_ = classes
-        self.strategy_ = "probe-then-finetune" if self.strategy == "auto" else self.strategy
+        self.strategy_ = self._choose_strategy()
         self._config = config
+        self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
         self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
         recipe = self._recipe(labelled)
@@ -322,7 +336,15 @@ or mne.Epochs
     # --- training --------------------------------------------------------------------------------
 
     def _build(self) -> CitrusNetwork:
-        return CitrusNetwork(self._config, self.n_chans_, len(self.classes_), self._modality_rows)
+        kernel_times = self.n_times_ if self._with_kernels else None
+        return CitrusNetwork(
+            self._config, self.n_chans_, len(self.classes_), self._modality_rows, kernel_times
+        )
+
+    def _choose_strategy(self) -> str:
+        if self.strategy != "auto":
+            return self.strategy
+        return "linear-probe" if self.random_kernels else "probe-then-finetune"
 
     def _fit_member(
         self,
@@ -351,6 +373,9 @@ or mne.Epochs
         self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device
     ) -> None:
         """Standardise the features on the training windows; give the head the probe's weights."""
+        with torch.inference_mode():
+            picked = labelled.rows[:_KERNEL_WINDOWS]
+            module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(device), seed % 2**31)
         features = infer(
             module, labelled.X, device, self.batch_size, rows=labelled.rows, features=True
         )
@@ -358,7 +383,11 @@ or mne.Epochs
         head.cpu()
         head.set_statistics(features, torch.tensor(labelled.weights))
         if self.strategy_ != "finetune":
-            weight, bias = fit_probe(head.standardise(features).numpy(), labelled, seed % 2**31)
+            standard = head.standardise(features).numpy()
+            if self._with_kernels:
+                weight, bias = fit_fused_probe(standard, module.families, labelled)
+            else:
+                weight, bias = fit_probe(standard, labelled, seed % 2**31)
             with torch.no_grad():
                 head.linear.weight.copy_(torch.tensor(weight))
                 head.linear.bias.copy_(torch.tensor(bias))
@@ -408,6 +437,8 @@ or mne.Epochs
 
     def _check_parameters(self) -> None:
         check_choice("strategy", self.strategy, STRATEGIES)
+        if not isinstance(self.random_kernels, bool | np.bool_):
+            raise TypeError(f"random_kernels={self.random_kernels!r} is unknown; wanted a bool.")
         check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
         check_number("batch_size", self.batch_size, Integral, low=1)
         check_number("learning_rate", self.learning_rate, open_low=True)

@@ -115,7 +115,8 @@ def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
 
     return make_pipeline(
         SignalAligner(GRID_N_TIMES),
-        CitrusClassifier(pretrained, max_epochs=EPOCHS, random_state=seed),
+        # Without random kernels, which would hide what pre-training is worth to the network.
+        CitrusClassifier(pretrained, random_kernels=False, max_epochs=EPOCHS, random_state=seed),
     )
 
 

@@ -25,12 +25,22 @@ def watch():
     return bunch
 
 
+@pytest.fixture(scope="session")
+def tones():
+    """Forty windows of two tones in noise: easy, so that a failure means a fault."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 20)
+    X = np.sin(np.arange(128) * np.where(y, 0.9, 0.3)[:, None])
+    return (X + 0.3 * rng.standard_normal(X.shape))[:, None], y
+
+
 @pytest.fixture
 def quick():
-    """Make a classifier that trains in about a second."""
+    """Make a classifier that trains in about a second (with random kernels it would only probe)."""
 
     def make(**parameters):
         settings = {"pretrained": None, "preset": "tiny", "max_epochs": 2, "random_state": 0}
+        settings |= {"random_kernels": False}
         return CitrusClassifier(**(settings | parameters))
 
     return make

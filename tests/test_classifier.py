@@ -16,15 +16,6 @@ from skorch.callbacks import Callback, EpochScoring
 from citrus_sk import CitrusClassifier, SignalAligner, StratifiedFractionKFold
 
 
-@pytest.fixture(scope="module")
-def tones():
-    """Forty windows of two tones in noise: easy, so that a failure means a fault."""
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1], 20)
-    X = np.sin(np.arange(128) * np.where(y, 0.9, 0.3)[:, None])
-    return (X + 0.3 * rng.standard_normal(X.shape))[:, None], y
-
-
 def test_learns_unseen_people_from_a_few_real_windows(watch):
     clf = CitrusClassifier(pretrained=None, preset="tiny", max_epochs=15, random_state=0)
     known = np.isin(watch.groups, np.unique(watch.groups)[:4])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ._config import NetworkConfig
 from ._encoder import ConvEncoder, normalise
+from ._kernels import RandomKernels
 from ._readout import LinearHead, ReadOut
 from ._transformer import PatchTransformer
 
@@ -60,6 +61,8 @@ class CitrusNetwork(nn.Module):
         Classes.
     modality_rows : sequence of int, optional
         Each channel's row in the trunk's table of modalities; 0, for unknown, if not given.
+    kernel_times : int, optional
+        Samples of a window, for random kernels beside the trunk; none where it is not given.
     """
 
     modality: Tensor | None
@@ -70,6 +73,7 @@ class CitrusNetwork(nn.Module):
         n_chans: int,
         n_outputs: int,
         modality_rows: Sequence[int] | None = None,
+        kernel_times: int | None = None,
     ) -> None:
         super().__init__()
         self.config, self.n_chans, self.n_outputs = config, n_chans, n_outputs
@@ -77,18 +81,36 @@ class CitrusNetwork(nn.Module):
         self.register_buffer("modality", rows)
         self.trunk = Trunk(config)
         self.readout = ReadOut(config, n_chans)
-        self.head = LinearHead(self.readout.views, n_outputs)
+        self.kernels = None if kernel_times is None else RandomKernels(n_chans, kernel_times)
+        views = [] if self.kernels is None else self.kernels.views
+        self.head = LinearHead([*self.readout.views, *views], n_outputs)
 
     @property
     def n_features(self) -> int:
-        return self.readout.n_features
+        return sum(self.head.views)
+
+    @property
+    def families(self) -> list[int]:
+        """Numbers of features that judge together: network, kernels on shape, on amplitude."""
+        if self.kernels is None:
+            return [self.readout.n_features]
+        shape, change, level = self.kernels.views
+        return [self.readout.n_features, shape + change, level]
+
+    def fit_kernels(self, x: Tensor, seed: int) -> None:
+        """Draw the random kernels and take their thresholds from training windows."""
+        if self.kernels is not None:
+            self.kernels.fit(x, normalise(x)[0], seed)
 
     def features(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``."""
         z, scalars = normalise(x)
         modality = None if self.modality is None else self.modality.repeat(len(x))
         latent, sequence = self.trunk(z.flatten(0, 1), modality)
-        return self.readout(x, z, latent, sequence, scalars)
+        features = self.readout(x, z, latent, sequence, scalars)
+        if self.kernels is None:
+            return features
+        return torch.cat([features, self.kernels(x, z)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""

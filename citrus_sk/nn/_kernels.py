@@ -1,0 +1,154 @@
+"""Random convolution: fixed kernels, pooled into the share of a window in which each is active."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_LENGTH, _POSITIVES = 9, 3
+_N_DILATIONS, _N_THRESHOLDS = 12, 4
+_REFERENCES = 32  # training windows that thresholds are read from
+_AT_ONCE = 16  # windows: what 84 answers to each of them take should stay near the cache
+_SOFTNESS = 0.02  # in units of the input: rounding must not flip a sample across a threshold
+_GOLDEN = (math.sqrt(5) + 1) / 2
+
+
+def _shapes() -> Tensor:
+    """All 84 ways of lifting 3 of 9 taps above the others; every kernel sums to zero."""
+    positives = list(itertools.combinations(range(_LENGTH), _POSITIVES))
+    kernels = torch.full((len(positives), _LENGTH), -1.0)
+    for kernel, places in zip(kernels, positives, strict=True):
+        kernel[list(places)] = 2.0
+    return kernels / 3
+
+
+def _dilations(n_times: int) -> list[int]:
+    """Distances between taps: from neighbours to an eighth of the window, evenly in logarithm."""
+    longest = max(1, (n_times - 1) // (_LENGTH - 1))
+    powers = (i / (_N_DILATIONS - 1) for i in range(_N_DILATIONS))
+    return sorted({round(longest**power) for power in powers})
+
+
+class KernelBank(nn.Module):
+    """Share of each window in which a fixed kernel's answer exceeds a threshold.
+
+    The kernels are those of MiniRocket (Dempster et al., 2021): 84 shapes at 12 dilations, each on
+    a random set of channels. Thresholds are quantiles of the answers to training windows. A step
+    between below and above is a short ramp instead of a jump, which keeps a feature where it is
+    when a batch of another size rounds differently.
+
+    Parameters
+    ----------
+    n_chans, n_times : int
+        Shape of a window.
+    """
+
+    thresholds: Tensor
+    channels: Tensor
+
+    def __init__(self, n_chans: int, n_times: int) -> None:
+        super().__init__()
+        self.dilations = _dilations(n_times)
+        n, n_kernels = len(self.dilations), math.comb(_LENGTH, _POSITIVES)
+        self.register_buffer("thresholds", torch.zeros(n, n_kernels, _N_THRESHOLDS))
+        self.register_buffer("channels", torch.ones(n, n_kernels, n_chans))
+
+    @property
+    def n_features(self) -> int:
+        return self.thresholds.numel()
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, seed: int) -> None:
+        """Draw each kernel's channels, and its thresholds from windows ``x``."""
+        generator = torch.Generator().manual_seed(seed)
+        n_dilations, n_kernels, n_chans = self.channels.shape
+        if n_chans > 1:
+            sizes = 2 ** (
+                torch.rand(n_dilations, n_kernels, generator=generator)
+                * math.log2(min(n_chans, _LENGTH) + 1)
+            )
+            ranks = torch.rand(self.channels.shape, generator=generator).argsort(-1).argsort(-1)
+            self.channels.copy_((ranks < sizes.int()[..., None]).float())
+        rank = torch.arange(1, self.thresholds.numel() + 1, dtype=torch.float64)
+        levels = (rank * _GOLDEN % 1).float().reshape(self.thresholds.shape)
+        references = x[torch.randperm(len(x), generator=generator)[:_REFERENCES].to(x.device)]
+        picked = torch.randint(len(references), (n_dilations, n_kernels), generator=generator)
+        for i in range(n_dilations):
+            answers = self._convolve(references, i).cpu()
+            own = answers[picked[i], torch.arange(n_kernels)].sort(-1).values
+            place = (levels[i] * (own.shape[-1] - 1)).round().long()
+            self.thresholds[i].copy_(own.gather(1, place))
+
+    def _convolve(self, x: Tensor, i: int) -> Tensor:
+        kernels = _shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
+        dilation = self.dilations[i]
+        return F.conv1d(x, kernels, dilation=dilation, padding=_LENGTH // 2 * dilation)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` to shares in [0, 1], ``(n_windows, n_features)``."""
+        return torch.cat([self._shares(part) for part in x.split(_AT_ONCE)])
+
+    def _shares(self, x: Tensor) -> Tensor:
+        parts = []
+        for i in range(len(self.dilations)):
+            answers = self._convolve(x, i)
+            for threshold in self.thresholds[i].unbind(-1):
+                above = (answers - threshold[:, None]).div_(_SOFTNESS).add_(0.5).clamp_(0, 1)
+                parts.append(above.mean(-1))
+        return torch.cat(parts, dim=1)
+
+
+class RandomKernels(nn.Module):
+    """Three banks: on normalised channels, on their differences, and on the signal's own scale.
+
+    The third is given every channel in units of its sd over all training windows. Amplitude, and
+    level where a sensor has one, remain in it: the network and the other two banks see shape
+    alone.
+
+    Attributes
+    ----------
+    views : list of int
+        Sizes of the parts, in the order in which they stand in the vector.
+    """
+
+    centre: Tensor
+    unit: Tensor
+
+    def __init__(self, n_chans: int, n_times: int) -> None:
+        super().__init__()
+        self.shape = KernelBank(n_chans, n_times)
+        self.change = KernelBank(n_chans, max(1, n_times - 1))
+        self.level = KernelBank(n_chans, n_times)
+        self.register_buffer("centre", torch.zeros(n_chans, 1))
+        self.register_buffer("unit", torch.ones(n_chans, 1))
+        self.views = [bank.n_features for bank in (self.shape, self.change, self.level)]
+
+    def fit(self, x: Tensor, z: Tensor, seed: int) -> None:
+        """Take scales and thresholds from the raw windows `x` and the normalised ones `z`."""
+        wide = x.double()
+        centre = wide.mean((0, 2))
+        spread = (wide - centre[:, None]).square().mean((0, 2)).sqrt()
+        flat = spread <= 1e-6 * centre.abs()
+        unit = torch.where(flat, torch.ones_like(spread), spread.clamp_min(1e-30))
+        self.centre.copy_(centre[:, None])
+        self.unit.copy_(unit[:, None])
+        self.shape.fit(z, seed)
+        self.change.fit(_difference(z), seed + 1)
+        self.level.fit(self._scale(x), seed + 2)
+
+    def _scale(self, x: Tensor) -> Tensor:
+        return ((x - self.centre) / self.unit).clamp(-100.0, 100.0)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Raw and normalised windows to ``(n_windows, sum(views))``."""
+        parts = [self.shape(z), self.change(_difference(z)), self.level(self._scale(x))]
+        return torch.cat(parts, dim=1)
+
+
+def _difference(z: Tensor) -> Tensor:
+    return z.diff(dim=-1) if z.shape[-1] > 1 else z

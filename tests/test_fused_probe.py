@@ -1,0 +1,102 @@
+"""The averaged ridges against scikit-learn's ridge and against leaving windows out by hand."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import softmax
+from sklearn.linear_model import Ridge
+
+from citrus_sk import _fused_probe
+from citrus_sk._fused_probe import _ridge, _temperature, fit_fused_probe
+from citrus_sk._labelled import label_windows
+
+RNG = np.random.default_rng(0)
+
+
+def problem(n=40, n_features=60, n_classes=3, noise=1.0, groups=None, weights=None):
+    X = RNG.standard_normal((n, 1, 8)).astype(np.float32)
+    y = np.arange(n) % n_classes
+    labelled = label_windows(X, y, np.arange(n_classes), groups=groups, sample_weight=weights)
+    centres = RNG.standard_normal((n_classes, n_features))
+    features = centres[labelled.codes] + noise * RNG.standard_normal((n, n_features))
+    return features / np.sqrt(n_features), labelled, 2.0 * np.eye(n_classes)[labelled.codes] - 1
+
+
+@pytest.fixture
+def one_penalty(monkeypatch):
+    monkeypatch.setattr(_fused_probe, "PENALTIES", np.array([0.3]))
+
+
+@pytest.mark.parametrize("n_features", [5, 200])
+def test_it_is_scikit_learns_ridge(one_penalty, n_features):
+    weights = RNG.integers(1, 4, 40).astype(float)
+    features, labelled, targets = problem(n_features=n_features, weights=weights)
+    coef, intercept, _ = _ridge(features, targets, labelled)
+    share = labelled.weights / labelled.weights.mean()
+    model = Ridge(alpha=0.3).fit(features, targets, sample_weight=share)
+    assert_allclose(coef.T, model.coef_, atol=1e-8)
+    assert_allclose(intercept, model.intercept_, atol=1e-8)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_left_out_decisions_are_those_of_a_ridge_without_the_window_or_group(one_penalty, grouped):
+    groups = np.arange(40) // 5 if grouped else None
+    features, labelled, targets = problem(groups=groups)
+    _, _, left_out = _ridge(features, targets, labelled)
+    units = labelled.groups if grouped else np.arange(40)
+    for unit in np.unique(units)[:6]:
+        out = units == unit
+        model = Ridge(alpha=0.3).fit(features[~out], targets[~out])
+        assert_allclose(left_out[out], model.predict(features[out]), atol=1e-6)
+
+
+def test_noise_asks_for_a_stronger_penalty_than_signal():
+    sizes = []
+    for noise in (0.05, 50.0):
+        features, labelled, targets = problem(noise=noise)
+        features /= features.std() * np.sqrt(features.shape[1])
+        sizes.append(_ridge(features, targets, labelled)[2].std(0).mean())
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_a_useless_family_costs_little():
+    features, labelled, _ = problem(n=90, noise=1.0)
+    noise = RNG.standard_normal((90, 500)) / np.sqrt(500)
+    weight, _ = fit_fused_probe(np.hstack([features, noise]), [60, 500], labelled)
+    right = np.abs(features @ weight[:, :60].T).mean()
+    assert np.abs(noise @ weight[:, 60:].T).mean() < 0.5 * right
+
+
+def test_certainty_is_bounded_on_a_handful_and_grows_with_evidence():
+    few = _temperature(np.eye(2)[[0, 0, 1, 1]] * 2 - 1, np.array([0, 0, 1, 1]), np.ones(4))
+    codes = np.arange(400) % 2
+    many = _temperature(np.eye(2)[codes] * 2 - 1, codes, np.ones(400))
+    assert few < many
+    assert softmax(few * np.array([1.0, -1.0]))[0] < 0.9
+
+
+def test_decisions_that_are_wrong_get_no_certainty():
+    codes = np.arange(60) % 3
+    assert _temperature(RNG.standard_normal((60, 3)), codes, np.ones(60)) < 0.5
+
+
+def test_a_class_without_a_window_is_ruled_out():
+    features, labelled, _ = problem(n_classes=2)
+    labelled = label_windows(labelled.X, labelled.codes[np.argsort(labelled.rows)], np.arange(3))
+    weight, bias = fit_fused_probe(features, [60], labelled)
+    assert softmax(features @ weight.T + bias, axis=1)[:, 2].max() < 1e-9
+
+
+def test_features_that_do_not_vary_give_the_most_frequent_class():
+    X = RNG.standard_normal((12, 1, 8)).astype(np.float32)
+    labelled = label_windows(X, np.repeat([0, 1], [9, 3]), np.arange(2))
+    weight, bias = fit_fused_probe(np.zeros((12, 40)), [30, 10], labelled)
+    assert not weight.any()
+    assert bias[0] > bias[1]
+
+
+def test_two_windows_are_no_trouble():
+    features, labelled, _ = problem(n=2, n_classes=2)
+    weight, bias = fit_fused_probe(features, [30, 30], labelled)
+    assert np.isfinite(weight).all()
+    assert np.isfinite(bias).all()

@@ -1,0 +1,143 @@
+"""Random kernels beside the network: what they answer to, and what they may not depend on."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from torch.testing import assert_close
+
+from citrus_sk import CitrusClassifier
+from citrus_sk.nn._kernels import KernelBank, RandomKernels, _shapes
+
+
+def signal(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def probe():
+    def make(**parameters):
+        settings = {"pretrained": None, "preset": "tiny", "random_state": 0}
+        return CitrusClassifier(**(settings | parameters))
+
+    return make
+
+
+def test_84_kernels_of_9_taps_that_sum_to_zero():
+    kernels = _shapes()
+    assert kernels.shape == (84, 9)
+    assert len({tuple(kernel) for kernel in kernels.tolist()}) == 84
+    assert_close(kernels.sum(1), torch.zeros(84))
+
+
+def test_a_feature_is_the_share_of_samples_above_a_threshold():
+    x = signal(6, 1, 200)
+    bank = KernelBank(1, 200)
+    bank.fit(x, seed=0)
+    features = bank(x).reshape(6, len(bank.dilations), -1, 84)
+    for i, dilation in enumerate(bank.dilations):
+        answers = F.conv1d(x, _shapes()[:, None], dilation=dilation, padding=4 * dilation)
+        for j in range(features.shape[2]):
+            share = (answers > bank.thresholds[i, :, j, None]).float().mean(-1)
+            assert_close(features[:, i, j], share, atol=0.03, rtol=0)
+
+
+def test_thresholds_split_the_training_windows():
+    x = signal(10, 2, 128)
+    bank = KernelBank(2, 128)
+    bank.fit(x, seed=0)
+    shares = bank(x).mean(0)
+    assert 0.4 < shares.mean() < 0.6
+    assert shares.min() < 0.2
+    assert shares.max() > 0.8
+
+
+@pytest.mark.parametrize("n_times", [2, 8, 9, 10, 1000])
+@pytest.mark.parametrize("n_chans", [1, 3, 20])
+def test_any_shape_is_taken(n_chans, n_times):
+    x = signal(3, n_chans, n_times)
+    kernels = RandomKernels(n_chans, n_times)
+    kernels.fit(x, x, seed=0)
+    features = kernels(x, x)
+    assert features.shape == (3, sum(kernels.views))
+    assert ((features >= 0) & (features <= 1)).all()
+
+
+def test_every_kernel_listens_to_a_channel_and_some_to_several():
+    bank = KernelBank(4, 100)
+    bank.fit(signal(5, 4, 100), seed=0)
+    n_heard = bank.channels.sum(-1)
+    assert n_heard.min() == 1
+    assert n_heard.max() == 4
+
+
+def test_amplitude_is_seen_by_the_level_bank_alone():
+    x = signal(5, 1, 100)
+    kernels = RandomKernels(1, 100)
+    kernels.fit(x, x, seed=0)
+    one = kernels(x, x).split(kernels.views, dim=1)
+    two = kernels(3 * x, x).split(kernels.views, dim=1)
+    assert_close(one[0], two[0])
+    assert_close(one[1], two[1])
+    assert (one[2] - two[2]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_units_do_not_matter(tones, probe, factor):
+    X, y = tones
+    one = probe().fit(X[::2], y[::2]).predict_proba(X[1::2])
+    other = probe().fit(factor * X[::2], y[::2]).predict_proba(factor * X[1::2])
+    assert_allclose(one, other, atol=5e-3)
+
+
+def test_a_window_does_not_know_of_those_beside_it(tones, probe):
+    X, y = tones
+    clf = probe().fit(X, y)
+    together = clf.predict_proba(X)
+    alone = np.concatenate([clf.predict_proba(X[[i]]) for i in range(len(X))])
+    assert_allclose(together, alone, atol=1e-4)
+
+
+def test_a_dead_channel_and_a_flat_window_are_harmless(tones, probe):
+    X, y = tones
+    X = np.stack([X.reshape(len(X), -1), np.full((len(X), X.shape[-1]), 7.0)], axis=1)
+    clf = probe().fit(X[::2], y[::2])
+    assert clf.score(X[1::2], y[1::2]) == 1
+    assert np.isfinite(clf.predict_proba(np.zeros_like(X[:2]))).all()
+
+
+def test_the_default_probes_and_a_copy_has_the_same_bits(tones, probe, tmp_path):
+    X, y = tones
+    clf = probe().fit(X[::2], y[::2])
+    assert clf.strategy_ == "linear-probe"
+    assert clf.score(X[1::2], y[1::2]) == 1
+    joblib.dump(clf, tmp_path / "clf.joblib")
+    again = joblib.load(tmp_path / "clf.joblib")
+    assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
+    assert_array_equal(clone(clf).fit(X[::2], y[::2]).predict_proba(X), clf.predict_proba(X))
+
+
+def test_fine_tuning_starts_from_the_fused_head(tones, probe):
+    X, y = tones
+    clf = probe(strategy="probe-then-finetune", max_epochs=1, learning_rate=1e-9, mixup=0.0)
+    tuned = clf.fit(X[::2], y[::2]).predict_proba(X)
+    probed = probe(strategy="linear-probe").fit(X[::2], y[::2]).predict_proba(X)
+    assert_allclose(tuned, probed, atol=1e-3)
+
+
+def test_a_parameter_set_after_the_fit_does_not_break_the_copy(tones, probe):
+    X, y = tones
+    clf = probe().fit(X, y).set_params(random_kernels=False)
+    copy = pickle.loads(pickle.dumps(clf))
+    assert_array_equal(copy.predict_proba(X), clf.predict_proba(X))
+
+
+@pytest.mark.parametrize("wrong", ["yes", None, 2.5])
+def test_random_kernels_is_a_bool(tones, probe, wrong):
+    with pytest.raises(TypeError, match=r"random_kernels=.*wanted a bool"):
+        probe(random_kernels=wrong).fit(*tones)
