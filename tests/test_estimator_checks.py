@@ -33,8 +33,13 @@ def expected(estimator):
         SignalAligner(16, method="rate", sfreq=50.0),
         CitrusEmbedder(pretrained=None, preset="tiny"),
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
-        CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3),
-        CitrusClassifier(pretrained=None, preset="tiny", backbone="conv", max_epochs=6),
+        CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3, random_kernels=False),
+        CitrusClassifier(
+            pretrained=None, preset="tiny", backbone="conv", max_epochs=6, random_kernels=False
+        ),
+        CitrusClassifier(
+            pretrained=None, preset="tiny", max_epochs=2, strategy="probe-then-finetune"
+        ),
     ],
     expected_failed_checks=expected,
     xfail_strict=False,  # whether the rounding shows depends on the processor's kernels
