@@ -29,8 +29,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from labelled_sets import draws, read_sets
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from citrus_sk import SignalAligner, from_pretrained, list_pretrained, read_corpus
 from citrus_sk._labelled import label_windows
@@ -39,13 +39,11 @@ from citrus_sk._probe import fit_probe
 from citrus_sk._registry import trunk_state
 from citrus_sk._sampling import CropSampler, Sampling
 from citrus_sk._training import infer
-from citrus_sk.datasets import load_watch
 from citrus_sk.nn import CitrusNetwork, MaskedAutoencoder
 from citrus_sk.nn._encoder import normalise
 from citrus_sk.nn._readout import LinearHead
 
 CPU = torch.device("cpu")
-MOST_TRAINED, MOST_TESTED, FEWEST = 1000, 500, 2
 # The views that the trunk's weights have a part in: segments, tokens, latent means and sds.
 TRUNK_VIEWS = 4
 
@@ -87,47 +85,9 @@ def effective_rank(model: MaskedAutoencoder, sampler: CropSampler) -> float:
 # --- what it is good for -------------------------------------------------------------------------
 
 
-def read_sets(folder: Path | None) -> dict[str, tuple]:
-    if folder is None:
-        watch = load_watch()
-        return {"watch": (watch.X, watch.y, watch.groups)}
-    sets = {}
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as data:
-            X = data["X"].astype(np.float32)
-            if "scale" in data.files:
-                X *= np.asarray(data["scale"], np.float32).reshape(1, -1, 1)
-            groups = data["groups"].astype(str) if "groups" in data.files else None
-            sets[path.stem] = (X, data["y"].astype(str), groups)
-    if not sets:
-        raise SystemExit(f"--sets {folder}: there is no .npz in it")
-    return sets
-
-
-def splits(y, groups, n_folds: int):
-    by_group = groups is not None and all(
-        len(np.unique(groups[y == label])) >= 5 for label in np.unique(y)
-    )
-    splitter = StratifiedGroupKFold if by_group else StratifiedKFold
-    folds = splitter(5, shuffle=True, random_state=0).split(y, y, groups if by_group else None)
-    return [fold for fold, _ in zip(folds, range(n_folds), strict=False)]
-
-
-def drawn(y, train, fraction: float, seed: int):
-    """A stratified share of the training fold, at least two of a class."""
-    rng = np.random.default_rng(seed)
-    orders = [rng.permutation(train[y[train] == label]) for label in np.unique(y[train])]
-    total = sum(len(order) for order in orders) * fraction
-    fraction *= min(1.0, MOST_TRAINED / total)
-    return np.sort(np.concatenate([o[: max(FEWEST, round(fraction * len(o)))] for o in orders]))
-
-
 def probe_scores(networks: dict, X, y, groups, fractions, n_folds: int) -> list[tuple]:
     """Rows of network, views, fraction, fold, macro-F1."""
-    cases, rows = [], []
-    for fold, (train, test) in enumerate(splits(y, groups, n_folds)):
-        test = np.random.default_rng(fold).permutation(test)[:MOST_TESTED]
-        cases += [(fold, f, drawn(y, train, f, fold), test) for f in fractions]
+    rows, cases = [], draws(y, groups, fractions, n_folds)
     used = np.unique(np.concatenate([np.r_[train, test] for *_, train, test in cases]))
     aligned = SignalAligner().fit_transform(X[used])
     classes, codes = np.unique(y[used], return_inverse=True)
@@ -221,7 +181,7 @@ def main() -> None:
             )
 
     rows, networks = [], makers(checkpoints, arguments.seeds)
-    for name, (X, y, groups) in read_sets(arguments.sets).items():
+    for name, (X, y, groups, _) in read_sets(arguments.sets).items():
         start = time.time()
         found = probe_scores(networks, X, y, groups, arguments.fractions, arguments.folds)
         rows += [(name, *row) for row in found]
