@@ -63,7 +63,8 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
         self.kernels_ = RandomKernels(*X.shape[1:])
         x = torch.from_numpy(X[labelled.rows])
         self.kernels_.fit(x, normalise(x)[0], self.random_state)
-        self.head_ = LinearHead(self.kernels_.views, len(self.classes_))
+        with torch.random.fork_rng(devices=[]):  # its first weights, which the fit replaces
+            self.head_ = LinearHead(self.kernels_.views, len(self.classes_))
         features = self.kernels_(x, normalise(x)[0])
         self.head_.set_statistics(features, torch.tensor(labelled.weights))
         shape, change, level = self.kernels_.views

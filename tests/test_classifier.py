@@ -135,6 +135,34 @@ def test_two_windows_of_two_classes_train(tones):
     assert_array_equal(clf.predict(X), y)
 
 
+def test_a_few_windows_among_hundreds_are_still_found():
+    """Two windows of a class, 118 and 40 of the others, as rare heart beats come."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["usual", "fast", "rare"], [118, 40, 2])
+    rate = {"usual": 0.05, "fast": 0.1, "rare": 0.3}
+    tone = np.array([rate[label] for label in y])[:, None] * np.arange(256)
+    X = np.sin(tone + rng.uniform(0, 6, (160, 1))) + 0.3 * rng.standard_normal((160, 256))
+    clf = CitrusClassifier(random_state=0).fit(X, y)
+    new = np.sin(0.3 * np.arange(256) + rng.uniform(0, 6, (10, 1)))
+    assert (clf.predict(new + 0.3 * rng.standard_normal(new.shape)) == "rare").mean() >= 0.8
+    assert clf.score(X, y) > 0.95
+
+
+def test_two_windows_each_of_26_classes_are_enough_to_train_the_default():
+    rng = np.random.default_rng(0)
+    y = np.tile(np.arange(26), 2)
+    tone = 0.02 * 1.15 ** y[:, None] * np.arange(512)
+
+    def draw():
+        X = np.sin(tone + rng.uniform(0, 6, (52, 1)))
+        return X + 0.1 * rng.standard_normal(X.shape)
+
+    clf = CitrusClassifier(random_state=0).fit(draw(), y)
+    X = draw()
+    assert clf.predict_proba(X).shape == (52, 26)
+    assert clf.score(X, y) > 0.8
+
+
 def test_a_class_with_one_window_among_26_classes_trains(quick):
     rng = np.random.default_rng(0)
     y = np.r_[np.repeat(np.arange(25), 2), 25]
