@@ -22,6 +22,7 @@ from ._training import (
     Recipe,
     draw_seed,
     fine_tune,
+    held_out_loss,
     infer,
     isolated_seed,
     make_net,
@@ -63,7 +64,8 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
           regression on the network's.
         - ``"finetune"``: the whole network, from a head of zeros.
         - ``"probe-then-finetune"``: the probe becomes the head, then the whole network is
-          trained from there (Kumar et al., 2022).
+          trained from there (Kumar et al., 2022). Where windows are held out and no epoch
+          is better on them than the probe was, the probe is what is kept.
         - ``"auto"``: ``"linear-probe"`` with `random_kernels`, else ``"probe-then-finetune"``.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
@@ -125,7 +127,7 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
     net_ : skorch.NeuralNetClassifier
         The trained net (the first, where there are several), with its ``history``.
     members_ : list of skorch.NeuralNetClassifier
-        All nets.
+        All nets. One whose ``history`` is empty is a linear probe.
     strategy_ : str
         The strategy that was used.
 
@@ -358,16 +360,37 @@ or mne.Epochs
         bar: Any,
     ) -> FineTuner:
         with isolated_seed(seed, device):
-            module = self._build().to(device)
-            if weights is not None:
-                module.trunk.load_state_dict(weights)
-            self._start_head(module, labelled, seed, device)
+            # The head must not have seen what the epochs are chosen by.
+            module = self._probed(weights, train, seed, device)
             if self.strategy_ == "linear-probe":
                 return make_net(module, labelled.n_classes, device)
-            return fine_tune(
+            probe_loss = np.inf
+            if valid is not None and self.strategy_ == "probe-then-finetune":
+                probe_loss = held_out_loss(module, valid, device, self.batch_size)
+            net = fine_tune(
                 module, train, valid, recipe,
                 device=device, callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
             )  # fmt: skip
+        if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
+            return net
+        # Training took more than it gave: the probe predicts, fitted on all windows.
+        with isolated_seed(seed, device):
+            module = self._probed(weights, labelled, seed, device)
+            return make_net(module, labelled.n_classes, device)
+
+    def _probed(
+        self,
+        weights: dict[str, torch.Tensor] | None,
+        labelled: LabelledWindows,
+        seed: int,
+        device: torch.device,
+    ) -> CitrusNetwork:
+        """A new network with the head that it starts from."""
+        module = self._build().to(device)
+        if weights is not None:
+            module.trunk.load_state_dict(weights)
+        self._start_head(module, labelled, seed, device)
+        return module
 
     def _start_head(
         self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device

@@ -432,3 +432,14 @@ def infer(
             for start in range(0, len(rows), step)
         ]
     return torch.cat(parts)
+
+
+def held_out_loss(
+    module: nn.Module, valid: LabelledWindows, device: torch.device, batch_size: int
+) -> float:
+    """Cross-entropy of held-out windows, each counting as much as its weight."""
+    logits = infer(module, valid.X, device, batch_size, rows=valid.rows)
+    mass = F.one_hot(torch.from_numpy(valid.codes), valid.n_classes) * torch.tensor(
+        valid.weights[:, None]
+    )
+    return float(_cross_entropy(logits, mass))

@@ -200,7 +200,9 @@ def test_a_small_set_runs_its_schedule_to_the_end(tones, quick):
 
 def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick):
     X, y = many_tones
-    clf = quick(max_epochs=12, patience=2, learning_rate=1e-2, mixup=0).fit(X, y)
+    clf = quick(strategy="finetune", max_epochs=12, patience=2, learning_rate=1e-2, mixup=0).fit(
+        X, y
+    )
     losses = clf.net_.history[:, "valid_loss"]
     best = int(np.argmin(losses))
     assert len(losses) == min(12, best + 1 + 2)
@@ -234,8 +236,16 @@ def test_groups_are_never_on_both_sides_of_the_inner_split(many_tones, quick):
     assert sides["train"] | sides["valid"] == set(range(15))
 
 
+def test_fine_tuning_that_hurts_leaves_the_probe_of_all_windows(many_tones, quick):
+    X, y = many_tones
+    ruined = quick(early_stopping=True, learning_rate=3.0, strategy="probe-then-finetune").fit(X, y)
+    probe = quick(strategy="linear-probe").fit(X, y)
+    assert len(ruined.net_.history) == 0
+    assert_array_equal(ruined.predict_proba(X), probe.predict_proba(X))
+
+
 def test_early_stopping_can_be_forced_and_forbidden(tones, many_tones, quick):
-    forced = quick(early_stopping=True).fit(*tones)
+    forced = quick(early_stopping=True, strategy="finetune").fit(*tones)
     assert "valid_loss" in forced.net_.history[-1]
     forbidden = quick(early_stopping=False).fit(*many_tones)
     assert "valid_loss" not in forbidden.net_.history[-1]
@@ -254,7 +264,7 @@ def test_the_net_is_a_skorch_classifier_that_predicts_the_same(tones, quick):
 
 def test_skorch_callbacks_score_the_inner_validation(many_tones, quick):
     scoring = EpochScoring("accuracy", lower_is_better=False, name="valid_accuracy")
-    clf = quick(callbacks=[scoring], max_epochs=4).fit(*many_tones)
+    clf = quick(callbacks=[scoring], max_epochs=4, strategy="finetune").fit(*many_tones)
     assert clf.net_.history[-1, "valid_accuracy"] > 0.6
 
 
