@@ -1,12 +1,13 @@
 """Scores with few labels: the default, its parts, other settings, and what people pick instead.
 
     python benchmarks/lowdata.py --sets FOLDER --models default minirocket --csv scores.csv
-    python benchmarks/lowdata.py --table scores.csv
+    python benchmarks/lowdata.py --table scores.csv --models default minirocket
+    python benchmarks/lowdata.py --table scores.csv --each macro_f1
 
 A row is written for each set, model, fold and fraction as soon as it is known, and a row that is
 there is not run again: a run that was stopped goes on. ``--list`` prints the models. Sets and draws
 are those of ``labelled_sets.py``; classes with fewer than ten windows are left out. Several runs
-side by side need a file each; --table takes them all.
+side by side need a file each; --table takes them all, and --each prints a metric set by set.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ FRACTIONS = (0.01, 0.05, 0.2, 1.0)
 FEWEST_OF_A_CLASS, BINS = 10, 10
 COLUMNS = ["set", "model", "fold", "fraction", "n_train", "n_test", "accuracy", "macro_f1",
            "log_loss", "calibration_error", "fit_s", "predict_s"]  # fmt: skip
-METRICS = COLUMNS[6:10]
+METRICS = COLUMNS[6:11]
 
 
 # --- models --------------------------------------------------------------------------------------
@@ -88,13 +89,13 @@ def kernels_alone(seed: int, sfreq: float):
 
 
 def on_rockets(seed: int, sfreq: float, names: tuple[str, ...]):
-    """A ridge on aeon's features, calibrated by two folds: what a careful user would write."""
+    """A ridge on aeon's features, calibrated on two folds: what a careful user would write."""
     from aeon.transformations.collection import convolution_based
 
     views = [getattr(convolution_based, name)(random_state=seed) for name in names]
     views = [make_pipeline(view, StandardScaler(with_mean=False)) for view in views]
     ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10))
-    return make_pipeline(make_union(*views), CalibratedClassifierCV(ridge, cv=2))
+    return make_pipeline(make_union(*views), CalibratedClassifierCV(ridge, cv=2, ensemble=False))
 
 
 NETWORK = {"random_kernels": False, "strategy": "linear-probe"}
@@ -210,36 +211,54 @@ def print_table(rows, metric: str) -> None:
     means = by_set(rows, metric)
     fractions = sorted({fraction for _, fraction in means})
     models = list(dict.fromkeys(row["model"] for row in rows))
-    print(f"\n| {metric}, mean over sets | " + " | ".join(f"{f:.0%}" for f in fractions) + " |")
-    print("|---|" + "---|" * len(fractions))
+    print_head(f"{metric}, mean over sets", fractions)
     for model in models:
         cells = []
         for fraction in fractions:
             values = means.get((model, fraction), {})
-            whole = len(values) == max(len(means.get((m, fraction), {})) for m in models)
             # A mean over other sets than the neighbours' would mislead.
+            whole = len(values) == max(len(means.get((m, fraction), {})) for m in models)
             cells.append(f"{np.mean(list(values.values())):.3f}" if values and whole else "")
         print(f"| {model} | " + " | ".join(cells) + " |")
+
+
+def print_each(rows, metric: str) -> None:
+    means = by_set(rows, metric)
+    fractions = sorted({fraction for _, fraction in means})
+    print_head(f"{metric}: set, model", fractions)
+    for name in sorted({row["set"] for row in rows}):
+        for model in dict.fromkeys(row["model"] for row in rows):
+            values = [means.get((model, fraction), {}).get(name) for fraction in fractions]
+            cells = ["" if value is None else f"{value:.3f}" for value in values]
+            print(f"| {name}, {model} | " + " | ".join(cells) + " |")
+
+
+def print_head(title: str, fractions) -> None:
+    print(f"\n| {title} | " + " | ".join(f"{f:.0%}" for f in fractions) + " |")
+    print("|---|" + "---|" * len(fractions))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sets", type=Path, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets; default all")
-    parser.add_argument("--models", nargs="+", default=["default"], choices=MODELS, metavar="NAME")
+    parser.add_argument("--models", nargs="+", choices=MODELS, metavar="NAME")
     parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--csv", type=Path, default=Path("lowdata.csv"))
     parser.add_argument("--table", type=Path, nargs="+", metavar="CSV")
+    parser.add_argument("--each", choices=METRICS, help="with --table: set by set")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
         print(*MODELS, sep="\n")
     elif arguments.table:
-        for metric in METRICS:
-            print_table(read(arguments.table), metric)
+        rows = read(arguments.table)
+        rows = [row for row in rows if row["model"] in (arguments.models or MODELS)]
+        for metric in [arguments.each] if arguments.each else METRICS:
+            (print_each if arguments.each else print_table)(rows, metric)
     else:
-        run(arguments.csv, arguments.sets, arguments.only, arguments.models,
+        run(arguments.csv, arguments.sets, arguments.only, arguments.models or ["default"],
             arguments.fractions, arguments.folds)  # fmt: skip
 
 
