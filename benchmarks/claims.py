@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from lowdata import by_set, read
-from scipy.stats import wilcoxon
+
+from citrus_sk.evaluation import compare_over_sets, correct_holm
 
 CHECKPOINTS = ("eeg-time", "eeg-freq", "multi-time", "multi-freq")
 ALIGNMENTS = ("crop", "pad", "native", "rate")
@@ -68,24 +69,16 @@ def paired(first: dict[str, float], second: dict[str, float]) -> dict[str, float
     names = sorted(first.keys() & second.keys())
     if len(names) < 5:
         return None
-    gap = np.array([first[name] - second[name] for name in names])
-    sd = gap.std(ddof=1)
+    scores = np.array([[first[name], second[name]] for name in names]).T
+    found = compare_over_sets(*scores)
+    sd = (scores[0] - scores[1]).std(ddof=1)
     return {
-        "mean": float(gap.mean()),
-        "n_sets": len(gap),
-        "n_better": int((gap > 0).sum()),
-        "effect": float(gap.mean() / sd) if sd else 0.0,
-        "p": float(wilcoxon(gap).pvalue) if gap.any() else 1.0,
+        "mean": found.difference,
+        "n_sets": found.n_sets,
+        "n_better": found.n_better,
+        "effect": found.difference / sd if sd else 0.0,
+        "p": found.p_value,
     }
-
-
-def holm(p: list[float]) -> list[float]:
-    """p-values corrected for how many there are (Holm, 1979)."""
-    order = np.argsort(p)
-    raised = np.asarray(p)[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty(len(p))
-    corrected[order] = np.maximum.accumulate(raised).clip(max=1)
-    return corrected.tolist()
 
 
 def print_claim(title: str, pairs: list[tuple[str, str]], means: dict) -> None:
@@ -101,7 +94,7 @@ def print_claim(title: str, pairs: list[tuple[str, str]], means: dict) -> None:
     print(f"\n{title}\n\n| better? | than | labels | difference | sets | effect | p |")
     print("|---|---|---|---|---|---|---|")
     for (first, second, fraction, result), p in zip(
-        found, holm([entry[3]["p"] for entry in found]), strict=True
+        found, correct_holm([entry[3]["p"] for entry in found]), strict=True
     ):
         print(
             f"| {first} | {second} | {fraction:.0%} | {result['mean']:+.3f} | "

@@ -34,7 +34,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusClassifier, SignalAligner
+from citrus_sk import CitrusClassifier, SignalAligner, _fused_probe
 from citrus_sk._fused_probe import fit_fused_probe
 from citrus_sk._labelled import label_windows
 from citrus_sk.nn._encoder import normalise
@@ -79,6 +79,29 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
         return softmax(standard @ self.weights_[0].T + self.weights_[1], axis=1)
 
 
+class Altered(ClassifierMixin, BaseEstimator):
+    """The default with another constant in its probe: what each of them is worth."""
+
+    def __init__(self, estimator: Any, name: str, value: Any) -> None:
+        self.estimator, self.name, self.value = estimator, name, value
+
+    def fit(self, X, y):
+        before = getattr(_fused_probe, self.name)
+        setattr(_fused_probe, self.name, self.value)
+        try:
+            self.classes_ = self.estimator.fit(X, y).classes_
+        finally:
+            setattr(_fused_probe, self.name, before)
+        return self
+
+    def predict_proba(self, X):
+        return self.estimator.predict_proba(X)
+
+
+def altered(seed: int, sfreq: float, name: str, value: Any):
+    return Altered(citrus(seed, sfreq), name, value)
+
+
 def citrus(seed: int, sfreq: float, align: str = "resample", **settings: Any):
     aligner = SignalAligner(method=align, sfreq=sfreq if align == "rate" else None)
     return make_pipeline(aligner, CitrusClassifier(random_state=seed, **settings))
@@ -88,14 +111,26 @@ def kernels_alone(seed: int, sfreq: float):
     return make_pipeline(SignalAligner(), KernelsAlone(seed))
 
 
-def on_rockets(seed: int, sfreq: float, names: tuple[str, ...]):
-    """A ridge on aeon's features, calibrated on two folds: what a careful user would write."""
+class BareRidge(RidgeClassifierCV):
+    """Without calibration: its classes are what counts, its probabilities are made up."""
+
+    def predict_proba(self, X):
+        decisions = self.decision_function(X)
+        if decisions.ndim == 1:
+            decisions = np.stack([-decisions, decisions], axis=1)
+        return softmax(decisions, axis=1)
+
+
+def on_rockets(seed: int, sfreq: float, names: tuple[str, ...], calibrated: bool = True):
+    """A ridge on aeon's features; calibrated on two folds, which a careful user would do."""
     from aeon.transformations.collection import convolution_based
 
     views = [getattr(convolution_based, name)(random_state=seed) for name in names]
     views = [make_pipeline(view, StandardScaler(with_mean=False)) for view in views]
-    ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10))
-    return make_pipeline(make_union(*views), CalibratedClassifierCV(ridge, cv=2, ensemble=False))
+    ridge = (RidgeClassifierCV if calibrated else BareRidge)(alphas=np.logspace(-3, 3, 10))
+    if calibrated:
+        ridge = CalibratedClassifierCV(ridge, cv=2, ensemble=False)
+    return make_pipeline(make_union(*views), ridge)
 
 
 NETWORK = {"random_kernels": False, "strategy": "linear-probe"}
@@ -104,7 +139,14 @@ MODELS: dict[str, Callable[[int, float], Any]] = {  # of a seed and the signals'
     # The default and its parts.
     "default": citrus,
     "default, random weights": partial(citrus, pretrained=None),
+    "default, people known": citrus,  # `fit` gets groups, where the set has them
     "kernels alone": kernels_alone,
+    # The probe's decisions, one at a time as they were before.
+    "default, penalties without bound": partial(
+        altered, name="PENALTIES", value=np.logspace(-4, 3, 15)
+    ),
+    "default, every window counts alike": partial(altered, name="_RARITY", value=0.0),
+    "default, certainty without doubt": partial(altered, name="_DOUBT", value=0.02),
     # The network alone: a linear probe, by checkpoint and by backbone.
     **{
         f"probe, {name or 'scratch'}, {backbone}": partial(
@@ -129,6 +171,10 @@ MODELS: dict[str, Callable[[int, float], Any]] = {  # of a seed and the signals'
     # What people pick instead.
     "minirocket": partial(on_rockets, names=("MiniRocket",)),
     "multirocket-hydra": partial(on_rockets, names=("MultiRocket", "HydraTransformer")),
+    "minirocket, bare ridge": partial(on_rockets, names=("MiniRocket",), calibrated=False),
+    "multirocket-hydra, bare ridge": partial(
+        on_rockets, names=("MultiRocket", "HydraTransformer"), calibrated=False
+    ),
 }  # fmt: skip
 
 
@@ -144,11 +190,11 @@ def calibration_error(proba: np.ndarray, right: np.ndarray) -> float:
     return float(sum(gaps))
 
 
-def score(model, X, y, train, test) -> list:
+def score(model, X, y, train, test, **params: Any) -> list:
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes with two windows, in scikit-learn's calibration
-        model.fit(X[train], y[train])
+        model.fit(X[train], y[train], **params)
         fitted = time.perf_counter()
         proba = model.predict_proba(X[test])
     ended = time.perf_counter()
@@ -182,7 +228,11 @@ def run(path: Path, folder: Path | None, chosen, models, fractions, n_folds: int
                     key = (name, model, str(fold), str(fraction))
                     if key in done:
                         continue
-                    writer.writerow([*key, *score(MODELS[model](fold, sfreq), X, y, train, test)])
+                    params = {}
+                    if model == "default, people known" and groups is not None:
+                        params["citrusclassifier__groups"] = groups[train]
+                    made = MODELS[model](fold, sfreq)
+                    writer.writerow([*key, *score(made, X, y, train, test, **params)])
                     file.flush()
                     os.fsync(file.fileno())
             print(f"{name}: done", flush=True)

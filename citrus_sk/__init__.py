@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
-    from .evaluation import StratifiedFractionKFold
+    from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
 
 __all__ = [
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
+    "FractionCurveDisplay",
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
+    "fraction_curve",
     "from_pretrained",
     "list_pretrained",
     "load_pretrained",
@@ -34,9 +36,11 @@ _HOMES = {
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
     "CitrusPretrainer": "._pretrainer",
+    "FractionCurveDisplay": ".evaluation",
     "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",
     "StratifiedFractionKFold": ".evaluation",
+    "fraction_curve": ".evaluation",
     "from_pretrained": "._registry",
     "list_pretrained": "._registry",
     "load_pretrained": "._registry",

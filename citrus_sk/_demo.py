@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import joblib
@@ -17,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from tqdm import tqdm
 
+from ._folders import make_folder
 from .datasets import load_watch
 from .evaluation import StratifiedFractionKFold
 
@@ -70,7 +70,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     # What can go wrong goes wrong now, and not after minutes of training.
     _require("matplotlib")
     watch = load_watch()
-    _make_folder(out)
+    make_folder(out)
 
     pipelines = [_make_pipeline(pretrained, seed) for pretrained in MODELS.values()]
     n_people = len(np.unique(watch.groups))
@@ -127,15 +127,6 @@ def _require(package: str) -> None:
             'Install it with: pip install "citrus-sk[demo]"',
             name=package,
         )
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise OSError(f"cannot write into the folder {out}: {error.strerror}") from error
 
 
 def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

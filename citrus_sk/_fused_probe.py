@@ -6,9 +6,12 @@ import numpy as np
 
 from ._labelled import LabelledWindows
 
-PENALTIES = np.logspace(-4, 2, 13)
+# In units of a window's mean squared norm. Above the strongest, a handful of windows whose left-out
+# errors are all bad would shrink every decision to the commonest class.
+PENALTIES = np.logspace(-4, -0.5, 8)
 TEMPERATURES = np.logspace(-0.5, 1.7, 23)
 _RULED_OUT = -30.0
+_RARITY = 0.5  # exponent of a class's weight; 0 counts windows, 1 counts every class alike
 _DOUBT = 0.5  # windows of no particular class that calibration adds to each class
 
 
@@ -44,7 +47,7 @@ def fit_fused_probe(
     targets = 2.0 * np.eye(len(present))[codes] - 1
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
     mass = np.bincount(codes, labelled.weights)
-    weights = labelled.weights / np.sqrt(mass)[codes]
+    weights = labelled.weights / mass[codes] ** _RARITY
     fits = [_ridge(part, targets, weights, labelled.groups) for part in parts]
     left_out = np.mean([fit[2] for fit in fits], axis=0)
     sharpness = _temperature(left_out, codes, labelled.weights)
@@ -68,8 +71,9 @@ def _ridge(
     squared, basis = np.linalg.eigh(rows @ rows.T)  # by the windows, which are fewer
     squared = squared.clip(0)
     rotated = basis.T @ wanted
+    unit = max(squared.mean(), 1e-12)
     best = (np.inf, np.empty(0), PENALTIES[-1])
-    for penalty in PENALTIES:
+    for penalty in PENALTIES * unit:
         shrink = squared / (squared + penalty)
         residual = wanted - basis @ (shrink[:, None] * rotated)
         left_out = targets - _leave_out(basis, shrink, np.sqrt(share), residual, groups) / root

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 CHUNK_BYTES = 32 * 2**20
 MIN_TIMES = 2
-# A stimulus channel of an Epochs object holds the event code, which is the label.
+# A stimulus channel holds the event code, which is the label.
 _NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
 
 
@@ -154,18 +154,29 @@ def _is_epochs(X: Any) -> bool:
 
 def _epochs_data(epochs: Any) -> np.ndarray:
     """Signal channels of an `mne.Epochs`, without the marked-bad and the stimulus channels."""
-    bads = set(epochs.info["bads"])
-    names, types = epochs.ch_names, epochs.get_channel_types()
-    picks = [
-        i for i, (name, kind) in enumerate(zip(names, types, strict=True))
-        if kind not in _NOT_SIGNALS and name not in bads
-    ]  # fmt: skip
+    picks = signal_picks(epochs)
     if not picks:
         raise ValueError(
             "X is an Epochs object without a usable signal channel: all "
-            f"{len(names)} channels are stimulus channels or marked bad."
+            f"{len(epochs.ch_names)} channels are stimulus channels or marked bad."
         )
-    return epochs.get_data(picks=None if len(picks) == len(names) else picks, copy=False)
+    all_of_them = len(picks) == len(epochs.ch_names)
+    return epochs.get_data(picks=None if all_of_them else picks, copy=False)
+
+
+def signal_picks(recording: Any) -> list[int]:
+    """Places of the signals among the channels of an MNE object.
+
+    Marked-bad and stimulus channels are none. Miscellaneous ones, which often hold what an
+    experiment noted, are signals only where there is nothing else, as accelerometers have no type.
+    """
+    bads = set(recording.info["bads"])
+    types = recording.get_channel_types()
+    found = [
+        place for place, (name, kind) in enumerate(zip(recording.ch_names, types, strict=True))
+        if kind not in _NOT_SIGNALS and name not in bads
+    ]  # fmt: skip
+    return [place for place in found if types[place] != "misc"] or found
 
 
 def _as_list(X: Any) -> list[np.ndarray] | None:

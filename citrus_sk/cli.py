@@ -1,4 +1,4 @@
-"""The command line: ``citrus-sk demo``, ``citrus-sk models``, ``citrus-sk pretrain``.
+"""The command line: ``citrus-sk demo``, ``evaluate``, ``models`` and ``pretrain``.
 
 Each command has a function that adds its parser and a function that runs it; `COMMANDS` lists
 the former. What a command needs is imported when it runs, so that ``--help`` stays quick.
@@ -7,6 +7,7 @@ the former. What a command needs is imported when it runs, so that ``--help`` st
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments exit with 2 from within argparse.
     """
     arguments = _parser().parse_args(argv)
+    arguments.command_line = shlex.join([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
     try:
         arguments.run(arguments)
     # A missing extra, a folder that is not writable, a recipe or recording that is not in order.
@@ -205,6 +207,99 @@ def _run_pretrain(arguments: argparse.Namespace) -> None:
     )
 
 
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="compare classifiers over fractions of your labels",
+        description=(
+            "Cross-validate classifiers on fractions of the training folds, by person where groups "
+            "are known, and write a report (HTML), scores and times (CSV), and everything (JSON). "
+            "DATA is an .npz file with X, y, and if known groups and sfreq, or a folder of EDF, "
+            "BDF or FIF recordings with --labels. A run that was stopped goes on when the same "
+            'command is given again. Peers need: pip install "citrus-sk[peers]".'
+        ),
+    )
+    parser.add_argument("data", type=Path, nargs="?", metavar="DATA", help=".npz file or folder")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="windows of a folder: columns file, onset, duration (s), label, and maybe group",
+    )
+    parser.add_argument("--dataset", choices=("watch",), help="data that are installed, not DATA")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("citrus-evaluation"),
+        metavar="FOLDER",
+        help="where to write; default: citrus-evaluation",
+    )
+    parser.add_argument(
+        "--estimators",
+        metavar="LIST",
+        help="names of peers, module:object or name=module:object, separated by commas; default: "
+        "citrus,minirocket,bandpower",
+    )
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="add our network by alignment, backbone and pre-training",
+    )
+    parser.add_argument(
+        "--fractions", type=_numbers(float), metavar="LIST", help="default: 0.02,0.1,0.5"
+    )
+    parser.add_argument("--shots", type=_numbers(int), metavar="LIST", help="windows of each class")
+    parser.add_argument("--folds", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument(
+        "--repeats", type=_repeats, default=1, metavar="N", help="draws, or auto; default: 1"
+    )
+    parser.add_argument(
+        "--scoring",
+        type=lambda text: text.split(","),
+        default=["f1_macro", "accuracy", "neg_log_loss"],
+        metavar="LIST",
+        help="scorers of scikit-learn; default: f1_macro,accuracy,neg_log_loss",
+    )
+    parser.add_argument("--sfreq", type=float, metavar="HZ", help="where DATA does not know it")
+    parser.add_argument(
+        "--report-oracle-epoch",
+        action="store_true",
+        help="add the best test epoch, to compare with tables of the literature",
+    )
+    parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="default: all cores")
+    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), default=0, help="default: 0")
+    parser.add_argument("--title", help="of the report")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(arguments: argparse.Namespace) -> None:
+    from ._evaluate_command import run_evaluate
+
+    passed = ("data", "labels", "dataset", "estimators", "ablation", "fractions", "shots", "folds",
+              "repeats", "scoring", "sfreq", "jobs", "seed", "title")  # fmt: skip
+    any_fit = run_evaluate(
+        arguments.out,
+        oracle=arguments.report_oracle_epoch,
+        progress=not arguments.quiet,
+        command=arguments.command_line,
+        **{name: getattr(arguments, name) for name in passed},
+    )
+    if not any_fit:
+        raise ValueError(f"no fit could be scored; {arguments.out / 'report.html'} says why.")
+
+
+def _numbers(kind: type) -> Callable[[str], list]:
+    def numbers(text: str) -> list:
+        return [kind(each) for each in text.split(",") if each.strip()]
+
+    return numbers
+
+
+def _repeats(text: str) -> int | str:
+    return "auto" if text == "auto" else int(text)
+
+
 def _integer_between(low: int, high: int) -> Callable[[str], int]:
     """Make a type for argparse; its name is what argparse calls a value that is no number."""
 
@@ -217,4 +312,4 @@ def _integer_between(low: int, high: int) -> Callable[[str], int]:
     return integer
 
 
-COMMANDS = (_add_demo, _add_models, _add_pretrain)
+COMMANDS = (_add_demo, _add_evaluate, _add_models, _add_pretrain)

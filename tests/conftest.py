@@ -1,5 +1,7 @@
 """Shared signals: real smart-watch recordings, cut small enough for two cores."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -63,7 +65,9 @@ def same_global_state():
     """Nothing in the package may move a global random state or the number of threads."""
     numpy_state = numpy_global_state()
     torch_state, threads = torch.get_rng_state(), torch.get_num_threads()
+    environment = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     yield
+    assert {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")} == environment
     assert numpy_global_state() == numpy_state
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert torch.get_num_threads() == threads

@@ -96,10 +96,6 @@ def test_pairs_are_tested_over_the_sets_that_both_have(load):
     assert paired(first, {"a": 0.1}) is None
 
 
-def test_holm_corrects_as_by_hand(load):
-    assert_allclose(load("claims").holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
-
-
 def test_calibration_error_is_nought_for_the_calibrated_and_large_for_the_certain(load):
     error = load("lowdata").calibration_error
     right = np.arange(1000) % 10 < 7

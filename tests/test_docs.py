@@ -25,7 +25,12 @@ DOCUMENTED = [
     "_reconstruction",
     "_registry",
     "datasets",
+    "evaluation._comparison_display",
+    "evaluation._curve",
+    "evaluation._display",
     "evaluation._fractions",
+    "evaluation._peers",
+    "evaluation._statistics",
 ]
 
 
@@ -36,6 +41,19 @@ def test_readme_blocks_run_one_after_another(tmp_path, monkeypatch):
         [sys.executable, "readme.py"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_blocks_of_the_page_on_evaluation_run(tmp_path):
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert len(blocks) == 2
+    (tmp_path / "page.py").write_text(
+        "import matplotlib\nmatplotlib.use('Agg')\n" + "\n".join(blocks)
+    )
+    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
+    assert (tmp_path / "ranks.png").stat().st_size > 5_000
 
 
 def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):

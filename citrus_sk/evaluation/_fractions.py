@@ -146,27 +146,43 @@ class StratifiedFractionKFold(BaseCrossValidator):
             for all folds), or if a class has fewer windows or groups than there are folds.
         """
         X, y, groups = indexable(X, y, groups)
-        y = _check_labels(y)
-        groups = None if groups is None else _check_groups(groups, y, self.n_splits)
-        seed = _seed(self.random_state)
+        y = check_labels(y)
+        groups = None if groups is None else _check_enough(check_groups(groups), y, self.n_splits)
+        seed = as_seed(self.random_state)
         folder = StratifiedKFold if groups is None else StratifiedGroupKFold
         folds = folder(self.n_splits, shuffle=True, random_state=seed)
 
         splits = []
         floored: dict[Any, float] = {}
         for fold, (train, test) in enumerate(folds.split(np.zeros(len(y)), y, groups)):
-            drawn = []
-            for label in np.unique(y[train]):
-                members = train[y[train] == label]
-                wanted = self.train_fraction * len(members)
+            drawn, counts = draw_fraction(train, y, self.train_fraction, (seed, fold))
+            for label, wanted in counts.items():
                 if round(wanted) == 0:
                     floored[label] = min(wanted, floored.get(label, wanted))
-                order = np.random.default_rng([seed, fold, _label_seed(label)])
-                drawn.append(order.permutation(members)[: max(1, round(wanted))])
-            splits.append((np.sort(np.concatenate(drawn)), test))
+            splits.append((drawn, test))
         if floored:
             _warn_floored(floored, self.train_fraction)
         yield from splits
+
+
+def draw_fraction(
+    train: np.ndarray, y: np.ndarray, fraction: float, seed: tuple[int, int]
+) -> tuple[np.ndarray, dict[Any, float]]:
+    """The windows drawn from a training fold, sorted, and what each class's share comes to."""
+    wanted = {label: fraction * np.sum(y[train] == label) for label in np.unique(y[train])}
+    sizes = {label: max(1, round(share)) for label, share in wanted.items()}
+    return draw_windows(train, y, sizes, seed), wanted
+
+
+def draw_windows(
+    train: np.ndarray, y: np.ndarray, sizes: Mapping[Any, int], seed: tuple[int, int]
+) -> np.ndarray:
+    """The first windows of each class in the order that belongs to `seed`, sorted."""
+    drawn = []
+    for label, size in sizes.items():
+        order = np.random.default_rng([*seed, _label_seed(label)])
+        drawn.append(order.permutation(train[y[train] == label])[:size])
+    return np.sort(np.concatenate(drawn))
 
 
 def _check_n_splits(n_splits: Any) -> None:
@@ -195,7 +211,8 @@ def _check_train_fraction(train_fraction: Any) -> None:
         )
 
 
-def _check_labels(y: Any) -> np.ndarray:
+def check_labels(y: Any) -> np.ndarray:
+    """One known class label for each window."""
     if y is None:
         raise ValueError(
             "y is None; wanted one class label for each window, since the folds and the draws "
@@ -217,13 +234,17 @@ def _check_labels(y: Any) -> np.ndarray:
     return column_or_1d(y)
 
 
-def _check_groups(groups: Any, y: np.ndarray, n_splits: int) -> np.ndarray:
+def check_groups(groups: Any) -> np.ndarray:
+    """One known group for each window."""
     if (where := _first_missing(groups)) is not None:
         raise ValueError(
             f"groups holds a missing value (NaN or None), first at window {where}; wanted a group "
             "for each window. Windows of unknown origin might be on both sides: leave them out."
         )
-    groups = column_or_1d(groups)
+    return column_or_1d(groups)
+
+
+def _check_enough(groups: np.ndarray, y: np.ndarray, n_splits: int) -> np.ndarray:
     n_groups = len(np.unique(groups))
     if n_groups < n_splits:
         raise ValueError(
@@ -237,7 +258,7 @@ def _check_groups(groups: Any, y: np.ndarray, n_splits: int) -> np.ndarray:
     if scarce:
         warnings.warn(
             f"Some classes come from fewer groups than n_splits={n_splits}: "
-            f"{_name_some(scarce, '{} (in {} group(s))')}. A fold can be without such a class, "
+            f"{name_some(scarce, '{} (in {} group(s))')}. A fold can be without such a class, "
             "and a class in one group is never both trained on and tested on.",
             UserWarning,
             stacklevel=3,
@@ -257,7 +278,7 @@ def _first_missing(values: Any) -> int | None:
     return None
 
 
-def _seed(random_state: int | np.random.RandomState | None) -> int:
+def as_seed(random_state: int | np.random.RandomState | None) -> int:
     """An integer seed, leaving `random_state` and numpy's global state as they are."""
     if random_state is None:
         return 0
@@ -275,14 +296,14 @@ def _label_seed(label: Any) -> int:
 def _warn_floored(floored: dict[Any, float], train_fraction: float) -> None:
     warnings.warn(
         f"train_fraction={train_fraction} of some classes rounds to no window at all, and one is "
-        f"taken instead: {_name_some(floored, '{} ({:.2g} windows)')}. These classes weigh more "
+        f"taken instead: {name_some(floored, '{} ({:.2g} windows)')}. These classes weigh more "
         "than the fraction says: raise train_fraction, or label more windows of them.",
         UserWarning,
         stacklevel=3,
     )
 
 
-def _name_some(counts: Mapping[Any, float], form: str) -> str:
+def name_some(counts: Mapping[Any, float], form: str) -> str:
     """The labels with their counts, a long list cut short."""
     named = [form.format(label, counts[label]) for label in list(counts)[:MAX_NAMED]]
     more = len(counts) - len(named)

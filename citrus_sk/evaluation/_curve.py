@@ -1,0 +1,357 @@
+"""The learning curve over data fractions, of any classifiers, side by side."""
+
+from __future__ import annotations
+
+import platform
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.pipeline import Pipeline
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm import tqdm
+
+from ._cell import run_cell
+from ._fractions import check_groups, check_labels
+from ._leakage import warn_of_leaks
+from ._plan import Draw, check_amounts, check_repeats, plan_draws
+from ._result import FractionCurve
+from ._run_directory import RunDirectory, estimator_fingerprint, fingerprint
+
+SCORING = ("accuracy", "f1_macro", "neg_log_loss")
+_PACKAGES = ("citrus_sk", "scikit-learn", "numpy", "scipy", "torch", "braindecode", "aeon")
+
+
+def fraction_curve(
+    estimators: Any,
+    X: Any,
+    y: Any,
+    *,
+    groups: Any = None,
+    fractions: Sequence[float] | None = None,
+    shots: Sequence[int] | None = None,
+    cv: Any = 5,
+    n_repeats: int | str = "auto",
+    scoring: str | Callable | Sequence[str] | Mapping[str, str | Callable] = SCORING,
+    params: Mapping[str, Any] | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
+    n_threads: int | None = 1,
+    run_dir: str | PathLike[str] | None = None,
+    report_oracle_epoch: bool = False,
+    verbose: int = 0,
+) -> FractionCurve:
+    """Score classifiers trained on fractions of each training fold.
+
+    Every classifier is trained on the same windows and tested on the same windows: folds by
+    group, nested and stratified draws, as `StratifiedFractionKFold` makes them. A fit that fails
+    becomes a row with the reason, and the others go on.
+
+    Parameters
+    ----------
+    estimators : estimator, dict of str to estimator, or list of estimators or (name, estimator)
+        Scikit-learn classifiers. They are cloned.
+    X : array-like of shape (n_windows, n_chans, n_times), or whatever the estimators take
+        Arrays, lists of arrays, data frames, `mne.Epochs`.
+    y : array-like of shape (n_windows,)
+        Class labels.
+    groups : array-like of shape (n_windows,), default=None
+        The person or recording a window comes from; nobody is on both sides. Pass them wherever
+        windows of one person resemble each other or overlap.
+    fractions : sequence of float, default=None
+        Shares of the training fold in (0, 1], from small to large. None is (0.01, 0.02, 0.05, 0.1,
+        0.2, 0.5, 1.0), or nothing where `shots` is passed.
+    shots : sequence of int, default=None
+        Windows of each class, from few to many, such as (1, 5, 10).
+    cv : int, splitter or list of (train, test), default=5
+        Number of folds, or folds of your own, which are thinned out in the same manner.
+    n_repeats : int or "auto", default="auto"
+        Draws of each amount. ``"auto"`` repeats small ones, whose scores depend most on which
+        windows are drawn: 5 times at 1 % and 2 %, twice at 5 %, once from 10 % on; 5 times for one
+        shot, twice for five. Each repeat of a number of folds makes its own folds.
+    scoring : str, callable, sequence of str, or dict
+        By default ``("accuracy", "f1_macro", "neg_log_loss")``. Scikit-learn's scorers, by
+        name or as a dict of names and scorers; larger is better.
+    params : dict of str to object, default=None
+        Passed to each fit, values with an entry for each window thinned out with them, such as
+        ``{"groups": people}`` or ``{"citrusclassifier__groups": people}``. With metadata routing
+        enabled it is routed to estimators and scorers that ask for it.
+    random_state : int, RandomState instance or None, default=None
+        Decides folds and draws; None is one fixed draw. Repeat ``r`` of a number of folds is that
+        of ``StratifiedFractionKFold(cv, train_fraction=..., random_state=random_state + r)``,
+        where None counts as 0. The estimators' own randomness is theirs.
+    n_jobs : int or None, default=None
+        Fits at once, through joblib: `joblib.parallel_config` decides on processes, Dask or Ray.
+        Not threads: estimators that seed torch or numpy would disturb each other.
+    n_threads : int or None, default=1
+        Threads of numpy and torch in each fit. With one, workers do not fight for cores, and
+        scores do not depend, to the last bit, on `n_jobs`. None leaves the libraries alone.
+    run_dir : path-like, default=None
+        Folder in which each row is kept as soon as it is known. The same call goes on where the
+        last one was stopped; rows are known by data, windows drawn, and the estimator's parameters
+        and code, so that none is taken for another. Fits that had failed are tried again.
+    report_oracle_epoch : bool, default=False
+        Whether to add columns ``optimistic_best_test_epoch_...``: the best score over the epochs of
+        a fit, *chosen on the test windows*, as many published tables do. It is no estimate of
+        anything that you can have; use it to compare with such tables and nothing else. Known for
+        estimators, or pipelines that end in one, with skorch's ``callbacks`` or with
+        ``staged_predict_proba``; NaN for others. Fits take longer.
+    verbose : int, default=0
+        1 shows a progress bar with the time left.
+
+    Returns
+    -------
+    FractionCurve
+        The scores as a tidy table, with means, confidence bands, comparisons and plots.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that do not fit; nothing has run then.
+
+    Warns
+    -----
+    UserWarning
+        If windows are identical or overlap and folds can tear them apart, if folds of `cv` share
+        groups, if a class has fewer than 2 windows or is missing from a fold, and if fits failed.
+
+    See Also
+    --------
+    FractionCurveDisplay : The plot.
+    StratifiedFractionKFold : The same draws for `sklearn.model_selection.cross_validate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from citrus_sk.evaluation import fraction_curve
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.tile(["rest", "fist"], 60)
+    >>> X = rng.standard_normal((120, 20)) + (y == "fist")[:, None]
+    >>> curve = fraction_curve(
+    ...     {"logistic": LogisticRegression(), "prior": DummyClassifier()},
+    ...     X, y, groups=np.repeat(np.arange(10), 12), fractions=(0.1, 1.0), scoring="accuracy",
+    ... )
+    >>> for name, fraction in [("logistic", 0.1), ("logistic", 1.0), ("prior", 1.0)]:
+    ...     scores = curve.scores(name, fraction=fraction)
+    ...     print(f"{name} at {fraction:.0%}: {scores.mean():.2f} over {len(scores)} folds")
+    logistic at 10%: 0.94 over 5 folds
+    logistic at 100%: 0.97 over 5 folds
+    prior at 100%: 0.50 over 5 folds
+    """
+    models = check_estimators(estimators)
+    scorers = check_scorers(scoring)
+    amounts = check_amounts(fractions, shots)
+    check_repeats(n_repeats)
+    params = dict(params or {})
+    y, groups = _check_lengths(X, y, groups, params)
+    draws = plan_draws(
+        X, y, groups, amounts=amounts, cv=cv, n_repeats=n_repeats, random_state=random_state
+    )
+    warn_of_leaks(X, groups)
+    data = fingerprint(X, y, groups) if run_dir is not None else None
+    store = None if run_dir is None else RunDirectory(Path(run_dir), str(data))
+    tasks = [(name, draw) for draw in draws for name in models]
+    keys = (
+        _keys(tasks, models, scorers, [params, report_oracle_epoch]) if store else [""] * len(tasks)
+    )
+    kept = store.rows if store else {}
+    # A fit that failed for want of memory or of a package may not fail again.
+    done = {key: row for key, row in kept.items() if np.isfinite(row.get("predict_time", np.nan))}
+
+    waiting = [place for place, key in enumerate(keys) if key not in done]
+    cells = (
+        delayed(_numbered_cell)(
+            place, models[tasks[place][0]], X, y, tasks[place][1].train, tasks[place][1].test,
+            scorers, params, n_threads, report_oracle_epoch,
+        )
+        for place in waiting
+    )  # fmt: skip
+    outcomes = {place: done[key] for place, key in enumerate(keys) if key in done}
+    bar = tqdm(total=len(tasks), initial=len(outcomes), unit="fit", disable=not verbose)
+    # Unordered: a row is on disk as soon as it is known. Fold by fold, the time left is honest.
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    with bar:
+        for place, outcome in parallel(cells):
+            outcomes[place] = outcome
+            if store:
+                store.add(keys[place], outcome)
+            bar.update()
+    # By estimator and amount; the sort is stable, and the tasks are by repeat and fold already.
+    order = {key: place for place, key in enumerate((n, a) for n in models for a in amounts)}
+    places = sorted(range(len(tasks)), key=lambda p: order[tasks[p][0], tasks[p][1].amount])
+    rows = [_row(*tasks[place], outcomes[place]) for place in places]
+    settings = _settings(models, X, y, groups, cv, random_state, n_repeats, data)
+    curve = FractionCurve(rows, metrics=list(scorers), settings=settings)
+    _warn_failed(curve)
+    return curve
+
+
+def _numbered_cell(
+    place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray, test: np.ndarray,
+    scorers: Mapping[str, Any], params: Mapping[str, Any], n_threads: int | None, oracle: bool,
+) -> tuple[int, dict[str, Any]]:  # fmt: skip
+    return place, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
+
+
+def check_estimators(estimators: Any) -> dict[str, Any]:
+    """Estimators by name; names are made up where there are none."""
+    if isinstance(estimators, Mapping):
+        named = list(estimators.items())
+    elif isinstance(estimators, list | tuple):
+        named = [each if isinstance(each, tuple) else (None, each) for each in estimators]
+    else:
+        named = [(None, estimators)]
+    if not named:
+        raise ValueError("estimators is empty; wanted at least one classifier.")
+    models: dict[str, Any] = {}
+    for name, model in named:
+        if isinstance(model, type) or not hasattr(model, "fit") or not hasattr(model, "get_params"):
+            raise TypeError(
+                f"estimators holds {model!r}, which is no scikit-learn estimator; wanted an "
+                "instance with fit, predict and get_params."
+            )
+        if not is_classifier(model):
+            raise TypeError(
+                f"estimators holds {type(model).__name__}, which is no classifier; wanted one that "
+                "predicts class labels."
+            )
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"estimators has the name {name!r}; wanted names that are strings.")
+        if name is None:
+            name = _name_of(model, models)
+        if name in models:
+            raise ValueError(f"estimators has {name!r} twice; wanted each name once.")
+        models[name] = model
+    return models
+
+
+def _name_of(model: Any, taken: Mapping[str, Any]) -> str:
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    name = base = type(last).__name__
+    number = 2
+    while name in taken:
+        name, number = f"{base}-{number}", number + 1
+    return name
+
+
+def check_scorers(scoring: Any) -> dict[str, Any]:
+    """Scorers by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is unknown.
+    """
+    if isinstance(scoring, str):
+        scoring = {scoring: scoring}
+    elif callable(scoring):
+        scoring = {"score": scoring}
+    elif not isinstance(scoring, Mapping):
+        scoring = {name: name for name in scoring}
+    if not scoring:
+        raise ValueError("scoring is empty; wanted at least one scorer, such as 'accuracy'.")
+    found = {}
+    for name, scorer in scoring.items():
+        if isinstance(scorer, str) and scorer not in get_scorer_names():
+            raise ValueError(
+                f"scoring holds {scorer!r}, which is unknown; wanted names of "
+                "sklearn.metrics.get_scorer_names(), such as 'balanced_accuracy', or callables "
+                "in a dict."
+            )
+        if not isinstance(scorer, str) and not callable(scorer):
+            raise TypeError(
+                f"scoring holds {scorer!r}; wanted the name of a scorer, or a callable of "
+                "(estimator, X, y)."
+            )
+        found[str(name)] = get_scorer(scorer)
+    return found
+
+
+def _check_lengths(
+    X: Any, y: Any, groups: Any, params: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    y = check_labels(y)
+    n_windows = X.shape[0] if hasattr(X, "shape") else len(X)
+    if n_windows != len(y):
+        raise ValueError(
+            f"X has {n_windows} windows and y has {len(y)} labels; wanted one label for each "
+            "window."
+        )
+    if groups is not None and len(groups) != len(y):
+        raise ValueError(
+            f"groups has {len(groups)} entries and y has {len(y)}; wanted one for each window."
+        )
+    return y, None if groups is None else check_groups(groups)
+
+
+def _keys(
+    tasks: Sequence[tuple[str, Draw]],
+    models: Mapping[str, Any],
+    scorers: Mapping[str, Any],
+    others: Any,
+) -> list[str]:
+    """What decides each row, in one word."""
+    prints = {name: estimator_fingerprint(model) for name, model in models.items()}
+    shared = fingerprint(scorers, others)
+    windows = {id(draw): fingerprint(draw.train, draw.test) for _, draw in tasks}
+    return [fingerprint(prints[name], shared, windows[id(draw)]) for name, draw in tasks]
+
+
+def _row(name: str, draw: Draw, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    amounts = {"fraction": np.nan, "shots": np.nan, draw.amount.kind: draw.amount.value}
+    return {
+        "estimator": name, **amounts, "repeat": draw.repeat, "fold": draw.fold,
+        "n_train": len(draw.train), "n_test": len(draw.test), "n_available": draw.n_available,
+        **outcome,
+    }  # fmt: skip
+
+
+def _settings(
+    models: Mapping[str, Any],
+    X: Any,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    cv: Any,
+    random_state: Any,
+    n_repeats: Any,
+    data: str | None,
+) -> dict[str, Any]:
+    """What a reader needs to know to do it again, as JSON."""
+    labels, counts = np.unique(y, return_counts=True)
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "classes": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
+        "shape": list(getattr(X, "shape", [len(y)])),
+        "n_groups": None if groups is None else len(np.unique(groups)),
+        "cv": repr(cv),
+        "n_repeats": n_repeats,
+        "random_state": repr(random_state),
+        "estimators": {name: " ".join(repr(model).split()) for name, model in models.items()},
+        "data": data or fingerprint(X, y, groups),
+        "versions": versions,
+    }
+
+
+def _warn_failed(curve: FractionCurve) -> None:
+    failed = curve.failures
+    if failed:
+        first = failed[0]
+        warnings.warn(
+            f"{len(failed)} of {len(curve.rows)} fits failed in whole or in part; their scores are "
+            f"NaN and the reasons are in the column 'error'. The first, of {first['estimator']!r}: "
+            f"{first['error']}",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,124 @@
+"""Windows that tell on each other: copies and overlaps that folds may tear apart."""
+
+from __future__ import annotations
+
+import warnings
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+_HEAD = 16  # samples at a window's start by which it is found within another
+_FEWEST_VALUES = 5  # distinct ones in a head; a flat or clipped stretch is alike everywhere
+_MAX_SAMPLES = 2**25  # searched for overlaps: of a larger array the first windows
+
+
+def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
+    """Warn where windows that are the same or overlap can be on both sides of a fold.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_windows, n_chans, n_times) or (n_windows, n_times)
+        Anything else is not looked at.
+    groups : ndarray of shape (n_windows,) or None
+        With groups, only pairs from two groups are named.
+
+    Warns
+    -----
+    UserWarning
+        Naming how many windows, and two of them.
+    """
+    windows = _as_windows(X)
+    if windows is None:
+        return
+    for kind, (first, second) in (
+        ("are identical to", identical_pairs(windows)),
+        ("overlap", overlapping_pairs(windows)),
+    ):
+        if groups is not None:
+            apart = groups[first] != groups[second]
+            first, second = first[apart], second[apart]
+        if len(first):
+            _warn(kind, first, second, groups)
+
+
+def identical_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each window that stood there before, with its first occurrence."""
+    seen: dict[bytes, int] = {}
+    pairs = []
+    for row, window in enumerate(windows):
+        earlier = seen.setdefault(blake2b(window.tobytes()).digest(), row)
+        if earlier != row:
+            pairs.append((earlier, row))
+    return _columns(pairs)
+
+
+def overlapping_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of which the second begins within the first, in whatever order they stand.
+
+    The first samples of each window are looked for in the first channel of all others, by a
+    rolling hash of their bits, and what is found is compared as a whole.
+    """
+    n_windows, _, n_times = windows.shape
+    if n_times < 2 * _HEAD or n_windows < 2:
+        return _columns([])
+    rows = np.arange(n_windows)
+    if n_windows * n_times > _MAX_SAMPLES:
+        # Neighbours are what overlaps: a stretch of windows is kept, not windows here and there.
+        rows = rows[: max(2, _MAX_SAMPLES // n_times)]
+    lead = np.ascontiguousarray(windows[rows, 0], np.float64)
+    hashes = _rolling_hash(lead)
+    values = np.sort(lead[:, :_HEAD], axis=1)
+    lively = (np.diff(values, axis=1) != 0).sum(axis=1) >= _FEWEST_VALUES - 1
+    heads: dict[int, list[int]] = {}
+    for row in np.flatnonzero(lively):
+        heads.setdefault(int(hashes[row, 0]), []).append(int(row))
+    known = np.fromiter(heads, np.uint64, len(heads))
+    found = np.isin(hashes, known)
+    found[:, 0] = False  # a window's own start, or a copy
+    pairs = {
+        (int(row), second)
+        for row, shift in zip(*np.nonzero(found), strict=True)
+        for second in heads[int(hashes[row, shift])]
+        if second != row
+        and np.array_equal(windows[row, :, shift:], windows[second, :, : n_times - shift])
+    }
+    return _columns(sorted(pairs))
+
+
+def _rolling_hash(lead: np.ndarray) -> np.ndarray:
+    """A number for each stretch of `_HEAD` samples, of shape (n_windows, n_times - _HEAD + 1)."""
+    bits = (lead + 0.0).view(np.uint64)  # -0.0 becomes 0.0, which is equal to it
+    length = bits.shape[1] - _HEAD + 1
+    hashes = np.zeros((len(bits), length), np.uint64)
+    for step in range(_HEAD):
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + bits[:, step : step + length]
+        hashes ^= hashes >> np.uint64(29)
+    return hashes
+
+
+def _as_windows(X: Any) -> np.ndarray | None:
+    if not isinstance(X, np.ndarray) or X.ndim not in (2, 3) or X.dtype.kind not in "fiu":
+        return None
+    return X[:, None] if X.ndim == 2 else X
+
+
+def _columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    table = np.array(pairs, int).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _warn(kind: str, first: np.ndarray, second: np.ndarray, groups: np.ndarray | None) -> None:
+    touched = len(np.union1d(first, second))
+    if groups is None:
+        where = "Without groups, they are trained on and tested on at once"
+        remedy = "pass groups= (the person or the recording of each window)"
+    else:
+        where = f"They are in different groups ({groups[first[0]]} and {groups[second[0]]})"
+        remedy = "give windows of one recording one group, or drop the copies"
+    warnings.warn(
+        f"{touched} windows {kind} another one, such as windows {first[0]} and {second[0]}. "
+        f"{where}, and scores will be too good: {remedy}.",
+        UserWarning,
+        stacklevel=3,
+    )

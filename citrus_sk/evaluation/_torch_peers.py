@@ -1,0 +1,322 @@
+"""Networks that are trained from scratch, as estimators: braindecode's, and a transformer alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from .._base import NetworkEstimator, pack
+from .._labelled import LabelledWindows, check_labels, label_windows
+from .._parameters import all_or_nothing, check_choice, check_number
+from .._signals import read_windows, to_float32
+from .._training import (
+    Recipe,
+    draw_seed,
+    fine_tune,
+    infer,
+    isolated_seed,
+    make_net,
+    out_of_memory_hint,
+    resolve_device,
+)
+from ..nn import NetworkConfig
+from ..nn._transformer import PatchTransformer
+from ._peer_features import channel_statistics
+
+BRAINDECODE = ("ShallowFBCSPNet", "Deep4Net", "EEGNet", "EEGConformer", "BIOT")
+MODELS = (*BRAINDECODE, "PatchTransformer")
+DEFAULT_SFREQ = 100.0
+# As many steps of the optimiser as a fit aims at, and the epochs that it takes them in.
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 10, 100
+_CLIP = 10.0  # sd: an artefact in a patch must not drown the others
+_LONGEST_TRIED = 4096  # samples, in the search for the shortest window that a model takes
+
+
+class NetworkPeer(ClassifierMixin, NetworkEstimator):
+    """A network trained from scratch on the windows at hand.
+
+    Parameters
+    ----------
+    model : str, default="ShallowFBCSPNet"
+        Class of braindecode (ShallowFBCSPNet, Deep4Net, EEGNet, EEGConformer or BIOT), or
+        ``"PatchTransformer"``, the transformer of this package on patches of the raw signal.
+    sfreq : float or None, default=None
+        Sampling rate in Hz, which sets the frames of BIOT and is nothing to the others. None
+        takes 100 Hz.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training windows; ``"auto"`` takes 1500 batches, in 10 to 100 passes.
+    batch_size : int, default=32
+        Windows in a step of the optimiser, at least 2.
+    learning_rate : float, default=1e-3
+        Of AdamW, warmed up over a tenth of the steps and then lowered along a cosine.
+    weight_decay : float, default=0.01
+    device : str or torch.device, default="auto"
+    random_state : int, RandomState instance or None, default=None
+        Of the first weights, the order of the windows and dropout.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    net_ : skorch.NeuralNetClassifier
+        The trained network, in ``net_.module_``.
+
+    Notes
+    -----
+    Channels are brought to mean 0 and sd 1 over the training windows. No window is held out, as
+    few would be left: the recipe is fixed. After training, batch normalisation takes its
+    statistics afresh from all training windows, since over the few steps of a small set the
+    running averages lag behind the weights, those of EEGNet by hundreds of steps.
+
+    Deep4Net shortens its kernels for windows of under 441 samples, BIOT its frames for those of
+    under a second, without a warning.
+
+    A pickle holds the parameters and the weights as arrays, no optimiser.
+    """
+
+    _network_attributes = ("net_",)
+
+    def __init__(
+        self,
+        model: str = "ShallowFBCSPNet",
+        *,
+        sfreq: float | None = None,
+        max_epochs: int | str = "auto",
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+        device: Any = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.model = model
+        self.sfreq = sfreq
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> NetworkPeer:
+        """Train on windows of shape (n_windows, n_chans, n_times) with labels (n_windows,).
+
+        Raises
+        ------
+        ValueError
+            If the windows are too short for the model, or `X` or `y` is no training set.
+        """
+        with all_or_nothing(self), _biot_muted():
+            self._fit(X, y)
+        return self
+
+    def _fit(self, X: Any, y: Any) -> None:
+        self._check_parameters()
+        device = resolve_device(self.device)
+        windows = read_windows(self, X, reset=True)
+        self.classes_, codes = check_labels(y, len(windows), type(self).__name__)
+        values = to_float32(windows)
+        self._mean, self._scale = channel_statistics(values)
+        train = label_windows((values - self._mean) / self._scale, codes, self.classes_)
+        self._built_as = (self.model, float(self.sfreq or DEFAULT_SFREQ))
+        with (
+            isolated_seed(draw_seed(self.random_state), device),
+            out_of_memory_hint(self.batch_size),
+        ):
+            module = self._build_or_refuse().to(device)
+            self.net_ = fine_tune(module, train, None, self._recipe(len(train)), device=device)
+            _settle_batch_norm(module, train, device, self.batch_size)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class, (n_windows, n_classes), in the order of ``classes_``."""
+        check_is_fitted(self)
+        values = to_float32(read_windows(self, X, reset=False))
+        standard = (values - self._mean) / self._scale
+        with _biot_muted(), out_of_memory_hint(self.batch_size):
+            device = torch.device(self.net_.device)
+            logits = infer(self.net_.module_, standard, device, self.batch_size)
+        return logits.double().softmax(1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class of each window, shape (n_windows,)."""
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    # --- the network -----------------------------------------------------------------------------
+
+    def _build(self, n_times: int | None = None) -> nn.Module:
+        name, sfreq = self._built_as
+        n_times = self.n_times_ if n_times is None else n_times
+        sizes = {"n_chans": self.n_chans_, "n_outputs": len(self.classes_), "n_times": n_times}
+        if name == "PatchTransformer":
+            return PatchNetwork(**sizes)
+        # What its constructors warn of are their own defaults, and windows shorter than theirs.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from braindecode import models
+
+            settings: dict[str, Any] = {**sizes, "sfreq": sfreq}
+            if name == "BIOT":  # frames of a second, half overlapped, in whole samples
+                rate = max(2, round(sfreq))
+                settings |= {"sfreq": rate, "hop_length": rate // 2}
+            if name in ("ShallowFBCSPNet", "Deep4Net") and self.n_chans_ == 1:
+                # Their first layer loses its channel axis where there is one channel only.
+                return _Doubled(getattr(models, name)(**(settings | {"n_chans": 2})))
+            return getattr(models, name)(**settings)
+
+    def _build_or_refuse(self) -> nn.Module:
+        """A new network that takes windows of this length, or ValueError."""
+        try:
+            return self._tried(self.n_times_)
+        except Exception as error:
+            shortest = self._shortest()
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            wanted = (
+                f"the shortest that it takes here is {shortest} samples" if shortest else reason
+            )
+            raise ValueError(
+                f"{self.model} cannot be built for windows of {self.n_times_} samples and "
+                f"{self.n_chans_} channel(s): {wanted}. Cut longer windows, or leave it out of the "
+                "comparison."
+            ) from error
+
+    def _tried(self, n_times: int) -> nn.Module:
+        module = self._build(n_times).eval()
+        with torch.inference_mode():
+            shape = tuple(module(torch.zeros(2, self.n_chans_, n_times)).shape)
+        if shape != (2, len(self.classes_)):
+            raise ValueError(f"its output has shape {shape}")
+        return module
+
+    def _shortest(self) -> int | None:
+        """Fewest samples above those of the windows with which the model can be built."""
+
+        def works(n_times: int) -> bool:
+            try:
+                self._tried(n_times)
+            except Exception:
+                return False
+            return True
+
+        low, high = self.n_times_, 2 * self.n_times_
+        while not works(high):
+            low, high = high, 2 * high
+            if high > max(_LONGEST_TRIED, 2 * self.n_times_):
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if works(middle) else (middle, high)
+        return high
+
+    def _pack_networks(self) -> dict[str, np.ndarray]:
+        return pack(self.net_.module_)
+
+    def _unpack_networks(self, packed: dict[str, np.ndarray], device: torch.device) -> None:
+        # Not on the meta device: braindecode runs its networks while it builds them.
+        with isolated_seed(0, torch.device("cpu")):
+            module = self._build()
+        module.load_state_dict({name: torch.tensor(value) for name, value in packed.items()})
+        self.net_ = make_net(module.to(device).eval(), len(self.classes_), device)
+
+    # --- training --------------------------------------------------------------------------------
+
+    def _recipe(self, n_windows: int) -> Recipe:
+        epochs: Any = self.max_epochs
+        if epochs == "auto":
+            per_epoch = -(-n_windows // self.batch_size)
+            epochs = int(np.clip(_STEPS // per_epoch, _FEWEST_EPOCHS, _MOST_EPOCHS))
+        return Recipe(
+            max_epochs=epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            trunk_factor=1.0,
+            weight_decay=self.weight_decay,
+            warmup=0.1,
+            label_smoothing=0.0,
+            mixup=0.0,
+            ema=False,
+            patience=1,
+        )
+
+    def _check_parameters(self) -> None:
+        check_choice("model", self.model, MODELS)
+        check_number("sfreq", self.sfreq, open_low=True, unit="Hz", alternatives=(None,))
+        check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
+        check_number("batch_size", self.batch_size, Integral, low=2)
+        check_number("learning_rate", self.learning_rate, open_low=True)
+        check_number("weight_decay", self.weight_decay)
+
+
+class _Doubled(nn.Module):
+    """A network of two channels that is shown a single one twice: the same family of functions."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.repeat(1, 2, 1))
+
+
+class PatchNetwork(nn.Module):
+    """PatchTST for classes: each channel by itself, in patches of 16 samples, the tokens averaged.
+
+    A window is not normalised by itself, as it would be for a forecast: level and size tell the
+    classes of many signals.
+
+    References
+    ----------
+    Nie, Y. et al. (2023). A Time Series is Worth 64 Words: Long-term Forecasting with
+    Transformers. ICLR.
+    """
+
+    def __init__(self, n_chans: int, n_outputs: int, n_times: int) -> None:
+        super().__init__()
+        config = NetworkConfig(
+            # The configuration counts samples before a stem of stride 2, and here is none.
+            n_times=2 * n_times, widths=(1,), kernels=(1,), strides=(1,), patch=16,
+            dim=64, depth=3, heads=4, feedforward=128, dropout=0.2,
+        )  # fmt: skip
+        self.transformer = PatchTransformer(config)
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(n_chans * config.dim, n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""
+        tokens = self.transformer(x.clamp(-_CLIP, _CLIP).flatten(0, 1)[:, None])
+        return self.head(self.dropout(tokens.mean(1).reshape(len(x), -1)))
+
+
+@torch.no_grad()
+def _settle_batch_norm(
+    module: nn.Module, train: LabelledWindows, device: torch.device, batch_size: int
+) -> None:
+    """Take the statistics of batch normalisation as means over all training windows."""
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    norms = [part for part in module.modules() if isinstance(part, kinds)]
+    module.eval()  # dropout stays off
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # a plain mean over batches
+    for rows in np.array_split(train.rows, -(-len(train) // batch_size)) if norms else []:
+        module(torch.from_numpy(train.X[rows]).to(device))
+    module.eval()
+
+
+@contextmanager
+def _biot_muted() -> Iterator[None]:
+    """Hide that BIOT takes spectra without a taper, which is its design."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A window was not provided")
+        yield
