@@ -37,9 +37,11 @@ from sklearn.preprocessing import StandardScaler
 from citrus_sk import CitrusClassifier, SignalAligner, _fused_probe
 from citrus_sk._fused_probe import fit_fused_probe
 from citrus_sk._labelled import label_windows
+from citrus_sk.nn import _kernels, _model
 from citrus_sk.nn._encoder import normalise
 from citrus_sk.nn._kernels import RandomKernels
 from citrus_sk.nn._readout import LinearHead
+from citrus_sk.nn._spectrum import N_BANDS
 
 FRACTIONS = (0.01, 0.05, 0.2, 1.0)
 FEWEST_OF_A_CLASS, BINS = 10, 10
@@ -68,9 +70,8 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
             self.head_ = LinearHead(self.kernels_.views, len(self.classes_))
         features = self.kernels_(x, normalise(x)[0])
         self.head_.set_statistics(features, torch.tensor(labelled.weights))
-        shape, change, level = self.kernels_.views
         standard = self.head_.standardise(features).numpy()
-        self.weights_ = fit_fused_probe(standard, [shape + change, level], labelled)
+        self.weights_ = fit_fused_probe(standard, self.kernels_.families, labelled)
         return self
 
     def predict_proba(self, X):
@@ -80,26 +81,32 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
 
 
 class Altered(ClassifierMixin, BaseEstimator):
-    """The default with another constant in its probe: what each of them is worth."""
+    """The default with another constant or part: what each of them is worth."""
 
-    def __init__(self, estimator: Any, name: str, value: Any) -> None:
-        self.estimator, self.name, self.value = estimator, name, value
+    def __init__(self, estimator: Any, module: Any, name: str, value: Any) -> None:
+        self.estimator, self.module = estimator, module
+        self.name, self.value = name, value
 
     def fit(self, X, y):
-        before = getattr(_fused_probe, self.name)
-        setattr(_fused_probe, self.name, self.value)
+        before = getattr(self.module, self.name)
+        setattr(self.module, self.name, self.value)
         try:
             self.classes_ = self.estimator.fit(X, y).classes_
         finally:
-            setattr(_fused_probe, self.name, before)
+            setattr(self.module, self.name, before)
         return self
 
     def predict_proba(self, X):
         return self.estimator.predict_proba(X)
 
 
-def altered(seed: int, sfreq: float, name: str, value: Any):
-    return Altered(citrus(seed, sfreq), name, value)
+def altered(seed: int, sfreq: float, module: Any, name: str, value: Any):
+    return Altered(citrus(seed, sfreq), module, name, value)
+
+
+def no_bands(z: torch.Tensor, log_sd: torch.Tensor) -> torch.Tensor:
+    """What does not vary in training has no say later."""
+    return z.new_zeros(*z.shape[:-1], N_BANDS)
 
 
 def citrus(seed: int, sfreq: float, align: str = "resample", **settings: Any):
@@ -143,10 +150,21 @@ MODELS: dict[str, Callable[[int, float], Any]] = {  # of a seed and the signals'
     "kernels alone": kernels_alone,
     # The probe's decisions, one at a time as they were before.
     "default, penalties without bound": partial(
-        altered, name="PENALTIES", value=np.logspace(-4, 3, 15)
+        altered, module=_fused_probe, name="PENALTIES", value=np.logspace(-4, 3, 15)
     ),
-    "default, every window counts alike": partial(altered, name="_RARITY", value=0.0),
-    "default, certainty without doubt": partial(altered, name="_DOUBT", value=0.02),
+    "default, every window counts alike": partial(
+        altered, module=_fused_probe, name="_RARITY", value=0.0
+    ),
+    "default, certainty without doubt": partial(
+        altered, module=_fused_probe, name="_DOUBT", value=0.02
+    ),
+    "default, nothing is usual": partial(
+        altered, module=_fused_probe, name="_USUAL", value=(0.5, 1e6)
+    ),
+    "default, no band power": partial(
+        altered, module=_model, name="log_band_power", value=no_bands
+    ),
+    "default, no stretches": partial(altered, module=_kernels, name="_N_STRETCHES", value=0),
     # The network alone: a linear probe, by checkpoint and by backbone.
     **{
         f"probe, {name or 'scratch'}, {backbone}": partial(

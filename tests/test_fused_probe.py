@@ -91,12 +91,21 @@ def test_certainty_is_bounded_on_a_handful_and_grows_with_evidence():
     codes = np.arange(400) % 2
     many = _temperature(np.eye(2)[codes] * 2 - 1, codes, np.ones(400))
     assert few < many
-    assert softmax(few * np.array([1.0, -1.0]))[0] < 0.95
+    assert softmax(few * np.array([1.0, -1.0]))[0] < 0.98
 
 
 def test_decisions_that_are_wrong_get_no_certainty():
-    codes = np.arange(60) % 3
-    assert _temperature(RNG.standard_normal((60, 3)), codes, np.ones(60)) < 0.5
+    codes = np.arange(300) % 3
+    assert _temperature(RNG.standard_normal((300, 3)), codes, np.ones(300)) < 0.5
+
+
+def test_a_handful_is_trusted_as_is_usual_and_many_windows_as_they_deserve():
+    usual = np.exp(_fused_probe._USUAL[0])
+    for n, near in ((3, 0.5), (3000, 3.0)):
+        codes = np.arange(n) % 3
+        odds = 6 * (np.eye(3)[codes] - 0.5) + RNG.standard_normal((n, 3))
+        found = _temperature(odds / 10, codes, np.ones(n))  # calibrated at a sharpness near 10
+        assert (abs(np.log(found / usual)) < near) == (n == 3) or found > 2 * usual
 
 
 def test_a_class_without_a_window_is_ruled_out():

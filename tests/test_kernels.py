@@ -1,5 +1,6 @@
 """Random kernels beside the network: what they answer to, and what they may not depend on."""
 
+import itertools
 import pickle
 
 import joblib
@@ -12,7 +13,7 @@ from sklearn.base import clone
 from torch.testing import assert_close
 
 from citrus_sk import CitrusClassifier
-from citrus_sk.nn._kernels import KernelBank, RandomKernels, _shapes
+from citrus_sk.nn._kernels import KernelBank, RandomKernels, _shapes, longest_stretch
 
 
 def signal(*shape):
@@ -82,9 +83,34 @@ def test_amplitude_is_seen_by_the_level_bank_alone():
     kernels.fit(x, x, seed=0)
     one = kernels(x, x).split(kernels.views, dim=1)
     two = kernels(3 * x, x).split(kernels.views, dim=1)
-    assert_close(one[0], two[0])
-    assert_close(one[1], two[1])
-    assert (one[2] - two[2]).abs().max() > 0.1
+    of_shape, of_change = len(kernels.shape.views), len(kernels.change.views)
+    for place, (before, after) in enumerate(zip(one, two, strict=True)):
+        if place < of_shape + of_change:
+            assert_close(before, after)
+        else:
+            assert (before - after).abs().max() > 0.1
+
+
+def runs_by_hand(row):
+    return max((len(list(run)) for on, run in itertools.groupby(row) if on), default=0)
+
+
+@pytest.mark.parametrize("n_times", [1, 2, 50])
+@pytest.mark.parametrize("often", [0.0, 0.2, 0.9, 1.0])
+def test_the_longest_stretch_is_the_longest_run_of_each_row(n_times, often):
+    above = torch.rand(4, 3, n_times, generator=torch.Generator().manual_seed(0)) < often
+    expected = [[runs_by_hand(row.tolist()) / n_times for row in window] for window in above]
+    assert_close(longest_stretch(above), torch.tensor(expected))
+
+
+def test_stretches_tell_one_long_event_from_many_short_ones():
+    # Above its mean for half of the time each: the shares are alike, the stretches are not.
+    x = torch.sin(2 * torch.pi * torch.tensor([1.0, 16.0])[:, None] * torch.arange(512) / 512)
+    bank = KernelBank(1, 512, stretches=True)
+    bank.fit(x[:, None], seed=0)
+    shares, stretches = bank(x[:, None]).split(bank.views, dim=1)
+    assert stretches[0].mean() > 2 * stretches[1].mean()
+    assert shares[0].mean() < 1.5 * shares[1].mean()
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])

@@ -1,5 +1,6 @@
 """The network: properties of its parts, in torch alone."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from torch.testing import assert_close
 from citrus_sk.nn import PRESETS, CitrusNetwork
 from citrus_sk.nn._encoder import normalise
 from citrus_sk.nn._readout import LinearHead, log_covariance, segment_means
+from citrus_sk.nn._spectrum import log_band_power
 
 
 def network(n_chans=2, preset="tiny", **sizes):
@@ -118,6 +120,36 @@ def test_the_features_tell_when_something_happens():
         moved = (segments[0] - segments[1]).norm(dim=1)
     # The segments of the two bursts differ far more than those where both are at rest.
     assert min(moved[1], moved[6]) > 3 * moved[[3, 4]].max()
+
+
+@pytest.mark.parametrize("n_times", [2, 5, 64, 1024, 3000])
+def test_band_power_has_a_band_for_each_rhythm_whatever_the_length(n_times):
+    cycles = max(1, n_times // 8)
+    z = 2**0.5 * torch.cos(2 * torch.pi * cycles * torch.arange(n_times) / n_times)
+    power = log_band_power(z, torch.tensor(0.0))
+    assert power.shape == (24,)
+    assert power.isfinite().all()
+    edges = (n_times // 2 + 1) ** (torch.arange(25) / 24)
+    place = torch.searchsorted(edges, torch.tensor(cycles + 0.5)) - 1
+    assert power[place] > power.max() - 0.5
+    if n_times >= 64:
+        assert power[place] > power[:12].max() + 4
+    louder = log_band_power(z, torch.tensor(10.0).log())
+    assert_close(louder - power, torch.full((24,), 2 * math.log(10)), atol=1e-4, rtol=0)
+
+
+def test_band_power_has_as_much_say_as_all_of_the_read_out():
+    model = CitrusNetwork(PRESETS["tiny"], 3, 2, kernel_times=128).eval()
+    x = torch.randn(200, 3, 128)
+    model.fit_kernels(x, 0)
+    with torch.no_grad():
+        features = model.features(x)
+        model.head.set_statistics(features, torch.ones(200))
+        parts = model.head.standardise(features).split(model.head.views, dim=1)
+    sizes = [float(part.square().sum(1).mean()) for part in parts]
+    n = len(model.readout.views)
+    assert sizes[n] == pytest.approx(sum(sizes[:n]), rel=0.1)
+    assert sum(sizes) == pytest.approx(1, abs=0.1)
 
 
 def test_segments_are_means_of_equal_stretches():

@@ -1,4 +1,4 @@
-"""Random convolution: fixed kernels, pooled into the share of a window in which each is active."""
+"""Random convolution: fixed kernels, pooled into how much and how long at once each is active."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _LENGTH, _POSITIVES = 9, 3
-_N_DILATIONS, _N_THRESHOLDS = 12, 4
+_N_DILATIONS, _N_THRESHOLDS, _N_STRETCHES = 12, 4, 1
 _REFERENCES = 32  # training windows that thresholds are read from
 _AT_ONCE = 16  # windows: what 84 answers to each of them take should stay near the cache
 _SOFTNESS = 0.02  # in units of the input: rounding must not flip a sample across a threshold
@@ -33,6 +33,26 @@ def _dilations(n_times: int) -> list[int]:
     return sorted({round(longest**power) for power in powers})
 
 
+def longest_stretch(above: Tensor) -> Tensor:
+    """Share of its samples that the longest run of True takes, along the last axis.
+
+    Parameters
+    ----------
+    above : Tensor of bool, shape (..., n_times)
+
+    Returns
+    -------
+    Tensor of float32, shape (...)
+    """
+    n_times = above.shape[-1]
+    # One False before each row and one at the very end: every run begins and ends within its row.
+    flat = F.pad(F.pad(above, (1, 0)).flatten(), (0, 1))
+    begin, end = (flat[1:] ^ flat[:-1]).nonzero()[:, 0].reshape(-1, 2).unbind(1)
+    longest = torch.zeros(above.shape[:-1].numel(), dtype=begin.dtype, device=above.device)
+    longest.scatter_reduce_(0, begin // (n_times + 1), end - begin, "amax")
+    return (longest / n_times).reshape(above.shape[:-1])
+
+
 class KernelBank(nn.Module):
     """Share of each window in which a fixed kernel's answer exceeds a threshold.
 
@@ -41,25 +61,33 @@ class KernelBank(nn.Module):
     between below and above is a short ramp instead of a jump, which keeps a feature where it is
     when a batch of another size rounds differently.
 
+    Beside these shares stands the longest stretch above one of the thresholds, as MultiRocket
+    (Tan et al., 2022) pools it: a share does not tell one long event from many short ones.
+
     Parameters
     ----------
     n_chans, n_times : int
         Shape of a window.
+    stretches : bool, default=False
+        Whether longest stretches are pooled as well.
+
+    Attributes
+    ----------
+    views : list of int
+        Numbers of shares and, with `stretches`, of stretches, which follow them.
     """
 
     thresholds: Tensor
     channels: Tensor
 
-    def __init__(self, n_chans: int, n_times: int) -> None:
+    def __init__(self, n_chans: int, n_times: int, stretches: bool = False) -> None:
         super().__init__()
         self.dilations = _dilations(n_times)
         n, n_kernels = len(self.dilations), math.comb(_LENGTH, _POSITIVES)
+        self.n_stretches = _N_STRETCHES if stretches else 0
+        self.views = [n * n_kernels * k for k in (_N_THRESHOLDS, self.n_stretches) if k]
         self.register_buffer("thresholds", torch.zeros(n, n_kernels, _N_THRESHOLDS))
         self.register_buffer("channels", torch.ones(n, n_kernels, n_chans))
-
-    @property
-    def n_features(self) -> int:
-        return self.thresholds.numel()
 
     @torch.no_grad()
     def fit(self, x: Tensor, seed: int) -> None:
@@ -95,18 +123,22 @@ class KernelBank(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """``(n_windows, n_chans, n_times)`` to shares in [0, 1], ``(n_windows, n_features)``."""
-        return torch.cat([self._shares(part) for part in x.split(_AT_ONCE)])
+        """``(n_windows, n_chans, n_times)`` to numbers in [0, 1], ``(n_windows, sum(views))``."""
+        return torch.cat([self._pool(part) for part in x.split(_AT_ONCE)])
 
-    def _shares(self, x: Tensor) -> Tensor:
-        parts = []
+    def _pool(self, x: Tensor) -> Tensor:
+        shares, stretches = [], []
         for i in range(len(self.dilations)):
             answers = self._convolve(x, i)
-            for threshold in self.thresholds[i].unbind(-1):
+            for j, threshold in enumerate(self.thresholds[i].unbind(-1)):
                 foot = threshold[:, None] - _SOFTNESS / 2
                 above = (answers - foot).clamp_(0, _SOFTNESS).sum(-1)
-                parts.append(above / (_SOFTNESS * answers.shape[-1]))
-        return torch.cat(parts, dim=1)
+                shares.append(above / (_SOFTNESS * answers.shape[-1]))
+                if j < self.n_stretches:
+                    # From the top of the ramp: a threshold is itself an answer, and rounding must
+                    # not tear the stretch that it stands in.
+                    stretches.append(longest_stretch(answers > foot + _SOFTNESS))
+        return torch.cat(shares + stretches, dim=1)
 
 
 class RandomKernels(nn.Module):
@@ -127,12 +159,17 @@ class RandomKernels(nn.Module):
 
     def __init__(self, n_chans: int, n_times: int) -> None:
         super().__init__()
-        self.shape = KernelBank(n_chans, n_times)
+        self.shape = KernelBank(n_chans, n_times, stretches=True)
         self.change = KernelBank(n_chans, max(1, n_times - 1))
-        self.level = KernelBank(n_chans, n_times)
+        self.level = KernelBank(n_chans, n_times, stretches=True)
         self.register_buffer("centre", torch.zeros(n_chans, 1))
         self.register_buffer("unit", torch.ones(n_chans, 1))
-        self.views = [bank.n_features for bank in (self.shape, self.change, self.level)]
+        self.views = [*self.shape.views, *self.change.views, *self.level.views]
+
+    @property
+    def families(self) -> list[int]:
+        """Numbers of features that judge together: those of shape, and those of amplitude."""
+        return [sum(self.shape.views) + sum(self.change.views), sum(self.level.views)]
 
     def fit(self, x: Tensor, z: Tensor, seed: int) -> None:
         """Take scales and thresholds from the raw windows `x` and the normalised ones `z`."""

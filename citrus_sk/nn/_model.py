@@ -11,6 +11,7 @@ from ._config import NetworkConfig
 from ._encoder import ConvEncoder, normalise
 from ._kernels import RandomKernels
 from ._readout import LinearHead, ReadOut
+from ._spectrum import N_BANDS, log_band_power
 from ._transformer import PatchTransformer
 
 
@@ -62,7 +63,8 @@ class CitrusNetwork(nn.Module):
     modality_rows : sequence of int, optional
         Each channel's row in the trunk's table of modalities; 0, for unknown, if not given.
     kernel_times : int, optional
-        Samples of a window, for random kernels beside the trunk; none where it is not given.
+        Samples of a window, for random kernels and band power beside the trunk; neither where it is
+        not given.
     """
 
     modality: Tensor | None
@@ -82,8 +84,12 @@ class CitrusNetwork(nn.Module):
         self.trunk = Trunk(config)
         self.readout = ReadOut(config, n_chans)
         self.kernels = None if kernel_times is None else RandomKernels(n_chans, kernel_times)
-        views = [] if self.kernels is None else self.kernels.views
-        self.head = LinearHead([*self.readout.views, *views], n_outputs)
+        views, shares = list(self.readout.views), [1.0] * len(self.readout.views)
+        if self.kernels is not None:
+            # Band power owes nothing to the trunk: it has as much say as all of the read-out.
+            views += [n_chans * N_BANDS, *self.kernels.views]
+            shares += [float(len(shares)), *(1.0 for _ in self.kernels.views)]
+        self.head = LinearHead(views, n_outputs, shares)
 
     @property
     def n_features(self) -> int:
@@ -91,11 +97,13 @@ class CitrusNetwork(nn.Module):
 
     @property
     def families(self) -> list[int]:
-        """Numbers of features that judge together: network, kernels on shape, on amplitude."""
+        """Numbers of features that judge together.
+
+        Network and band power; kernels on shape; kernels on amplitude.
+        """
         if self.kernels is None:
             return [self.readout.n_features]
-        shape, change, level = self.kernels.views
-        return [self.readout.n_features, shape + change, level]
+        return [self.readout.n_features + self.n_chans * N_BANDS, *self.kernels.families]
 
     def fit_kernels(self, x: Tensor, seed: int) -> None:
         """Draw the random kernels and take their thresholds from training windows."""
@@ -110,7 +118,8 @@ class CitrusNetwork(nn.Module):
         features = self.readout(x, z, latent, sequence, scalars)
         if self.kernels is None:
             return features
-        return torch.cat([features, self.kernels(x, z)], dim=1)
+        bands = log_band_power(z, scalars[..., 0]).flatten(1)
+        return torch.cat([features, bands, self.kernels(x, z)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""

@@ -83,7 +83,7 @@ class ReadOut(nn.Module):
     """Everything a linear head is given about a window, as one vector.
 
     Per channel: mean of the sequence in each of several segments (when), its mean over the whole
-    window, mean and sd of the convolution's latents, amplitude scalars, and the waveform itself in
+    window, mean and sd of the convolution's latents, amplitude scalars, the waveform itself in
     coarse steps, since a network that was trained to predict spectra tells little of sign and
     phase. Over the channels: the mixer's corrections, and the logarithm of the covariance of the
     raw signals.
@@ -154,14 +154,22 @@ class LinearHead(nn.Module):
     depends on its batch. The features of a view are divided by the square root of their number:
     every view has the same say, three scalars as much as a thousand segment means, and a
     step of the optimiser changes the output alike for one channel and for sixty-four.
+
+    Parameters
+    ----------
+    views : list of int
+        Numbers of features in each view.
+    n_outputs : int
+    shares : list of float, optional
+        How much say each view has, where it is not the same.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, views: list[int], n_outputs: int) -> None:
+    def __init__(self, views: list[int], n_outputs: int, shares: list[float] | None = None) -> None:
         super().__init__()
-        self.views = views
+        self.views, self.shares = views, shares or [1.0] * len(views)
         n_features = sum(views)
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
@@ -183,10 +191,14 @@ class LinearHead(nn.Module):
         self.scale.copy_(scale)
 
     def standardise(self, features: Tensor) -> Tensor:
-        """Features in units of sd, clipped at 10, each view with a mean square of 1 in all."""
+        """Features in units of sd, clipped at 10; the squares of all sum up to 1 on average."""
         standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
-        share = [torch.full((size,), (size * len(self.views)) ** -0.5) for size in self.views]
-        return standard * torch.cat(share).to(standard)
+        total = sum(self.shares)
+        size = [
+            torch.full((size,), (share / total / size) ** 0.5)
+            for size, share in zip(self.views, self.shares, strict=True)
+        ]
+        return standard * torch.cat(size).to(standard)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(self.standardise(features))
