@@ -62,14 +62,17 @@ def read_labelled(path: Path, labels: Path | None = None) -> Bunch:
 
 
 def _read_npz(path: Path) -> Bunch:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path.name} cannot be read: {error}. Wanted a whole file with arrays of numbers "
-            "and strings; Python objects are refused, as reading them runs whatever code they hold."
-        ) from error
+    with path.open("rb") as opened:  # np.load leaves a broken archive open
+        try:
+            with np.load(opened, allow_pickle=False) as file:
+                content = {name: file[name] for name in file.files}
+        # A wrong offset in an archive is an OSError; that the file itself opens is known by now.
+        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path.name} cannot be read: {error}. Wanted a whole file with arrays of numbers "
+                "and strings; Python objects are refused, as reading them runs whatever code they "
+                "hold."
+            ) from error
     if missing := [name for name in ("X", "y") if name not in content]:
         raise ValueError(
             f"{path.name} has no {' and no '.join(missing)}; it holds "
