@@ -23,7 +23,7 @@ from ._fractions import check_groups, check_labels
 from ._leakage import warn_of_leaks
 from ._plan import Draw, check_amounts, check_repeats, plan_draws
 from ._result import FractionCurve
-from ._run_directory import RunDirectory, estimator_fingerprint, fingerprint
+from ._run_directory import RunDirectory, estimator_fingerprint, fingerprint, sources
 
 SCORING = ("accuracy", "f1_macro", "neg_log_loss")
 _PACKAGES = ("citrus_sk", "scikit-learn", "numpy", "scipy", "torch", "braindecode", "aeon")
@@ -95,8 +95,10 @@ def fraction_curve(
         scores do not depend, to the last bit, on `n_jobs`. None leaves the libraries alone.
     run_dir : path-like, default=None
         Folder in which each row is kept as soon as it is known. The same call goes on where the
-        last one was stopped; rows are known by data, windows drawn, and the estimator's parameters
-        and code, so that none is taken for another. Fits that had failed are tried again.
+        last one was stopped. Rows are known by data, windows drawn, scorers, versions of packages,
+        and the estimator's parameters, files and code, so that none is taken for another: of code
+        in development, all modules of its package count, or the one module that is in none. Fits
+        that had failed are tried again.
     report_oracle_epoch : bool, default=False
         Whether to add columns ``optimistic_best_test_epoch_...``: the best score over the epochs of
         a fit, *chosen on the test windows*, as many published tables do. It is no estimate of
@@ -301,7 +303,8 @@ def _keys(
 ) -> list[str]:
     """What decides each row, in one word."""
     prints = {name: estimator_fingerprint(model) for name, model in models.items()}
-    shared = fingerprint(scorers, others)
+    functions = [getattr(scorer, "_score_func", scorer) for scorer in scorers.values()]
+    shared = fingerprint(scorers, sources(functions), others, _versions())
     windows = {id(draw): fingerprint(draw.train, draw.test) for _, draw in tasks}
     return [fingerprint(prints[name], shared, windows[id(draw)]) for name, draw in tasks]
 
@@ -327,10 +330,6 @@ def _settings(
 ) -> dict[str, Any]:
     """What a reader needs to know to do it again, as JSON."""
     labels, counts = np.unique(y, return_counts=True)
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
     return {
         "classes": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
         "shape": list(getattr(X, "shape", [len(y)])),
@@ -340,8 +339,16 @@ def _settings(
         "random_state": repr(random_state),
         "estimators": {name: " ".join(repr(model).split()) for name, model in models.items()},
         "data": data or fingerprint(X, y, groups),
-        "versions": versions,
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _warn_failed(curve: FractionCurve) -> None:
