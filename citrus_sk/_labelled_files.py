@@ -80,8 +80,17 @@ def _read_npz(path: Path) -> Bunch:
         )
     X, y = content["X"], content["y"]
     if "scale" in content:  # integers, and the physical value of one step in each channel
-        X = X.astype(np.float32) * content["scale"].reshape(-1, 1).astype(np.float32)
-    sfreq = float(content["sfreq"]) if "sfreq" in content else None
+        scale = content["scale"].reshape(-1, 1).astype(np.float32)
+        if X.ndim < 2 or scale.size not in (1, *X.shape[1:-1]):
+            raise ValueError(
+                f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
+                "wanted one for each channel."
+            )
+        X = X.astype(np.float32) * scale
+    sfreq = content.get("sfreq")
+    if sfreq is not None and (sfreq.size != 1 or sfreq.dtype.kind not in "fiu"):
+        raise ValueError(f"{path.name} has sfreq={sfreq}; wanted one number, in Hz.")
+    sfreq = None if sfreq is None else float(sfreq.item())
     return Bunch(X=X, y=y, groups=content.get("groups"), sfreq=sfreq, ch_names=None)
 
 

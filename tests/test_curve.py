@@ -490,6 +490,10 @@ def test_the_run_of_other_data_is_refused_and_kept(data, tmp_path):
 def test_a_folder_of_something_else_is_refused(data, tmp_path):
     X, y, groups = data
     settings = {"groups": groups, "fractions": (1.0,)}
+    killed_early = tmp_path / "early"
+    killed_early.mkdir()
+    (killed_early / "run.json.123").write_text("{")
+    assert not fraction_curve(DummyClassifier(), X, y, run_dir=killed_early, **settings).failures
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(ValueError, match="holds other files and no run"):
         fraction_curve(DummyClassifier(), X, y, run_dir=tmp_path, **settings)
@@ -598,7 +602,7 @@ def test_scarce_classes_are_named(data):
     y = np.where(np.arange(180) == 4, "cough", y)
     with (
         pytest.warns(UserWarning, match=r"fewer than 2 windows: cough \(1\)"),
-        pytest.warns(UserWarning, match=r"least populated class"),
+        pytest.warns(UserWarning, match=r"fewer windows than n_splits=5: cough \(1 window"),
         pytest.warns(UserWarning, match=r"without a class.*cough \(in 1 fold"),
         pytest.warns(
             UserWarning, match=r"fewer windows in a training fold than shots.*cough \(1 w"
@@ -634,6 +638,7 @@ def test_scarce_classes_are_named(data):
         ({"scoring": ()}, ValueError, "scoring is empty"),
         ({"scoring": {"mine": 3}}, TypeError, "scoring holds 3"),
         ({"y": ["a"] * 179}, ValueError, "X has 180 windows and y has 179 labels"),
+        ({"y": ["a"] * 180}, ValueError, "y holds a single class, a; wanted two or more"),
         ({"groups": [1, 2]}, ValueError, "groups has 2 entries and y has 180"),
         ({"cv": 1}, ValueError, "n_splits=1"),
         ({"cv": 13}, ValueError, "groups has 12 distinct value"),
@@ -653,7 +658,9 @@ def test_bad_input_is_named_before_anything_runs(data, change, error, match):
 
 
 def test_more_folds_than_windows_of_any_class_is_an_error():
-    with pytest.raises(ValueError, match="n_splits=5 cannot be greater than"):
+    with pytest.raises(
+        ValueError, match=r"at most 3 window\(s\) of a class, fewer than n_splits=5"
+    ):
         fraction_curve(DummyClassifier(), np.zeros((6, 2)), [0, 1] * 3)
 
 

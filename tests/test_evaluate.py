@@ -240,6 +240,10 @@ def test_integers_with_a_scale_become_physical(tmp_path):
         (("my_own_models.py",), "neither an .npz file nor a folder"),
         (("noy.npz",), "noy.npz has no y; it holds X"),
         (("objects.npz",), "objects.npz cannot be read"),
+        (("rates.npz",), "rates.npz has sfreq=[1. 1.]; wanted one number, in Hz"),
+        (("scales.npz",), "scale of 5 values and X of the shape (4, 1, 8)"),
+        (("single.npz",), "y holds a single class, 1"),
+        (("mine.npz", "--out", "taken"), "cannot write 'taken/report.html': it is a folder"),
         (("mine.npz", "--estimators", "rocket"), "rocket"),
         (("mine.npz", "--estimators", "nothing:here"), "'nothing:here' cannot be imported"),
         (("mine.npz", "--estimators", "my_own_models:x"), "cannot be imported"),
@@ -252,6 +256,11 @@ def test_integers_with_a_scale_become_physical(tmp_path):
 )
 def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
     np.savez("noy.npz", X=np.zeros((4, 1, 8)))
+    whole = {"X": np.zeros((4, 1, 8)), "y": np.ones(4, int)}
+    np.savez("rates.npz", **whole, sfreq=np.ones(2))
+    np.savez("scales.npz", **whole, scale=np.ones(5))
+    np.savez("single.npz", **whole)
+    (folder / "taken" / "report.html").mkdir(parents=True)
     np.savez("objects.npz", X=np.array([{}], object), y=[1])
     assert evaluate(*more, estimators="" if "--estimators" in more else "majority") == 1
     error = capsys.readouterr().err

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONG_NAMES = 20  # letters of two names that a label of a narrow figure has room for
 
+
 @dataclass(kw_only=True, eq=False)
 class CriticalDifferenceDisplay:
     """Mean ranks of classifiers over data sets, a bar joining those that do not differ.
@@ -112,7 +113,8 @@ class CriticalDifferenceDisplay:
             ax.annotate(
                 f"{literal(name)}  ({rank:.2f})" if left else f"({rank:.2f})  {literal(name)}",
                 (edge, level), xytext=(-4 if left else 4, 0), textcoords="offset points",
-                ha="right" if left else "left", va="center", fontsize="small", annotation_clip=False,
+                ha="right" if left else "left", va="center", fontsize="small",
+                annotation_clip=False,
             )  # fmt: skip
         place_of = dict(zip(self.ranks.names, self.ranks.mean_ranks, strict=True))
         for row, clique in enumerate(bars):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
-from ._cell import run_cell
+from ._cell import end_with, run_cell
 from ._fractions import check_groups, check_labels
 from ._leakage import warn_of_leaks
 from ._plan import Draw, check_amounts, check_repeats, plan_draws
@@ -172,7 +173,7 @@ def fraction_curve(
     waiting = [place for place, key in enumerate(keys) if key not in done]
     cells = (
         delayed(_numbered_cell)(
-            place, models[tasks[place][0]], X, y, tasks[place][1].train, tasks[place][1].test,
+            os.getpid(), place, models[tasks[place][0]], X, y, tasks[place][1].train, tasks[place][1].test,
             scorers, params, n_threads, report_oracle_epoch,
         )
         for place in waiting
@@ -198,9 +199,10 @@ def fraction_curve(
 
 
 def _numbered_cell(
-    place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray, test: np.ndarray,
+    parent: int, place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray, test: np.ndarray,
     scorers: Mapping[str, Any], params: Mapping[str, Any], n_threads: int | None, oracle: bool,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
+    end_with(parent)
     return place, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
 
 
@@ -291,6 +293,10 @@ def _check_lengths(
     if groups is not None and len(groups) != len(y):
         raise ValueError(
             f"groups has {len(groups)} entries and y has {len(y)}; wanted one for each window."
+        )
+    if len(labels := np.unique(y)) < 2:
+        raise ValueError(
+            f"y holds a single class, {labels[0]}; wanted two or more, which can be told apart."
         )
     return y, None if groups is None else check_groups(groups)
 

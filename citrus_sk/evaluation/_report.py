@@ -40,7 +40,8 @@ figure.wide { overflow-x: auto } figure.wide img { min-width: 30rem }
 figcaption { color: #333; font-size: .85rem }
 .note { border-left: 4px solid #d55e00; padding: .3rem .8rem; background: var(--faint) }
 @media (max-width: 36rem) {
-  th, td { padding: .25rem .4rem } tbody th { white-space: normal; min-width: 5rem }
+  th, td { padding: .25rem .4rem } tbody th { white-space: normal; overflow-wrap: break-word }
+  td small { white-space: normal }
 }
 @media print { body { max-width: none } .box { overflow: visible } }
 """
@@ -86,10 +87,10 @@ def write_report(
         *([f"<p>Made by <code>{escape(command)}</code></p>"] if command else []),
         *(f'<p class="note">{escape(note)}</p>' for note in notes),
         "<h2>Scores</h2>",
-        "<p>Means over folds and repeats, with the 95&nbsp;% interval of the corrected resampled t-test "
-        "in small print, and below it how many fits it is of where some failed. The best mean of "
-        "each column is bold; whether it differs from the next is another question, see the "
-        "comparisons.</p>",
+        "<p>Means over folds and repeats, with the 95&nbsp;% interval of the corrected resampled "
+        "t-test in small print, and below it how many fits it is of where some failed. The best "
+        "mean of each column is bold; whether it differs from the next is another question, see "
+        "the comparisons.</p>",
     ]
     for metric in curve.metrics:
         parts.append(_scores(curve, metric, amounts))
@@ -340,6 +341,7 @@ def _figure(figure: Any, text: str, kind: str = "") -> str:
     # As wide as makes its letters those of the page, or the screen where that is narrower.
     width = f"{7 * figure.get_figwidth():.0f}rem"
     return (
-        f'<figure class="{kind}" style="max-width: {width}"><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+        f'<figure class="{kind}" style="max-width: {width}">'
+        f'<img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{escape(text)}</figcaption></figure>"
     )

@@ -384,6 +384,8 @@ def writable(path: str | PathLike[str]) -> Path:
         raise OSError(
             f"cannot write {str(path)!r}: its folder {str(path.parent)!r} does not exist."
         )
+    if path.is_dir():
+        raise OSError(f"cannot write {str(path)!r}: it is a folder.")
     return path
 
 

@@ -48,12 +48,13 @@ class RunDirectory:
         about = path / _ABOUT
         if about.exists():
             self._check(about, data)
-        elif any(path.iterdir()):
+        elif any(not each.name.startswith(f"{_ABOUT}.") for each in path.iterdir()):
             raise ValueError(
                 f"run_dir={str(path)!r} holds other files and no run; wanted an empty or a new "
                 "folder, or that of an earlier run on the same data."
             )
         else:
+            # Killed before it has its name, a file like this stays; it is in nobody's way.
             fresh = path / f"{_ABOUT}.{os.getpid()}"
             fresh.write_text(json.dumps({"version": _VERSION, "data": data}) + "\n")
             fresh.replace(about)
@@ -65,17 +66,17 @@ class RunDirectory:
             version, of_run = found["version"], found["data"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{str(about)!r} is damaged ({error}). Pass another run_dir, or delete this one."
+                f"{str(about)!r} is damaged ({error}). Choose another folder, or delete this one."
             ) from error
         if version != _VERSION:
             raise ValueError(
-                f"run_dir={str(self.path)!r} was written by another version of citrus_sk. Pass "
-                "another run_dir."
+                f"run_dir={str(self.path)!r} was written by another version of citrus_sk. "
+                "Choose another folder."
             )
         if of_run != data:
             raise ValueError(
                 f"run_dir={str(self.path)!r} holds the run of other data: its fingerprint is "
-                f"{of_run}, that of X, y and groups is {data}. Pass another run_dir; nothing in "
+                f"{of_run}, that of X, y and groups is {data}. Choose another folder; nothing in "
                 "this one was changed."
             )
 
