@@ -11,6 +11,7 @@ import time
 import mne
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from edf_files import EDF_GAIN, write_edf
 
@@ -77,20 +78,23 @@ def test_it_writes_tables_and_a_report(folder, capsys):
 
 
 def test_a_killed_command_gives_the_same_csv(folder):
-    command = [sys.executable, "-m", "citrus_sk", "evaluate", "mine.npz", "--quiet", "--jobs", "1"]
+    command = [sys.executable, "-m", "citrus_sk", "evaluate", "mine.npz", "--quiet"]
     command += ["--estimators", "forest=my_own_models:forest", "--fractions", "0.1,0.3,1"]
 
-    def start(out):
-        return subprocess.Popen([*command, "--out", out], stdout=subprocess.DEVNULL)
+    def start(out, n_jobs):
+        rest = ["--out", out, "--jobs", n_jobs]
+        return subprocess.Popen([*command, *rest], stdout=subprocess.DEVNULL)
 
-    assert start("whole").wait(120) == 0
-    process, rows = start("cut"), folder / "cut" / "run" / "rows.jsonl"
+    assert start("whole", "1").wait(120) == 0
+    process, rows = start("cut", "2"), folder / "cut" / "run" / "rows.jsonl"
     while process.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n") >= 4):
         time.sleep(0.01)
+    workers = psutil.Process(process.pid).children()
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(60) == -signal.SIGKILL
     assert not (folder / "cut" / "scores.csv").exists()
-    assert start("cut").wait(120) == 0
+    assert not psutil.wait_procs(workers, timeout=30)[1]  # they end with it, and cost no memory
+    assert start("cut", "1").wait(120) == 0
     assert (folder / "cut/scores.csv").read_bytes() == (folder / "whole/scores.csv").read_bytes()
 
 

@@ -173,8 +173,8 @@ def fraction_curve(
     waiting = [place for place, key in enumerate(keys) if key not in done]
     cells = (
         delayed(_numbered_cell)(
-            os.getpid(), place, models[tasks[place][0]], X, y, tasks[place][1].train, tasks[place][1].test,
-            scorers, params, n_threads, report_oracle_epoch,
+            os.getpid(), place, models[tasks[place][0]], X, y, tasks[place][1].train,
+            tasks[place][1].test, scorers, params, n_threads, report_oracle_epoch,
         )
         for place in waiting
     )  # fmt: skip
@@ -199,8 +199,9 @@ def fraction_curve(
 
 
 def _numbered_cell(
-    parent: int, place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray, test: np.ndarray,
-    scorers: Mapping[str, Any], params: Mapping[str, Any], n_threads: int | None, oracle: bool,
+    parent: int, place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray,
+    test: np.ndarray, scorers: Mapping[str, Any], params: Mapping[str, Any],
+    n_threads: int | None, oracle: bool,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
     end_with(parent)
     return place, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
