@@ -17,10 +17,11 @@ from sklearn.utils import Bunch
 from ._folders import make_folder
 from ._labelled_files import read_labelled
 from .evaluation import FractionCurve, fraction_curve, list_peers, make_peer, write_report
-from .evaluation._result import KEYS, TIMES
+from .evaluation._result import KEYS, TIMES, writable
 
 # Short enough for minutes; --fractions takes any others.
 FRACTIONS = (0.02, 0.1, 0.5)
+WRITTEN = ("scores.csv", "times.csv", "curve.json", "report.html")
 ALIGNMENTS = ("resample", "crop", "pad", "native", "rate")
 
 
@@ -53,6 +54,7 @@ def run_evaluate(
         Whether any fit could be scored.
     """
     make_folder(out)
+    paths = {name: writable(out / name) for name in WRITTEN}  # known before hours are spent
     bunch = _load(data, labels, dataset)
     sfreq = bunch.sfreq if sfreq is None else sfreq
     models = make_estimators(estimators, sfreq=sfreq, seed=seed, ablation=ablation)
@@ -72,7 +74,7 @@ def run_evaluate(
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     name = dataset or (data.name if data else "")
-    _write(curve, out, title or f"Classifiers on {name}", notes, command)
+    _write(curve, paths, title or f"Classifiers on {name}", notes, command)
     print(_closing_words(curve, out))
     return any(np.isfinite(row[metric]) for row in curve.rows for metric in curve.metrics)
 
@@ -169,16 +171,17 @@ def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
 
 
 def _write(
-    curve: FractionCurve, out: Path, title: str, notes: Sequence[str], command: str | None
-) -> None:
-    curve.to_csv(out / "scores.csv", times=False)
-    with (out / "times.csv").open("w", newline="") as file:
+    curve: FractionCurve, paths: dict[str, Path], title: str, notes: Sequence[str],
+    command: str | None,
+) -> None:  # fmt: skip
+    curve.to_csv(paths["scores.csv"], times=False)
+    with paths["times.csv"].open("w", newline="") as file:
         writer = csv.DictWriter(file, [*KEYS, *TIMES], extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for row in curve.rows:
             writer.writerow({k: "" if v != v else v for k, v in row.items()})
-    curve.to_json(out / "curve.json")
-    write_report(curve, out / "report.html", title=title, notes=notes, command=command)
+    curve.to_json(paths["curve.json"])
+    write_report(curve, paths["report.html"], title=title, notes=notes, command=command)
 
 
 def _closing_words(curve: FractionCurve, out: Path) -> str:

@@ -62,14 +62,17 @@ def read_labelled(path: Path, labels: Path | None = None) -> Bunch:
 
 
 def _read_npz(path: Path) -> Bunch:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path.name} cannot be read: {error}. Wanted a whole file with arrays of numbers "
-            "and strings; Python objects are refused, as reading them runs whatever code they hold."
-        ) from error
+    with path.open("rb") as opened:  # np.load leaves a broken archive open
+        try:
+            with np.load(opened, allow_pickle=False) as file:
+                content = {name: file[name] for name in file.files}
+        # A wrong offset in an archive is an OSError; that the file itself opens is known by now.
+        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path.name} cannot be read: {error}. Wanted a whole file with arrays of numbers "
+                "and strings; Python objects are refused, as reading them runs whatever code they "
+                "hold."
+            ) from error
     if missing := [name for name in ("X", "y") if name not in content]:
         raise ValueError(
             f"{path.name} has no {' and no '.join(missing)}; it holds "
@@ -77,8 +80,17 @@ def _read_npz(path: Path) -> Bunch:
         )
     X, y = content["X"], content["y"]
     if "scale" in content:  # integers, and the physical value of one step in each channel
-        X = X.astype(np.float32) * content["scale"].reshape(-1, 1).astype(np.float32)
-    sfreq = float(content["sfreq"]) if "sfreq" in content else None
+        scale = content["scale"].reshape(-1, 1).astype(np.float32)
+        if X.ndim < 2 or scale.size not in (1, *X.shape[1:-1]):
+            raise ValueError(
+                f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
+                "wanted one for each channel."
+            )
+        X = X.astype(np.float32) * scale
+    sfreq = content.get("sfreq")
+    if sfreq is not None and (sfreq.size != 1 or sfreq.dtype.kind not in "fiu"):
+        raise ValueError(f"{path.name} has sfreq={sfreq}; wanted one number, in Hz.")
+    sfreq = None if sfreq is None else float(sfreq.item())
     return Bunch(X=X, y=y, groups=content.get("groups"), sfreq=sfreq, ch_names=None)
 
 

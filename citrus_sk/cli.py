@@ -291,13 +291,19 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
 
 def _numbers(kind: type) -> Callable[[str], list]:
     def numbers(text: str) -> list:
-        return [kind(each) for each in text.split(",") if each.strip()]
+        try:
+            return [kind(each) for each in text.split(",") if each.strip()]
+        except ValueError:
+            example = "0.05,0.2" if kind is float else "1,5"
+            raise argparse.ArgumentTypeError(f"{text!r} is no list like {example}") from None
 
     return numbers
 
 
 def _repeats(text: str) -> int | str:
-    return "auto" if text == "auto" else int(text)
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto")
+    return text if text == "auto" else int(text)
 
 
 def _integer_between(low: int, high: int) -> Callable[[str], int]:

@@ -1,5 +1,6 @@
 """fraction_curve: the same draws for everyone, failures as rows, runs that go on."""
 
+import importlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import sys
 import time
 import warnings
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,8 @@ from citrus_sk.evaluation import (
     correct_holm,
     fraction_curve,
 )
+from citrus_sk.evaluation._leakage import warn_of_leaks
+from citrus_sk.evaluation._run_directory import _tree_digest, estimator_fingerprint
 
 
 class Fragile(ClassifierMixin, BaseEstimator):
@@ -400,25 +404,58 @@ def test_stale_rows_are_not_taken(data, tmp_path, what):
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 10
 
 
-def test_edited_code_makes_rows_stale(data, tmp_path, monkeypatch):
+CODE = """
+from sklearn.dummy import DummyClassifier
+
+def helper():
+    return 1
+
+class Mine(DummyClassifier):
+    def __init__(self, weights="none"):
+        super().__init__()
+        self.weights = weights
+
+def half(y, predicted):
+    return helper() / 2
+"""
+
+
+@pytest.mark.parametrize("what", ["class", "helper", "scorer", "weights"])
+def test_what_was_edited_makes_rows_stale(data, tmp_path, monkeypatch, what):
     X, y, groups = data
-    module = tmp_path / "my_models.py"
-    text = "from sklearn.dummy import DummyClassifier\nclass Mine(DummyClassifier):\n    x = 1\n"
-    found = []
     monkeypatch.syspath_prepend(tmp_path)
-    for version in (text, text, text.replace("x = 1", "x = 22")):
-        module.write_text(version)
+    edits = {"class": ("super().__init__()", "super().__init__(strategy='most_frequent')"),
+             "helper": ("return 1", "return 11"), "scorer": ("/ 2", "/ 22")}  # fmt: skip
+    edited = CODE.replace(*edits[what]) if what in edits else CODE
+    found = []
+    for code, weights in ((CODE, "a"), (CODE, "a"), (edited, "b" if what == "weights" else "a")):
+        (tmp_path / "my_models.py").write_text(code)
+        (tmp_path / "weights").write_text(weights)
         sys.modules.pop("my_models", None)
-        import linecache
-
-        import my_models
-
-        linecache.checkcache()
+        my_models = importlib.import_module("my_models")
         fraction_curve(
-            my_models.Mine(), X, y, groups=groups, fractions=(1.0,), run_dir=tmp_path / "run"
-        )
+            my_models.Mine(str(tmp_path / "weights")), X, y, groups=groups, fractions=(1.0,),
+            scoring={"half": make_scorer(my_models.half)}, run_dir=tmp_path / "run",
+        )  # fmt: skip
         found.append(len((tmp_path / "run" / "rows.jsonl").read_text().splitlines()))
+    sys.modules.pop("my_models")
     assert found == [5, 5, 10]
+
+
+def test_edits_of_a_package_in_development_are_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").write_text("from sklearn.svm import SVC as Base\n")
+    (tmp_path / "my_package" / "net.py").write_text("from . import Base\nclass Net(Base): pass\n")
+    found = []
+    for other in ("x = 1", "x = 1", "x = 2"):
+        (tmp_path / "my_package" / "other.py").write_text(other)
+        _tree_digest.cache_clear()  # as in another process
+        net = importlib.import_module("my_package.net").Net()
+        found.append(estimator_fingerprint(net))
+    assert found[0] == found[1] != found[2]
+    for name in ("my_package", "my_package.net"):
+        sys.modules.pop(name)
 
 
 def test_a_failed_fit_is_tried_again(data, tmp_path):
@@ -453,6 +490,10 @@ def test_the_run_of_other_data_is_refused_and_kept(data, tmp_path):
 def test_a_folder_of_something_else_is_refused(data, tmp_path):
     X, y, groups = data
     settings = {"groups": groups, "fractions": (1.0,)}
+    killed_early = tmp_path / "early"
+    killed_early.mkdir()
+    (killed_early / "run.json.123").write_text("{")
+    assert not fraction_curve(DummyClassifier(), X, y, run_dir=killed_early, **settings).failures
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(ValueError, match="holds other files and no run"):
         fraction_curve(DummyClassifier(), X, y, run_dir=tmp_path, **settings)
@@ -515,6 +556,11 @@ def test_copies_and_overlaps_are_named(watch):
     labels = np.arange(len(sliding)) % 2
     with pytest.warns(UserWarning, match=r"\d+ windows overlap another one.*pass groups="):
         fraction_curve(DummyClassifier(), sliding, labels, **settings)
+    frames = pd.DataFrame(sliding[:, 0])
+    for same in (frames, list(sliding), mne.EpochsArray(sliding, mne.create_info(1, 50.0, "eeg"))):
+        with pytest.warns(UserWarning, match="overlap another one"):
+            warn_of_leaks(same, None)
+    warn_of_leaks([np.ones((1, 40 + i % 3)) for i in range(9)], None)  # of unequal lengths
     twice = np.concatenate([X, X[:3]])
     with (
         pytest.warns(UserWarning, match=r"6 windows are identical to another one"),
@@ -556,7 +602,7 @@ def test_scarce_classes_are_named(data):
     y = np.where(np.arange(180) == 4, "cough", y)
     with (
         pytest.warns(UserWarning, match=r"fewer than 2 windows: cough \(1\)"),
-        pytest.warns(UserWarning, match=r"least populated class"),
+        pytest.warns(UserWarning, match=r"fewer windows than n_splits=5: cough \(1 window"),
         pytest.warns(UserWarning, match=r"without a class.*cough \(in 1 fold"),
         pytest.warns(
             UserWarning, match=r"fewer windows in a training fold than shots.*cough \(1 w"
@@ -592,6 +638,7 @@ def test_scarce_classes_are_named(data):
         ({"scoring": ()}, ValueError, "scoring is empty"),
         ({"scoring": {"mine": 3}}, TypeError, "scoring holds 3"),
         ({"y": ["a"] * 179}, ValueError, "X has 180 windows and y has 179 labels"),
+        ({"y": ["a"] * 180}, ValueError, "y holds a single class, a; wanted two or more"),
         ({"groups": [1, 2]}, ValueError, "groups has 2 entries and y has 180"),
         ({"cv": 1}, ValueError, "n_splits=1"),
         ({"cv": 13}, ValueError, "groups has 12 distinct value"),
@@ -611,7 +658,9 @@ def test_bad_input_is_named_before_anything_runs(data, change, error, match):
 
 
 def test_more_folds_than_windows_of_any_class_is_an_error():
-    with pytest.raises(ValueError, match="n_splits=5 cannot be greater than"):
+    with pytest.raises(
+        ValueError, match=r"at most 3 window\(s\) of a class, fewer than n_splits=5"
+    ):
         fraction_curve(DummyClassifier(), np.zeros((6, 2)), [0, 1] * 3)
 
 

@@ -281,7 +281,9 @@ def test_fewer_groups_than_folds_is_an_error_that_says_so():
 
 
 def test_fewer_windows_than_folds_in_every_class_is_an_error():
-    with pytest.raises(ValueError, match="n_splits=5 cannot be greater than the number of members"):
+    with pytest.raises(
+        ValueError, match=r"at most 4 window\(s\) of a class, fewer than n_splits=5"
+    ):
         splits([0, 1] * 4)
 
 

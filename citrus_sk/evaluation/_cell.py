@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from ._oracle import BestEpoch
 
 BINS = 10  # of confidence, in the reliability of a row
+_WATCH = "citrus_sk watches its parent"
 _ANSWERS = ("predict_proba", "decision_function", "predict")
 
 
@@ -86,6 +89,22 @@ def run_cell(
             row |= seen.best
         row |= _outcomes(model, held_out, y, test, predicted, reasons)
     return row | {"error": "; ".join(reasons)}
+
+
+def end_with(parent: int) -> None:
+    """In a worker of that process: end when it ends, even by ``kill -9``.
+
+    Loky's workers would finish what they are at and then wait for minutes, with all their memory,
+    beside those of the run that goes on.
+    """
+    if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:
+        threading.Thread(target=_watch, args=(parent,), name=_WATCH, daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 @contextmanager

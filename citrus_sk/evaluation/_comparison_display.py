@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LONG_NAMES = 20  # letters of two names that a label of a narrow figure has room for
+
 
 @dataclass(kw_only=True, eq=False)
 class CriticalDifferenceDisplay:
@@ -95,7 +97,7 @@ class CriticalDifferenceDisplay:
         n_models, bars = len(self.ranks.names), self.ranks.cliques()
         half = -(-n_models // 2)
         longest = max(map(len, self.ranks.names))
-        ax = new_axes(ax, (3.5 + 0.15 * longest, 1.0 + 0.16 * len(bars) + 0.3 * half))
+        ax = new_axes(ax, (3.0 + 0.13 * longest, 1.0 + 0.16 * len(bars) + 0.3 * half))
         margin = 0.02 * n_models
         depth = 0.5 + 0.3 * len(bars)  # below the axis, in units of a row of names
         for place, (name, rank) in enumerate(
@@ -111,7 +113,8 @@ class CriticalDifferenceDisplay:
             ax.annotate(
                 f"{literal(name)}  ({rank:.2f})" if left else f"({rank:.2f})  {literal(name)}",
                 (edge, level), xytext=(-4 if left else 4, 0), textcoords="offset points",
-                ha="right" if left else "left", va="center", annotation_clip=False,
+                ha="right" if left else "left", va="center", fontsize="small",
+                annotation_clip=False,
             )  # fmt: skip
         place_of = dict(zip(self.ranks.names, self.ranks.mean_ranks, strict=True))
         for row, clique in enumerate(bars):
@@ -119,9 +122,10 @@ class CriticalDifferenceDisplay:
             ax.plot(ends, [-(0.4 + 0.3 * row)] * 2, color="0.0", linewidth=4)
         self._draw_ruler(ax)
         ax.set_xlim(1, n_models)
-        ax.set_ylim(-(depth + half + 0.2), 1.5)
+        ax.set_ylim(-(depth + half + 0.2), 1.8)
         ax.set_xticks(range(1, n_models + 1))
         ax.xaxis.tick_top()
+        ax.tick_params(labelsize="small")
         ax.spines[["left", "right", "bottom"]].set_visible(False)
         ax.spines["top"].set_position(("data", 0))
         ax.yaxis.set_visible(False)
@@ -134,10 +138,10 @@ class CriticalDifferenceDisplay:
         if difference is None:
             return
         ends = [1, min(1 + difference, len(self.ranks.names))]
-        ax.plot(ends, [1.1, 1.1], color="0.2", linewidth=1.5, marker="|", clip_on=False)
+        ax.plot(ends, [1.4, 1.4], color="0.2", linewidth=1.5, marker="|", clip_on=False)
         more = "" if ends[1] == 1 + difference else ", more than all ranks"
         ax.annotate(
-            f"critical difference {difference:.2f}{more}", (ends[1], 1.1), xytext=(6, 0),
+            f"critical difference {difference:.2f}{more}", (ends[1], 1.4), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize="small", annotation_clip=False,
         )  # fmt: skip
 
@@ -253,7 +257,9 @@ class PairedDifferenceDisplay:
         ax.set_yticks([-1.4, *rows], ["mean, 95 %", *names])
         ax.set_ylim(-2.1, n - 0.4)
         first, second = map(literal, self.names)
-        ax.set_xlabel(f"{literal(self.metric)}: {first} minus {second}")
+        gap = "\n" if len(first) + len(second) > _LONG_NAMES else " "
+        ax.set_xlabel(f"{literal(self.metric)}: {first}{gap}minus {second}")
+        ax.locator_params(axis="x", nbins=5)
         ties = int((gaps == 0).sum())
         ax.set_title(
             f"{first} better on {better.sum()} of {n}" + (f", {ties} alike" if ties else ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
-from ._cell import run_cell
+from ._cell import end_with, run_cell
 from ._fractions import check_groups, check_labels
 from ._leakage import warn_of_leaks
 from ._plan import Draw, check_amounts, check_repeats, plan_draws
 from ._result import FractionCurve
-from ._run_directory import RunDirectory, estimator_fingerprint, fingerprint
+from ._run_directory import RunDirectory, estimator_fingerprint, fingerprint, sources
 
 SCORING = ("accuracy", "f1_macro", "neg_log_loss")
 _PACKAGES = ("citrus_sk", "scikit-learn", "numpy", "scipy", "torch", "braindecode", "aeon")
@@ -95,8 +96,10 @@ def fraction_curve(
         scores do not depend, to the last bit, on `n_jobs`. None leaves the libraries alone.
     run_dir : path-like, default=None
         Folder in which each row is kept as soon as it is known. The same call goes on where the
-        last one was stopped; rows are known by data, windows drawn, and the estimator's parameters
-        and code, so that none is taken for another. Fits that had failed are tried again.
+        last one was stopped. Rows are known by data, windows drawn, scorers, versions of packages,
+        and the estimator's parameters, files and code, so that none is taken for another: of code
+        in development, all modules of its package count, or the one module that is in none. Fits
+        that had failed are tried again.
     report_oracle_epoch : bool, default=False
         Whether to add columns ``optimistic_best_test_epoch_...``: the best score over the epochs of
         a fit, *chosen on the test windows*, as many published tables do. It is no estimate of
@@ -170,8 +173,8 @@ def fraction_curve(
     waiting = [place for place, key in enumerate(keys) if key not in done]
     cells = (
         delayed(_numbered_cell)(
-            place, models[tasks[place][0]], X, y, tasks[place][1].train, tasks[place][1].test,
-            scorers, params, n_threads, report_oracle_epoch,
+            os.getpid(), place, models[tasks[place][0]], X, y, tasks[place][1].train,
+            tasks[place][1].test, scorers, params, n_threads, report_oracle_epoch,
         )
         for place in waiting
     )  # fmt: skip
@@ -196,9 +199,11 @@ def fraction_curve(
 
 
 def _numbered_cell(
-    place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray, test: np.ndarray,
-    scorers: Mapping[str, Any], params: Mapping[str, Any], n_threads: int | None, oracle: bool,
+    parent: int, place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray,
+    test: np.ndarray, scorers: Mapping[str, Any], params: Mapping[str, Any],
+    n_threads: int | None, oracle: bool,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
+    end_with(parent)
     return place, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
 
 
@@ -290,6 +295,10 @@ def _check_lengths(
         raise ValueError(
             f"groups has {len(groups)} entries and y has {len(y)}; wanted one for each window."
         )
+    if len(labels := np.unique(y)) < 2:
+        raise ValueError(
+            f"y holds a single class, {labels[0]}; wanted two or more, which can be told apart."
+        )
     return y, None if groups is None else check_groups(groups)
 
 
@@ -301,7 +310,8 @@ def _keys(
 ) -> list[str]:
     """What decides each row, in one word."""
     prints = {name: estimator_fingerprint(model) for name, model in models.items()}
-    shared = fingerprint(scorers, others)
+    functions = [getattr(scorer, "_score_func", scorer) for scorer in scorers.values()]
+    shared = fingerprint(scorers, sources(functions), others, _versions())
     windows = {id(draw): fingerprint(draw.train, draw.test) for _, draw in tasks}
     return [fingerprint(prints[name], shared, windows[id(draw)]) for name, draw in tasks]
 
@@ -327,10 +337,6 @@ def _settings(
 ) -> dict[str, Any]:
     """What a reader needs to know to do it again, as JSON."""
     labels, counts = np.unique(y, return_counts=True)
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
     return {
         "classes": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
         "shape": list(getattr(X, "shape", [len(y)])),
@@ -340,8 +346,16 @@ def _settings(
         "random_state": repr(random_state),
         "estimators": {name: " ".join(repr(model).split()) for name, model in models.items()},
         "data": data or fingerprint(X, y, groups),
-        "versions": versions,
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _warn_failed(curve: FractionCurve) -> None:

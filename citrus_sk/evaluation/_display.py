@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._curve import fraction_curve
-from ._figures import STYLES, literal, new_axes
+from ._figures import STYLES, legend_below, literal, new_axes
 from ._result import FractionCurve
 
 if TYPE_CHECKING:
@@ -224,7 +224,11 @@ class FractionCurveDisplay:
                 markersize=5,
             )
             if band and shaded:
-                ax.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0)
+                # In grey, shades that overlap cannot be told apart, but edges can.
+                ax.fill_between(
+                    x, low, high, facecolor=(color, 0.13), edgecolor=(color, 0.7), linestyle=line,
+                    linewidth=0.6,
+                )  # fmt: skip
             elif band:
                 ax.errorbar(
                     x, mean, np.array([mean - low, high - mean]), fmt="none", color=color, capsize=2
@@ -241,9 +245,7 @@ class FractionCurveDisplay:
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
         ax.spines[["right"] + ([] if windows else ["top"])].set_visible(False)
-        ax.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize="small"
-        )
+        legend_below(ax, ncols=2)
         self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
         return self
 

@@ -19,10 +19,23 @@ STYLES = (
     ("#7F7F7F", ":", "*"),
 )
 
+_LABELS_INCHES = 0.5  # what ticks and label of a horizontal axis take up
+
 
 def literal(text: object) -> str:
     """Text that matplotlib draws as it stands: a dollar sign begins no formula."""
     return str(text).replace("$", r"\$")
+
+
+def legend_below(ax: Axes, **settings: object) -> None:
+    """A legend under the label of the horizontal axis, however high the axes are."""
+    from matplotlib.transforms import ScaledTranslation
+
+    under = ScaledTranslation(0, -_LABELS_INCHES, ax.figure.dpi_scale_trans)
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + under,
+        frameon=False, fontsize="small", **settings,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

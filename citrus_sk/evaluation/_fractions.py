@@ -147,14 +147,20 @@ class StratifiedFractionKFold(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         y = check_labels(y)
-        groups = None if groups is None else _check_enough(check_groups(groups), y, self.n_splits)
+        if groups is None:
+            _check_enough_windows(y, self.n_splits)
+        else:
+            groups = _check_enough(check_groups(groups), y, self.n_splits)
         seed = as_seed(self.random_state)
         folder = StratifiedKFold if groups is None else StratifiedGroupKFold
         folds = folder(self.n_splits, shuffle=True, random_state=seed)
 
         splits = []
         floored: dict[Any, float] = {}
-        for fold, (train, test) in enumerate(folds.split(np.zeros(len(y)), y, groups)):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")  # named above
+            whole = list(folds.split(np.zeros(len(y)), y, groups))
+        for fold, (train, test) in enumerate(whole):
             drawn, counts = draw_fraction(train, y, self.train_fraction, (seed, fold))
             for label, wanted in counts.items():
                 if round(wanted) == 0:
@@ -244,12 +250,31 @@ def check_groups(groups: Any) -> np.ndarray:
     return column_or_1d(groups)
 
 
+def _check_enough_windows(y: np.ndarray, n_splits: int) -> None:
+    labels, counts = np.unique(y, return_counts=True)
+    if counts.max() < n_splits:
+        raise ValueError(
+            f"y has at most {counts.max()} window(s) of a class, fewer than n_splits={n_splits}; "
+            f"wanted at least one for each fold. Take {max(2, counts.max())} folds or fewer, or "
+            "more windows."
+        )
+    if counts.min() < n_splits:
+        scarce = {label: n for label, n in zip(labels, counts, strict=True) if n < n_splits}
+        warnings.warn(
+            f"Some classes have fewer windows than n_splits={n_splits}: "
+            f"{name_some(scarce, '{} ({} window(s))')}. Some folds are tested without such a "
+            "class, and where it has a single window one is trained without.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _check_enough(groups: np.ndarray, y: np.ndarray, n_splits: int) -> np.ndarray:
     n_groups = len(np.unique(groups))
     if n_groups < n_splits:
         raise ValueError(
             f"groups has {n_groups} distinct value(s), fewer than n_splits={n_splits}; wanted at "
-            f"least one group for each fold. Pass n_splits={max(2, n_groups)} or fewer, or more "
+            f"least one group for each fold. Take {max(2, n_groups)} folds or fewer, or more "
             "groups."
         )
     scarce = {

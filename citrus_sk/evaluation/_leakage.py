@@ -19,7 +19,7 @@ def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
     Parameters
     ----------
     X : array-like of shape (n_windows, n_chans, n_times) or (n_windows, n_times)
-        Anything else is not looked at.
+        Or `mne.Epochs`. Windows of unequal lengths are not looked at.
     groups : ndarray of shape (n_windows,) or None
         With groups, only pairs from two groups are named.
 
@@ -98,7 +98,14 @@ def _rolling_hash(lead: np.ndarray) -> np.ndarray:
 
 
 def _as_windows(X: Any) -> np.ndarray | None:
-    if not isinstance(X, np.ndarray) or X.ndim not in (2, 3) or X.dtype.kind not in "fiu":
+    if hasattr(X, "get_data"):  # MNE's epochs
+        X = X.get_data()
+    elif not isinstance(X, np.ndarray):
+        try:
+            X = np.asarray(X)
+        except ValueError:  # of unequal lengths
+            return None
+    if X.ndim not in (2, 3) or X.dtype.kind not in "fiu":
         return None
     return X[:, None] if X.ndim == 2 else X
 

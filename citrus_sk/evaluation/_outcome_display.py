@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._figures import STYLES, literal, new_axes
+from ._figures import STYLES, legend_below, literal, new_axes
 from ._result import FractionCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_NAMES_INCHES = 1.2  # what the names of classes and the colour bar take up beside the matrices
 
 
 def reliability(rows: list[dict[str, Any]]) -> np.ndarray | None:
@@ -111,9 +113,10 @@ class ReliabilityDisplay:
             ax.plot(x, y, color=color, linestyle=line, linewidth=1)
             size = 8 + 90 * bins[:, 0] / bins[:, 0].sum()
             text = f"{literal(name)}, error {expected_calibration_error(bins):.3f}"
-            ax.scatter(x, y, s=size, color=color, marker=marker, label=text, clip_on=False)
-        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share right", aspect="equal")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize="small")
+            ax.scatter(x, y, s=size, color=color, marker=marker, label=text)
+        ax.set(xlabel="confidence", ylabel="share right", aspect="equal")
+        ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        legend_below(ax)
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
         return self
@@ -197,12 +200,11 @@ class ConfusionCurveDisplay:
         """
         n, n_classes = len(self.matrices), len(self.classes)
         names = [literal(name) for name in self.classes]
-        columns = min(n, 4)
-        rows = math.ceil(n / columns)
         if figure is None:
-            size = (1.2 + 1.9 * columns, 0.9 + 2.1 * rows)
-            figure = new_axes(None, size).figure
+            figure = new_axes(None, confusion_size(n)).figure
             figure.clear()
+        columns = min(n, max(1, int((figure.get_figwidth() - _NAMES_INCHES) / 1.6)))
+        rows = math.ceil(n / columns)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for ax in axes.flat[n:]:
             ax.set_visible(False)
@@ -222,8 +224,15 @@ class ConfusionCurveDisplay:
         figure.supylabel("true", fontsize="small")
         bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
         bar.set_label("share of the true class", fontsize="small")
+        bar.ax.tick_params(labelsize="small")
         self.axes_, self.figure_ = list(axes.flat[:n]), figure
         return self
+
+
+def confusion_size(n: int) -> tuple[float, float]:
+    """Inches for `n` matrices, four in a row."""
+    columns = min(n, 4)
+    return _NAMES_INCHES + 1.9 * columns, 0.9 + 2.1 * math.ceil(n / columns)
 
 
 def pick_amount(

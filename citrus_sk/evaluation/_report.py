@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._display import FractionCurveDisplay
-from ._outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
+from ._outcome_display import ConfusionCurveDisplay, ReliabilityDisplay, confusion_size
 from ._result import TIMES, FractionCurve, writable
 
 _STYLE = """
@@ -30,14 +30,19 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 caption { text-align: left; padding: .3rem 0; font-weight: 600 }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left;
   white-space: nowrap; vertical-align: top }
+tbody th { position: sticky; left: 0; background: var(--paper) }
 td.long { white-space: normal; min-width: 16rem }
 thead th { background: var(--faint) }
 td small { opacity: .75 } td.best { font-weight: 700 }
-figure { margin: 1rem 0; padding: .5rem; background: #fff; border-radius: .4rem; max-width: 42rem }
+figure { margin: 1rem 0; padding: .5rem; background: #fff; border-radius: .4rem }
 figure img { display: block; width: 100%; height: auto }
-figure.wide { overflow-x: auto } figure.wide img { min-width: 34rem }
+figure.wide { overflow-x: auto } figure.wide img { min-width: 30rem }
 figcaption { color: #333; font-size: .85rem }
 .note { border-left: 4px solid #d55e00; padding: .3rem .8rem; background: var(--faint) }
+@media (max-width: 36rem) {
+  th, td { padding: .25rem .4rem } tbody th { white-space: normal; overflow-wrap: break-word }
+  td small { white-space: normal }
+}
 @media print { body { max-width: none } .box { overflow: visible } }
 """
 
@@ -82,10 +87,10 @@ def write_report(
         *([f"<p>Made by <code>{escape(command)}</code></p>"] if command else []),
         *(f'<p class="note">{escape(note)}</p>' for note in notes),
         "<h2>Scores</h2>",
-        "<p>Means over folds and repeats, with the 95 % interval of the corrected resampled t-test "
-        "in small print, and below it how many fits it is of where some failed. The best mean of "
-        "each column is bold; whether it differs from the next is another question, see the "
-        "comparisons.</p>",
+        "<p>Means over folds and repeats, with the 95&nbsp;% interval of the corrected resampled "
+        "t-test in small print, and below it how many fits it is of where some failed. The best "
+        "mean of each column is bold; whether it differs from the next is another question, see "
+        "the comparisons.</p>",
     ]
     for metric in curve.metrics:
         parts.append(_scores(curve, metric, amounts))
@@ -187,7 +192,7 @@ def survivors(band: dict[str, Any]) -> str:
 
 
 def _amount_text(kind: str, value: float) -> str:
-    return f"{100 * value:g} %" if kind == "fraction" else f"{value:g} a class"
+    return f"{100 * value:g}\u00a0%" if kind == "fraction" else f"{value:g} a class"
 
 
 def _comparisons(curve: FractionCurve) -> list[str]:
@@ -213,7 +218,7 @@ def _comparisons(curve: FractionCurve) -> list[str]:
             rows.append(
                 [escape(other), _amount_text(kind, each[kind]), *numbers, str(each["n_folds"])]
             )
-    head = ["than", "labels", "difference", "95 % interval", "p (Holm)", "pairs"]
+    head = ["than", "labels", "difference", "95\u00a0% interval", "p (Holm)", "pairs"]
     return [
         "<h2>Comparisons</h2>",
         f"<p>How much better <strong>{escape(first)}</strong> is, by {escape(curve.metrics[0])}, "
@@ -231,7 +236,7 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
     for kind, value in chosen:
         amount: dict[str, Any] = {kind: value}
         try:
-            figure, ax = _new_figure(4.2, 4.8)
+            figure, ax = _new_figure(4.2, 4.6)
             ReliabilityDisplay.from_curve(curve, ax=ax, **amount)
         except ValueError:  # nobody gave probabilities
             continue
@@ -239,13 +244,12 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
         parts.append(_figure(figure, f"How often they are right over how sure they are, {labels}"))
     for name in curve.estimators:
         try:
-            n = len(curve.fractions or curve.shots)
-            figure, _ = _new_figure(1.2 + 1.9 * min(n, 4), 0.9 + 2.1 * -(-n // 4))
+            figure, _ = _new_figure(*confusion_size(len(curve.fractions or curve.shots)))
             figure.clear()
             ConfusionCurveDisplay.from_curve(curve, name, figure=figure)
         except ValueError:  # every fit failed
             continue
-        text = f"{name}: what is taken for what, in percent of the true class"
+        text = f"{name}: what is taken for what, as shares of the true class"
         parts.append(_figure(figure, text, "wide"))
     return ["<h2>Calibration and confusions</h2>", *parts] if parts else []
 
@@ -300,15 +304,15 @@ def _settings(curve: FractionCurve) -> list[str]:
         _table("windows by class", ["", "windows"], counts),
         _table("classifiers", ["", "parameters"],
                [[escape(k), f"<code>{escape(text)}</code>"] for k, text in models.items()], long=1),
-        _table("how it was run", ["", ""], plain, long=1),
+        _table("how it was run", ["", "value"], plain, long=1),
     ]  # fmt: skip
 
 
 def _curve_figure(curve: FractionCurve, metric: str, kind: str) -> str:
-    figure, ax = _new_figure(6.0, 4.2)
+    figure, ax = _new_figure(5.0, 3.9)
     FractionCurveDisplay.from_curve(curve, metric=metric, amount=kind, ax=ax)
     unit = "the share of labelled windows" if kind == "fraction" else "the labelled windows a class"
-    return _figure(figure, f"{metric} over {unit}, with 95 % intervals")
+    return _figure(figure, f"{metric} over {unit}, with 95\u00a0% intervals")
 
 
 def _new_figure(width: float, height: float) -> tuple[Any, Any]:
@@ -330,9 +334,14 @@ def _figure(figure: Any, text: str, kind: str = "") -> str:
 
     out = io.BytesIO()
     with rc_context({"svg.hashsalt": "citrus_sk", "svg.fonttype": "path"}):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            out, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
+        )
     data = base64.b64encode(out.getvalue()).decode()
+    # As wide as makes its letters those of the page, or the screen where that is narrower.
+    width = f"{7 * figure.get_figwidth():.0f}rem"
     return (
-        f'<figure class="{kind}"><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+        f'<figure class="{kind}" style="max-width: {width}">'
+        f'<img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{escape(text)}</figcaption></figure>"
     )

@@ -151,7 +151,7 @@ class FractionCurve:
         Folds share training windows, so their scores are no independent draws. The band is that
         of the corrected resampled t-test [1]_: for `k` scores the variance of the mean is ``(1/k +
         n_test/n_available) * var``, where `n_available` counts the whole training fold. It
-        is cut at 0 and 1 where scores are shares.
+        is cut at 0 and 1 where scores are shares, and at 0 where they are losses or times.
 
         References
         ----------
@@ -356,6 +356,9 @@ def _band(rows: Sequence[Mapping[str, Any]], metric: str, confidence: float) -> 
     low, high = mean - spread, mean + spread
     if metric.startswith(_SHARES):
         low, high = np.clip([low, high], 0.0, 1.0).tolist()
+    elif metric.startswith(("neg_", *TIMES)):  # losses turned round, and seconds
+        ends = (-math.inf, 0.0) if metric.startswith("neg_") else (0.0, math.inf)
+        low, high = np.clip([low, high], *ends).tolist()
     counts = {"n_scores": n, "n_fits": len(rows)}
     return {"metric": metric} | counts | {"mean": mean, "low": low, "high": high}
 
@@ -381,6 +384,8 @@ def writable(path: str | PathLike[str]) -> Path:
         raise OSError(
             f"cannot write {str(path)!r}: its folder {str(path.parent)!r} does not exist."
         )
+    if path.is_dir():
+        raise OSError(f"cannot write {str(path)!r}: it is a folder.")
     return path
 
 

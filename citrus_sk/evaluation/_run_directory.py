@@ -7,7 +7,10 @@ import inspect
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,12 +48,13 @@ class RunDirectory:
         about = path / _ABOUT
         if about.exists():
             self._check(about, data)
-        elif any(path.iterdir()):
+        elif any(not each.name.startswith(f"{_ABOUT}.") for each in path.iterdir()):
             raise ValueError(
                 f"run_dir={str(path)!r} holds other files and no run; wanted an empty or a new "
                 "folder, or that of an earlier run on the same data."
             )
         else:
+            # Killed before it has its name, a file like this stays; it is in nobody's way.
             fresh = path / f"{_ABOUT}.{os.getpid()}"
             fresh.write_text(json.dumps({"version": _VERSION, "data": data}) + "\n")
             fresh.replace(about)
@@ -62,17 +66,17 @@ class RunDirectory:
             version, of_run = found["version"], found["data"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{str(about)!r} is damaged ({error}). Pass another run_dir, or delete this one."
+                f"{str(about)!r} is damaged ({error}). Choose another folder, or delete this one."
             ) from error
         if version != _VERSION:
             raise ValueError(
-                f"run_dir={str(self.path)!r} was written by another version of citrus_sk. Pass "
-                "another run_dir."
+                f"run_dir={str(self.path)!r} was written by another version of citrus_sk. "
+                "Choose another folder."
             )
         if of_run != data:
             raise ValueError(
                 f"run_dir={str(self.path)!r} holds the run of other data: its fingerprint is "
-                f"{of_run}, that of X, y and groups is {data}. Pass another run_dir; nothing in "
+                f"{of_run}, that of X, y and groups is {data}. Choose another folder; nothing in "
                 "this one was changed."
             )
 
@@ -127,25 +131,36 @@ def _contiguous(part: Any) -> Any:
 
 
 def estimator_fingerprint(estimator: Any) -> str:
-    """Of its parameters, and of the code and version of every class and function in them.
+    """Of its parameters, the files they name, and the code of every class and function in them.
 
-    Results of an estimator whose class was edited since are stale though its parameters are the
-    same.
+    Results of an estimator whose class was edited since, or whose weights were trained again into
+    the same file, are stale though its parameters are the same.
     """
-    return fingerprint(estimator, sorted(_sources([estimator, *_nested(estimator)])))
-
-
-def _nested(estimator: Any) -> Iterable[Any]:
-    if not hasattr(estimator, "get_params"):
-        return []
-    return [v for v in estimator.get_params(deep=True).values() if _has_code(v)]
+    values = list(estimator.get_params(deep=True).values())
+    parts = [value for value in values if _has_code(value)]
+    return fingerprint(estimator, sources([estimator, *parts]), _named_files(values))
 
 
 def _has_code(value: Any) -> bool:
     return hasattr(value, "get_params") or inspect.isroutine(value) or inspect.isclass(value)
 
 
-def _sources(values: Iterable[Any]) -> set[tuple[str, str, str]]:
+def _named_files(values: Iterable[Any]) -> list[tuple[str, str]]:
+    """Paths among parameters, such as those of weights, with what is in them now."""
+    found = {}
+    for value in values:
+        if isinstance(value, str | os.PathLike):
+            with suppress(OSError, ValueError):  # no file, or nothing that could be one
+                found[os.fspath(value)] = _digest(Path(value).read_bytes())
+    return sorted(found.items())
+
+
+def sources(values: Iterable[Any]) -> list[tuple[str, str, str]]:
+    """Name, version and code of the classes and functions that `values` are, or are instances of.
+
+    Of an installed package its version and the module count, of one in development all its
+    modules, of a script the function alone: its other lines are the settings of an evaluation.
+    """
     found = set()
     for value in values:
         code = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
@@ -155,10 +170,32 @@ def _sources(values: Iterable[Any]) -> set[tuple[str, str, str]]:
             version = str(getattr(import_module(package), "__version__", ""))
         except (ImportError, ValueError):
             version = ""
-        try:
-            source = inspect.getsource(code)
-        except (OSError, TypeError):
-            source = ""  # compiled, or typed into a shell
         name = f"{module}.{getattr(code, '__qualname__', code)}"
-        found.add((name, version, hashlib.blake2b(source.encode()).hexdigest()))
-    return found
+        found.add((name, version, _code_digest(module, code)))
+    return sorted(found)
+
+
+def _code_digest(module: str, code: Any) -> str:
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if module == "__main__" or path is None:
+        try:
+            return _digest(inspect.getsource(code).encode())
+        except (OSError, TypeError):
+            return ""  # typed into a shell
+    top = getattr(sys.modules.get(module.partition(".")[0]), "__path__", None)
+    if top and not {"site-packages", "dist-packages"} & set(Path(path).parts):
+        return _tree_digest(next(iter(top)))
+    try:
+        return _digest(Path(path).read_bytes())
+    except OSError:
+        return ""  # within an archive
+
+
+@lru_cache
+def _tree_digest(folder: str) -> str:
+    files = sorted(Path(folder).rglob("*.py"))
+    return _digest(b"".join(path.read_bytes() for path in files))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content).hexdigest()
