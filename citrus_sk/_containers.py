@@ -5,6 +5,7 @@ Containers are recognised by what they offer, so that neither library is importe
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -239,7 +240,11 @@ def _from_epochs(listed: Sequence[Any]) -> Contained:
             chs = None if every is None else [every[pick] for pick in picks]
         _check_channels("list of Epochs", f"X[{place}]", "X[0]", found, names, "epochs.pick([...])")
         whole = len(picks) == len(epochs.ch_names)
-        data.append(epochs.get_data(picks=None if whole else picks, copy=False))
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "epochs._get_data.. can't run|All epochs were dropped"
+            )
+            data.append(epochs.get_data(picks=None if whole else picks, copy=False))
     sfreq = _one_rate("list of Epochs", listed, "epochs.resample(sfreq)")
     if not sum(map(len, data)):
         reasons = "; ".join(sorted({drop_reasons(epochs) for epochs in listed}))

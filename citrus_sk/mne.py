@@ -107,6 +107,11 @@ def make_epochs(
             raise ValueError(f"overlap={overlap!r} is out of range; wanted less than duration.")
         if event_id is not None:
             raise ValueError("event_id names codes of events, and events is None. Pass both.")
+        if round(duration * sfreq) > raw.n_times:
+            raise ValueError(
+                f"No window of duration={duration:g} s fits into the {raw.n_times / sfreq:g} s of "
+                "the recording. Ask for shorter windows."
+            )
         events = mne.make_fixed_length_events(raw, duration=duration, overlap=overlap)
     elif overlap:
         raise ValueError(f"overlap={overlap!r} is for windows of fixed length; events have starts.")
