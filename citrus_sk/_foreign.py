@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ._labelled import LabelledWindows
+from ._signals import channel_statistics
 from ._training import isolated_seed
 
 # Properties of a signal, in braindecode's words, that an array lacks, and how to tell them.
@@ -196,18 +197,6 @@ class Doubled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x.repeat(1, 2, 1))
-
-
-def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd of each channel over all windows, float32, each of shape (n_chans, 1).
-
-    The sd of a channel that is constant but for its rounding is given as 1.
-    """
-    mean = X.mean((0, 2), dtype=np.float64)
-    centred = np.subtract(X, mean[:, None], dtype=np.float64)
-    sd = np.sqrt(np.square(centred, out=centred).mean((0, 2)))
-    sd = np.where(sd > 1e-6 * np.abs(mean), sd, 1.0)
-    return mean.astype(np.float32)[:, None], sd.astype(np.float32)[:, None]
 
 
 def try_network(build: Callable[[int], Any], n_chans: int, n_times: int, n_outputs: int) -> Any:

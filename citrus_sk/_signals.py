@@ -131,6 +131,18 @@ def to_float32(windows: Windows) -> np.ndarray:
     return out
 
 
+def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of each channel over all windows, float32, each of shape (n_chans, 1).
+
+    The sd of a channel that is constant but for its rounding is given as 1.
+    """
+    mean = X.mean((0, 2), dtype=np.float64)
+    centred = np.subtract(X, mean[:, None], dtype=np.float64)
+    sd = np.sqrt(np.square(centred, out=centred).mean((0, 2)))
+    sd = np.where(sd > 1e-6 * np.abs(mean), sd, 1.0)
+    return mean.astype(np.float32)[:, None], sd.astype(np.float32)[:, None]
+
+
 def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         values = np.asarray(chunk, np.float32)
