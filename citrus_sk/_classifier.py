@@ -11,7 +11,10 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._augmentation import check_augmentation, prepare_augmentation
 from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._containers import resolve_labels
+from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
 from ._fused_probe import fit_fused_probe
 from ._labelled import LabelledWindows, check_labels, inner_folds, label_windows
 from ._parameters import all_or_nothing, check_choice, check_number
@@ -66,7 +69,8 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         - ``"probe-then-finetune"``: the probe becomes the head, then the whole network is
           trained from there (Kumar et al., 2022). Where windows are held out and no epoch
           is better on them than the probe was, the probe is what is kept.
-        - ``"auto"``: ``"linear-probe"`` with `random_kernels`, else ``"probe-then-finetune"``.
+        - ``"auto"``: ``"linear-probe"`` with `random_kernels`, else ``"probe-then-finetune"``;
+          ``"finetune"`` for a `module`, which knows no other.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
@@ -75,9 +79,16 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         docs/results.md shows what each part is worth.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
+    module : class, str, functools.partial or None, default=None
+        Another network, which is trained from scratch: a class of braindecode's models or its
+        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to tell it more. It is given channels
+        of mean 0 and sd 1, their number and that of samples and classes, and of `mne.Epochs` also
+        ``sfreq`` and ``chs_info``. `pretrained`, `modality`, `backbone`, `random_kernels` and
+        `preset` then mean nothing.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
-        few, so that time grows more slowly than the data.
+        few, so that time grows more slowly than the data; for a `module`, 10 to 100, of 1500
+        batches in all.
     batch_size : int, default=16
         Windows in a training batch; inference takes four times as many.
     learning_rate : float, default=1e-3
@@ -89,12 +100,17 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         In [0, 1). Share of each target that is spread over all classes.
     mixup : float, default=0.2
         Parameter of the Beta distribution that pairs of windows are mixed by; 0 for none.
+    augmentation : callable, list of callable or None, default=None
+        Applied to each training batch, as transforms of braindecode are: ``(X, y)`` to the same,
+        or to windows and Mixup's ``(y_a, y_b, share)``. Copies are used, whose random numbers
+        come from `random_state`. ``strategy="auto"`` then fine-tunes.
     ema : bool, default=True
         Whether an exponential moving average of the weights is what is kept.
     early_stopping : bool or "auto", default="auto"
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
         part has at least 50 windows and 3 of each class; below that it is too small to trust and
-        the schedule runs to its end. With `groups`, whole groups are held out.
+        the schedule runs to its end, as it does for a `module`. With `groups`, whole groups are
+        held out.
     validation_fraction : float, default=0.2
         In (0, 0.5]. Share that early stopping holds out.
     patience : int or "auto", default="auto"
@@ -124,6 +140,8 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         Column names, where X was a data frame.
     n_chans_, n_times_ : int
         Channels and samples of a window.
+    ch_names_ : tuple of str
+        Names of the channels, where X was `mne.Epochs` or a data set of braindecode.
     net_ : skorch.NeuralNetClassifier
         The trained net (the first, where there are several), with its ``history``.
     members_ : list of skorch.NeuralNetClassifier
@@ -186,12 +204,14 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         backbone: str = "hybrid",
         random_kernels: bool = True,
         preset: str = "small",
+        module: Any = None,
         max_epochs: int | str = "auto",
         batch_size: int = 16,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
         label_smoothing: float = 0.05,
         mixup: float = 0.2,
+        augmentation: Any = None,
         ema: bool = True,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
@@ -209,12 +229,14 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         self.backbone = backbone
         self.random_kernels = random_kernels
         self.preset = preset
+        self.module = module
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.mixup = mixup
+        self.augmentation = augmentation
         self.ema = ema
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -227,21 +249,24 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         self.verbose = verbose
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
     ) -> CitrusClassifier:
         """Train on labelled windows.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
-or mne.Epochs
-            Signals in physical units.
-        y : array-like of shape (n_windows,)
-            Labels of any type, at least 2 classes.
+mne.Epochs, or windows of braindecode
+            Signals in physical units; Epochs in volts, as MNE holds them.
+        y : array-like of shape (n_windows,), str or None, default=None
+            Labels of any type, at least 2 classes. None takes the events of Epochs and the targets
+            of a data set of braindecode, a name a column of their metadata: see
+            `citrus_sk.mne.labels_of`.
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window, 0 or more.
-        groups : array-like of shape (n_windows,) or None, default=None
-            Person or recording of each window: inner validation never has one on both sides.
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person or recording of each window, or the name of a column that tells it: inner
+            validation never has one on both sides.
 
         Returns
         -------
@@ -254,8 +279,11 @@ or mne.Epochs
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         self._check_parameters()
-        config, weights = starting_point(self.pretrained, self.preset, self.backbone)
+        make = None if self.module is None else resolve_module(self.module)
+        if make is None:
+            config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
+        y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
         windows = read_windows(self, X, reset=True)
         classes, codes = check_labels(y, len(windows), type(self).__name__)
         labelled = label_windows(
@@ -264,9 +292,14 @@ or mne.Epochs
         )  # fmt: skip
         self.classes_ = classes
         self.strategy_ = self._choose_strategy()
-        self._config = config
-        self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
-        self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
+        if make is None:
+            self._foreign, self._config = None, config
+            self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
+            self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
+        else:
+            shape = (windows.n_chans, labelled.X.shape[2], len(classes))
+            self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
+            weights = None
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
         recipe = self._recipe(labelled)
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
@@ -313,12 +346,17 @@ or mne.Epochs
         best = self.predict_log_proba(X).argmax(1)
         return self.classes_[best]
 
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Share of windows whose class is predicted; `y` is what it is in ``fit``."""
+        return super().score(X, resolve_labels(X, y), sample_weight)
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
 
     # --- storage ---------------------------------------------------------------------------------
 
     _network_attributes = ("members_", "net_")
+    _foreign: ForeignModule | None = None
 
     def _pack_networks(self) -> list[tuple]:
         return [(pack(net.module_), _epochs(net)) for net in self.members_]
@@ -328,7 +366,11 @@ or mne.Epochs
         self.net_ = self.members_[0]
 
     def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
-        net = make_net(unpack(self._build, weights, device), len(self.classes_), device)
+        if self._foreign is None:
+            module = unpack(self._build, weights, device)
+        else:
+            module = self._foreign.rebuild(weights, device)
+        net = make_net(module, len(self.classes_), device)
         for row in epochs:
             net.history.new_epoch()
             for name, value in row.items():
@@ -344,9 +386,12 @@ or mne.Epochs
         )
 
     def _choose_strategy(self) -> str:
+        if self.module is not None:
+            return "finetune"
         if self.strategy != "auto":
             return self.strategy
-        return "linear-probe" if self.random_kernels else "probe-then-finetune"
+        probe = self.random_kernels and self.augmentation is None
+        return "linear-probe" if probe else "probe-then-finetune"
 
     def _fit_member(
         self,
@@ -369,8 +414,11 @@ or mne.Epochs
                 probe_loss = held_out_loss(module, valid, device, self.batch_size)
             net = fine_tune(
                 module, train, valid, recipe,
-                device=device, callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
+                device=device, augment=prepare_augmentation(self.augmentation, seed),
+                callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
             )  # fmt: skip
+            if self._foreign is not None:
+                settle_batch_norm(net.module_, train, device, self.batch_size)
         if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
             return net
         # Training took more than it gave: the probe predicts, fitted on all windows.
@@ -384,8 +432,12 @@ or mne.Epochs
         labelled: LabelledWindows,
         seed: int,
         device: torch.device,
-    ) -> CitrusNetwork:
+    ) -> torch.nn.Module:
         """A new network with the head that it starts from."""
+        if self._foreign is not None:
+            foreign = self._foreign.build_or_refuse()
+            foreign.set_statistics(labelled)
+            return foreign.to(device)
         module = self._build().to(device)
         if weights is not None:
             module.trunk.load_state_dict(weights)
@@ -420,7 +472,8 @@ or mne.Epochs
         self, labelled: LabelledWindows, seed: int
     ) -> tuple[LabelledWindows, LabelledWindows | None]:
         """Training and validation part; no validation part where it could not be trusted."""
-        if self.early_stopping is False or self.strategy_ == "linear-probe":
+        by_schedule = self.early_stopping == "auto" and self._foreign is not None
+        if self.early_stopping is False or by_schedule or self.strategy_ == "linear-probe":
             return labelled, None
         folds = inner_folds(labelled, max(2, round(1 / self.validation_fraction)), seed % 2**31)
         for train, valid in folds:
@@ -432,7 +485,9 @@ or mne.Epochs
 
     def _recipe(self, labelled: LabelledWindows) -> Recipe:
         max_epochs: Any = self.max_epochs
-        if max_epochs == "auto":
+        if max_epochs == "auto" and self._foreign is not None:
+            max_epochs = auto_epochs(len(labelled), self.batch_size)
+        elif max_epochs == "auto":
             work = len(labelled) * self.n_chans_ * max(self.n_times_, 128) / 1024
             max_epochs = int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
         patience: Any = max(3, max_epochs // 4) if self.patience == "auto" else self.patience
@@ -462,8 +517,22 @@ or mne.Epochs
         check_choice("strategy", self.strategy, STRATEGIES)
         if not isinstance(self.random_kernels, bool | np.bool_):
             raise TypeError(f"random_kernels={self.random_kernels!r} is unknown; wanted a bool.")
+        if self.module is not None and self.strategy not in ("auto", "finetune"):
+            raise ValueError(
+                f"strategy={self.strategy!r} needs pre-trained features, and module= has none. Use "
+                "'auto' or 'finetune'."
+            )
+        if self.augmentation is not None:
+            check_augmentation(self.augmentation)
+            if self.strategy == "linear-probe" and self.module is None:
+                raise ValueError(
+                    "augmentation changes training batches, and strategy='linear-probe' has none. "
+                    "Use 'auto', 'finetune' or 'probe-then-finetune'."
+                )
         check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
-        check_number("batch_size", self.batch_size, Integral, low=1)
+        # Batch normalisation, which most others have, knows no batch of one.
+        fewest = 1 if self.module is None else 2
+        check_number("batch_size", self.batch_size, Integral, low=fewest)
         check_number("learning_rate", self.learning_rate, open_low=True)
         check_number("weight_decay", self.weight_decay)
         check_number("label_smoothing", self.label_smoothing, high=0.999)

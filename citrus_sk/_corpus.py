@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ._containers import signal_picks
 from ._parameters import check_choice, check_number
 from ._recordings.cache import Recording, load_file
 from ._recordings.channels import as_named, modality_of
@@ -26,7 +27,7 @@ from ._recordings.conversion import PIECE_VALUES, Settings
 from ._recordings.corpus import Corpus, CorpusReport
 from ._recordings.quality import FATES, Stretches, flat_runs, n_flat
 from ._recordings.readers import EXTENSIONS, find_files
-from ._signals import _NOT_SIGNALS, read_windows
+from ._signals import read_windows
 
 __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
 
@@ -305,10 +306,10 @@ def _channels_of(X: Any, n_chans: int, modality: str) -> tuple[tuple[str, ...], 
     """Names and modalities of the channels of an array, or of Epochs, which know them."""
     if not hasattr(X, "get_channel_types"):
         return tuple(f"channel {i}" for i in range(n_chans)), (as_named(modality),) * n_chans
-    chosen = [
-        (name, modality_of(name, kind) or kind)
-        for name, kind in zip(X.ch_names, X.get_channel_types(), strict=True)
-        if kind not in _NOT_SIGNALS and name not in X.info["bads"]  # as `read_windows` does
+    types = X.get_channel_types()
+    chosen = [  # as `read_windows` does
+        (X.ch_names[pick], modality_of(X.ch_names[pick], types[pick]) or types[pick])
+        for pick in signal_picks(X)
     ]
     told = [kind if modality == "unknown" else as_named(modality) for _, kind in chosen]
     return tuple(name for name, _ in chosen), tuple(told)

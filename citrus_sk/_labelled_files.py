@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._signals import signal_picks
+from ._containers import signal_picks
+from ._recordings.edf import check_one_rate
 
 _WANTED = ("file", "onset", "duration", "label")
 
@@ -194,7 +195,9 @@ def _open(folder: Path, name: str, row: int) -> Any:
             f"{name} has no signal: its channels ({_some(raw.ch_names)}) are stimulus channels or "
             "marked bad."
         )
-    return raw.pick(picks, verbose="error")
+    raw.pick(picks, verbose="error")
+    check_one_rate(path, raw.ch_names, "Write recordings whose signals have one rate.")
+    return raw
 
 
 def _cut(raw: Any, name: str, row: dict[str, Any]) -> np.ndarray:

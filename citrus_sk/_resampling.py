@@ -70,7 +70,7 @@ def resample(
     if step == 1:
         rows_out[:] = rows_in[:, first : first + n_out]
         return out
-    stages = _stages(n_in, n_out, step, first)
+    stages = operator_stages(n_in, n_out, step, first)
     n_rows = max(1, ROWS_BYTES // (4 * n_in))
     centred = np.empty((min(n_rows, len(rows_in)), n_in), np.float32)
     for start in range(0, len(rows_in), n_rows):
@@ -87,7 +87,14 @@ def resample(
     return out
 
 
-def _stages(n_in: int, n_out: int, step: float, first: int) -> list[tuple[Operator, int]]:
+def operator_stages(
+    n_in: int, n_out: int, step: float, first: int = 0
+) -> list[tuple[Operator, int]]:
+    """The linear map of `resample` as operators to apply in turn, each with its number of outputs.
+
+    An operator is a tuple of blocks ``(lo, hi, weights)``: ``x[:, lo:hi] @ weights`` are the next
+    samples.
+    """
     if step < TWO_STAGES_FROM:
         return [(_operator(n_in, n_out, step, first), n_out)]
     factor = int(step // 4)
@@ -108,7 +115,6 @@ def _apply(operator: Operator, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _operator(n_in: int, n_out: int, step: float, first: int) -> Operator:
-    """Blocks ``(lo, hi, weights)``: ``x[:, lo:hi] @ weights`` are the next samples."""
     reach = 0 if step < 1 else math.ceil(HALF_WIDTH * step)
     blocks = []
     known: dict[tuple[float, int, int], np.ndarray] = {}

@@ -1,7 +1,6 @@
 """What a signal array is: everything that comes in as ``X`` passes through here.
 
 Windows are ``(n_windows, n_chans, n_times)``; ``(n_windows, n_times)`` is one channel.
-`mne.Epochs` are recognised by what they offer, so that MNE is never imported.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
+from ._containers import ch_names, unpack_container
+
 CHUNK_BYTES = 32 * 2**20
 MIN_TIMES = 2
-# A stimulus channel holds the event code, which is the label.
-_NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,14 @@ class Windows:
         Whether the caller passed ``(n_windows, n_times)``.
     sfreq : float or None
         Sampling rate in Hz, where the container knows it.
+    chs : list of dict or None
+        MNE's description of each channel, where the container knows it.
     """
 
     data: Any
     is_2d: bool
     sfreq: float | None = None
+    chs: list[dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -60,8 +62,9 @@ def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool 
     Parameters
     ----------
     estimator : BaseEstimator
-        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, else is compared.
-    X : array-like, list of array or mne.Epochs
+        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and ``ch_names_`` where
+        channels have names; else is compared.
+    X : array-like, list of array, mne.Epochs, list of mne.Epochs or windows of braindecode
     reset : bool
         True in ``fit``, False afterwards.
     ragged : bool, default=False
@@ -73,23 +76,23 @@ def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool 
     Windows
     """
     who = type(estimator).__name__
-    sfreq = None
-    frame = X  # what carries column names, for scikit-learn's own check
+    sfreq = chs = None
     any_length = False
-    if _is_epochs(X):
-        sfreq = float(X.info["sfreq"])
-        frame = X = _epochs_data(X)
+    if (contained := unpack_container(X, who)) is not None:
+        X, sfreq, chs = contained.data, contained.sfreq, contained.chs
         any_length = ragged
-    elif (listed := _as_list(X)) is not None:
+    frame = X  # what carries column names, for scikit-learn's own check
+    if (listed := _as_list(X)) is not None:
         shapes = {window.shape for window in listed}
         if len(shapes) > 1:
-            windows = Windows(_check_ragged(listed, who, ragged), False)
+            windows = Windows(_check_ragged(listed, who, ragged), False, sfreq, chs)
             _note_shape(estimator, windows, reset, any_length=True)
             return windows
         frame = X = np.stack(listed)
         any_length = ragged
     array = _check_array(X, who)
-    windows = Windows(array if array.ndim == 3 else array[:, None, :], array.ndim == 2, sfreq)
+    is_2d = array.ndim == 2
+    windows = Windows(array[:, None, :] if is_2d else array, is_2d, sfreq, chs)
     if windows.is_2d and (reset or getattr(estimator, "_fitted_on_2d", False)):
         validate_data(
             estimator, frame if hasattr(frame, "shape") else array, reset=reset,
@@ -128,6 +131,18 @@ def to_float32(windows: Windows) -> np.ndarray:
     return out
 
 
+def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of each channel over all windows, float32, each of shape (n_chans, 1).
+
+    The sd of a channel that is constant but for its rounding is given as 1.
+    """
+    mean = X.mean((0, 2), dtype=np.float64)
+    centred = np.subtract(X, mean[:, None], dtype=np.float64)
+    sd = np.sqrt(np.square(centred, out=centred).mean((0, 2)))
+    sd = np.where(sd > 1e-6 * np.abs(mean), sd, 1.0)
+    return mean.astype(np.float32)[:, None], sd.astype(np.float32)[:, None]
+
+
 def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         values = np.asarray(chunk, np.float32)
@@ -146,37 +161,6 @@ def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
                 "a signal has to be finite."
             )
     return values
-
-
-def _is_epochs(X: Any) -> bool:
-    return hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
-
-
-def _epochs_data(epochs: Any) -> np.ndarray:
-    """Signal channels of an `mne.Epochs`, without the marked-bad and the stimulus channels."""
-    picks = signal_picks(epochs)
-    if not picks:
-        raise ValueError(
-            "X is an Epochs object without a usable signal channel: all "
-            f"{len(epochs.ch_names)} channels are stimulus channels or marked bad."
-        )
-    all_of_them = len(picks) == len(epochs.ch_names)
-    return epochs.get_data(picks=None if all_of_them else picks, copy=False)
-
-
-def signal_picks(recording: Any) -> list[int]:
-    """Places of the signals among the channels of an MNE object.
-
-    Marked-bad and stimulus channels are none. Miscellaneous ones, which often hold what an
-    experiment noted, are signals only where there is nothing else, as accelerometers have no type.
-    """
-    bads = set(recording.info["bads"])
-    types = recording.get_channel_types()
-    found = [
-        place for place, (name, kind) in enumerate(zip(recording.ch_names, types, strict=True))
-        if kind not in _NOT_SIGNALS and name not in bads
-    ]  # fmt: skip
-    return [place for place in found if types[place] != "misc"] or found
 
 
 def _as_list(X: Any) -> list[np.ndarray] | None:
@@ -277,7 +261,11 @@ def _check_length(shape: tuple[int, ...], who: str) -> None:
 
 
 def _note_shape(estimator: Any, windows: Windows, reset: bool, any_length: bool) -> None:
+    names = ch_names(windows.chs)
     if reset:
+        vars(estimator).pop("ch_names_", None)
+        if names is not None:
+            estimator.ch_names_ = names
         estimator.n_chans_ = windows.n_chans
         estimator.n_times_ = windows.n_times
         estimator._fitted_on_2d = windows.is_2d
@@ -291,6 +279,12 @@ def _note_shape(estimator: Any, windows: Windows, reset: bool, any_length: bool)
         raise ValueError(
             f"X has {windows.n_chans} channels, but {who} was fitted on {estimator.n_chans_}. "
             "Pass the same channels in the same order, or fit again."
+        )
+    known = getattr(estimator, "ch_names_", None)
+    if names is not None and known is not None and names != known:
+        raise ValueError(
+            f"X has the channels {', '.join(names)}, but {who} was fitted on {', '.join(known)}. "
+            f"Pass the same ones in the same order: epochs.pick({list(known)})."
         )
     if not any_length and estimator.n_times_ not in (None, windows.n_times):
         raise ValueError(

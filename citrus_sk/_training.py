@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
+from ._augmentation import Augment
 from ._labelled import LabelledWindows
 
 # Samples times channels of one inference batch: about 0.5 GB of activations in "small".
@@ -169,6 +170,8 @@ class FineTuner(NeuralNetClassifier):
     mixup : float
         Parameter of the Beta distribution that two windows are mixed by (Zhang et al., 2018);
         0 mixes nothing.
+    augment : callable or None
+        What `prepare_augmentation` gives, for training batches.
     frozen : bool
         Whether the net only predicts: torch's optimisers cost a second to import.
     """
@@ -178,12 +181,14 @@ class FineTuner(NeuralNetClassifier):
         *args: Any,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
+        augment: Augment | None = None,
         frozen: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.label_smoothing = label_smoothing
         self.mixup = mixup
+        self.augment = augment
         self.frozen = frozen
 
     averaging_: WeightAverage | None = None
@@ -201,7 +206,7 @@ class FineTuner(NeuralNetClassifier):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(True)
-        x, mass = self._unpack(batch)
+        x, mass = self._unpack(batch, self.augment)
         mass = (1 - self.label_smoothing) * mass + self.label_smoothing * mass.mean(1, keepdim=True)
         if self.mixup > 0 and len(x) > 1:
             share = float(np.random.beta(self.mixup, self.mixup))  # noqa: NPY002 - seeded, put back
@@ -221,12 +226,15 @@ class FineTuner(NeuralNetClassifier):
             logits = kept_module(self)(x)
             return {"loss": _cross_entropy(logits, mass), "y_pred": logits}
 
-    def _unpack(self, batch: Any) -> tuple[Tensor, Tensor]:
+    def _unpack(self, batch: Any, augment: Augment | None = None) -> tuple[Tensor, Tensor]:
         """Windows, and for each the weight that it puts on every class."""
         inputs, codes = unpack_data(batch)
-        x = inputs["x"].to(self.device)
-        one_hot = F.one_hot(codes.to(self.device), len(self.classes)).to(x.dtype)
-        return x, one_hot * inputs["weight"].to(self.device)[:, None]
+        x, codes = inputs["x"].to(self.device), codes.to(self.device)
+        if augment is None:
+            shares = F.one_hot(codes, len(self.classes)).to(x.dtype)
+        else:
+            x, shares = augment(x, codes, len(self.classes))
+        return x, shares * inputs["weight"].to(self.device)[:, None]
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -359,6 +367,7 @@ def fine_tune(
     recipe: Recipe,
     *,
     device: torch.device,
+    augment: Augment | None = None,
     callbacks: list | None = None,
     bar: Any = None,
     verbose: int = 0,
@@ -399,6 +408,7 @@ def fine_tune(
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
         label_smoothing=recipe.label_smoothing,
         mixup=recipe.mixup,
+        augment=augment,
         callbacks=[*own, *(callbacks or []), *last],
         verbose=verbose,
     )

@@ -962,3 +962,11 @@ def test_importing_brings_in_neither_mne_nor_torch():
 def test_a_recording_can_be_sent_to_another_process(corpus):
     recording = pickle.loads(pickle.dumps(corpus.recordings[0]))
     np.testing.assert_array_equal(recording.data, corpus.recordings[0].data)
+
+
+def test_miscellaneous_channels_of_epochs_are_named_as_they_are_read():
+    info = mne.create_info(["Cz", "answer", "Pz"], 100, ["eeg", "misc", "eeg"])
+    epochs = mne.EpochsArray(noise(3, 3, 200), info, verbose="error")
+    (first, *_) = array_corpus(epochs).recordings
+    assert first.ch_names == ("Cz", "Pz")
+    assert first.data.shape == (2, 200)

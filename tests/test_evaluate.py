@@ -178,6 +178,14 @@ def test_accelerometers_which_have_no_type_are_signals(tmp_path):
     assert read_labelled(tmp_path, tmp_path / "labels.csv").X.shape == (1, 2, 200)
 
 
+def test_an_edf_file_of_mixed_rates_is_refused(tmp_path):
+    signals = {"EEG A": (np.arange(600) % 90, 100), "Resp": (np.arange(6), 1)}
+    write_edf(tmp_path / "mixed.edf", signals)
+    (tmp_path / "labels.csv").write_text("file,onset,duration,label\nmixed.edf,0,2,a\n")
+    with pytest.raises(ValueError, match=r"mixed\.edf .*'Resp' at 1 Hz and 'EEG A' at 100 Hz"):
+        read_labelled(tmp_path, tmp_path / "labels.csv")
+
+
 def test_damaged_files_are_named(recordings):
     np.savez(recordings / "whole.npz", X=np.ones((4, 1, 8)), y=np.ones(4))
     whole = (recordings / "whole.npz").read_bytes()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from citrus_sk._resampling import _stages, resample
+from citrus_sk._resampling import operator_stages, resample
 
 # (n_in, n_out): up, equal, down by an awkward ratio, in one and in two stages, and windows that
 # are shorter than the kernel.
@@ -169,6 +169,6 @@ def test_the_noise_of_a_window_shorter_than_the_kernel_is_not_amplified():
 
 @pytest.mark.parametrize("n_in", [3000, 100_000, 1_000_000, 999_983])
 def test_the_operator_stays_small_however_long_the_window(n_in):
-    stages = _stages(n_in, 1024, n_in / 1024, 0)
+    stages = operator_stages(n_in, 1024, n_in / 1024, 0)
     blocks = {id(w): w.nbytes for operator, _ in stages for _, _, w in operator}
     assert sum(blocks.values()) < 16 * 2**20

@@ -200,3 +200,35 @@ def _integers(content: np.ndarray, width: int) -> np.ndarray:
     wide = np.zeros((content.size // 3, 4), np.uint8)
     wide[:, 1:] = content.reshape(-1, 3)
     return wide.view("<i4").ravel() >> 8
+
+
+def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
+    """Raise ValueError if a file's signals of these names were sampled at more than one rate.
+
+    Parameters
+    ----------
+    path : Path
+        Files of other formats, and headers that cannot be read, are passed over.
+    names : sequence of str
+        As MNE has them: signals of one label get ``-0``, ``-1``, ... after it.
+    remedy : str
+        What to do about it.
+    """
+    if path.suffix.lower() not in (".edf", ".bdf"):
+        return
+    try:
+        signals = EdfFile(path).signals
+    except (ValueError, OSError):
+        return
+    rates: dict[str, float] = {}
+    for signal in signals:
+        alike = re.compile(re.escape(signal.label) + r"(-\d+)?")
+        if any(alike.fullmatch(name) for name in names):
+            rates[signal.label] = signal.sfreq
+    if len(set(rates.values())) > 1:
+        low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+        raise ValueError(
+            f"{path.name} holds signals of unequal sampling rates, such as {low!r} at "
+            f"{rates[low]:g} Hz and {high!r} at {rates[high]:g} Hz; MNE interpolates all to the "
+            f"highest. {remedy}"
+        )

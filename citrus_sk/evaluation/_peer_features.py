@@ -20,7 +20,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import check_number
-from .._signals import read_windows, to_float32
+from .._signals import channel_statistics, read_windows, to_float32
 
 _AEON_HOME = "aeon.transformations.collection"
 # Where each transform lives, and the fewest samples that it takes. A kernel has nine, and
@@ -63,18 +63,6 @@ def check_length(n_times: int, shortest: int, who: str) -> None:
             f"X has windows of {n_times} samples; {who} takes no fewer than {shortest}. Cut longer "
             "windows, or leave it out of the comparison."
         )
-
-
-def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd of each channel over all windows, float32, each of shape (n_chans, 1).
-
-    The sd of a channel that is constant but for its rounding is given as 1.
-    """
-    mean = X.mean((0, 2), dtype=np.float64)
-    centred = np.subtract(X, mean[:, None], dtype=np.float64)
-    sd = np.sqrt(np.square(centred, out=centred).mean((0, 2)))
-    sd = np.where(sd > 1e-6 * np.abs(mean), sd, 1.0)
-    return mean.astype(np.float32)[:, None], sd.astype(np.float32)[:, None]
 
 
 # --- aeon ----------------------------------------------------------------------------------------

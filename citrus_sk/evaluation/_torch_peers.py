@@ -15,9 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._base import NetworkEstimator, pack
-from .._labelled import LabelledWindows, check_labels, label_windows
+from .._foreign import Doubled, auto_epochs, settle_batch_norm, shortest_window, try_network
+from .._labelled import check_labels, label_windows
 from .._parameters import all_or_nothing, check_choice, check_number
-from .._signals import read_windows, to_float32
+from .._signals import channel_statistics, read_windows, to_float32
 from .._training import (
     Recipe,
     draw_seed,
@@ -30,15 +31,11 @@ from .._training import (
 )
 from ..nn import NetworkConfig
 from ..nn._transformer import PatchTransformer
-from ._peer_features import channel_statistics
 
 BRAINDECODE = ("ShallowFBCSPNet", "Deep4Net", "EEGNet", "EEGConformer", "BIOT")
 MODELS = (*BRAINDECODE, "PatchTransformer")
 DEFAULT_SFREQ = 100.0
-# As many steps of the optimiser as a fit aims at, and the epochs that it takes them in.
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 10, 100
 _CLIP = 10.0  # sd: an artefact in a patch must not drown the others
-_LONGEST_TRIED = 4096  # samples, in the search for the shortest window that a model takes
 
 
 class NetworkPeer(ClassifierMixin, NetworkEstimator):
@@ -132,7 +129,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         ):
             module = self._build_or_refuse().to(device)
             self.net_ = fine_tune(module, train, None, self._recipe(len(train)), device=device)
-            _settle_batch_norm(module, train, device, self.batch_size)
+            settle_batch_norm(module, train, device, self.batch_size)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_windows, n_classes), in the order of ``classes_``."""
@@ -171,15 +168,16 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
                 settings |= {"sfreq": rate, "hop_length": rate // 2}
             if name in ("ShallowFBCSPNet", "Deep4Net") and self.n_chans_ == 1:
                 # Their first layer loses its channel axis where there is one channel only.
-                return _Doubled(getattr(models, name)(**(settings | {"n_chans": 2})))
+                return Doubled(getattr(models, name)(**(settings | {"n_chans": 2})))
             return getattr(models, name)(**settings)
 
     def _build_or_refuse(self) -> nn.Module:
         """A new network that takes windows of this length, or ValueError."""
+        sizes = (self.n_chans_, self.n_times_, len(self.classes_))
         try:
-            return self._tried(self.n_times_)
+            return try_network(self._build, *sizes)
         except Exception as error:
-            shortest = self._shortest()
+            shortest = shortest_window(self._build, *sizes)
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             wanted = (
                 f"the shortest that it takes here is {shortest} samples" if shortest else reason
@@ -189,34 +187,6 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
                 f"{self.n_chans_} channel(s): {wanted}. Cut longer windows, or leave it out of the "
                 "comparison."
             ) from error
-
-    def _tried(self, n_times: int) -> nn.Module:
-        module = self._build(n_times).eval()
-        with torch.inference_mode():
-            shape = tuple(module(torch.zeros(2, self.n_chans_, n_times)).shape)
-        if shape != (2, len(self.classes_)):
-            raise ValueError(f"its output has shape {shape}")
-        return module
-
-    def _shortest(self) -> int | None:
-        """Fewest samples above those of the windows with which the model can be built."""
-
-        def works(n_times: int) -> bool:
-            try:
-                self._tried(n_times)
-            except Exception:
-                return False
-            return True
-
-        low, high = self.n_times_, 2 * self.n_times_
-        while not works(high):
-            low, high = high, 2 * high
-            if high > max(_LONGEST_TRIED, 2 * self.n_times_):
-                return None
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if works(middle) else (middle, high)
-        return high
 
     def _pack_networks(self) -> dict[str, np.ndarray]:
         return pack(self.net_.module_)
@@ -233,8 +203,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
     def _recipe(self, n_windows: int) -> Recipe:
         epochs: Any = self.max_epochs
         if epochs == "auto":
-            per_epoch = -(-n_windows // self.batch_size)
-            epochs = int(np.clip(_STEPS // per_epoch, _FEWEST_EPOCHS, _MOST_EPOCHS))
+            epochs = auto_epochs(n_windows, self.batch_size)
         return Recipe(
             max_epochs=epochs,
             batch_size=self.batch_size,
@@ -255,17 +224,6 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         check_number("batch_size", self.batch_size, Integral, low=2)
         check_number("learning_rate", self.learning_rate, open_low=True)
         check_number("weight_decay", self.weight_decay)
-
-
-class _Doubled(nn.Module):
-    """A network of two channels that is shown a single one twice: the same family of functions."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x.repeat(1, 2, 1))
 
 
 class PatchNetwork(nn.Module):
@@ -295,23 +253,6 @@ class PatchNetwork(nn.Module):
         """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""
         tokens = self.transformer(x.clamp(-_CLIP, _CLIP).flatten(0, 1)[:, None])
         return self.head(self.dropout(tokens.mean(1).reshape(len(x), -1)))
-
-
-@torch.no_grad()
-def _settle_batch_norm(
-    module: nn.Module, train: LabelledWindows, device: torch.device, batch_size: int
-) -> None:
-    """Take the statistics of batch normalisation as means over all training windows."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    norms = [part for part in module.modules() if isinstance(part, kinds)]
-    module.eval()  # dropout stays off
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-        norm.momentum = None  # a plain mean over batches
-    for rows in np.array_split(train.rows, -(-len(train) // batch_size)) if norms else []:
-        module(torch.from_numpy(train.X[rows]).to(device))
-    module.eval()
 
 
 @contextmanager

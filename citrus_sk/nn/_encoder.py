@@ -63,13 +63,14 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.GroupNorm(8, n_out)
         nn.init.zeros_(self.norm2.weight)  # the block begins as its skip
         self.skip = nn.Identity() if n_in == n_out else nn.Conv1d(n_in, n_out, 1, bias=False)
+        self.activation: nn.Module = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.gelu(self.norm1(self.conv1(x)))
+        out = self.activation(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
         if self.stride > 1:
             x = F.avg_pool1d(x, self.stride, ceil_mode=True, count_include_pad=False)
-        return F.gelu(out + self.skip(x))
+        return self.activation(out + self.skip(x))
 
 
 class ConvEncoder(nn.Module):
@@ -83,6 +84,7 @@ class ConvEncoder(nn.Module):
         kernel = config.stem_kernel
         self.stem = nn.Conv1d(1, config.stem_width, kernel, 2, padding=kernel // 2, bias=False)
         self.norm = nn.GroupNorm(8, config.stem_width)
+        self.activation: nn.Module = nn.GELU()
         widths = (config.stem_width, *config.widths)
         sizes = zip(widths, widths[1:], config.kernels, config.strides, strict=False)
         self.blocks = nn.Sequential(*(ResidualBlock(*size) for size in sizes))
@@ -91,4 +93,4 @@ class ConvEncoder(nn.Module):
         z = z[:, None, :]
         if z.shape[-1] < SHORTEST:
             z = F.interpolate(z, SHORTEST, mode="linear", align_corners=True)
-        return self.blocks(F.gelu(self.norm(self.stem(z))))
+        return self.blocks(self.activation(self.norm(self.stem(z))))

@@ -1,0 +1,311 @@
+"""The network as a model of braindecode, and labels out of braindecode's data sets.
+
+Importing this imports braindecode.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import _hub
+from ._base import modality_rows
+from ._containers import labels_of
+from ._parameters import check_choice, check_number
+from ._registry import from_pretrained as read_checkpoint
+from ._registry import trunk_state
+from ._resampling import GRID_N_TIMES, operator_stages
+from .nn import PRESETS, CitrusNetwork, NetworkConfig
+from .nn._encoder import ConvEncoder, ResidualBlock
+from .nn._readout import LinearHead
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what braindecode's own imports say is not ours to mend
+    from braindecode.models.base import EEGModuleMixin
+
+__all__ = ["CitrusModel", "labels_of"]
+
+_SLOWEST = 0.02  # share of a batch in the head's running statistics, once 50 were seen
+
+
+class CitrusModel(EEGModuleMixin, nn.Module):
+    """Residual convolution and channel-independent transformer, as a model of braindecode.
+
+    Parameters
+    ----------
+    n_outputs, n_chans, chs_info, n_times, input_window_seconds, sfreq
+        As in every model of braindecode; n_outputs, and n_chans or chs_info, are needed.
+    preset : {"tiny", "small", "base"} or dict, default="small"
+        Size of the network; a dict holds the fields of its configuration.
+    backbone : {"hybrid", "conv"}, default="hybrid"
+        Convolution and transformer, or the convolution alone.
+    modality : str, list of str or None, default=None
+        What the channels record, such as ``"EEG"``, or one for each channel; of those that the
+        weights were trained on.
+    resample_to : int or None, default=1024
+        Samples that a window is resampled to, as by `citrus_sk.SignalAligner`, where its length is
+        known when the model is built. The pre-trained weights have seen 1024. None takes windows
+        as they are.
+    drop_prob : float, default=0.1
+        Dropout in the transformer.
+    activation : type of nn.Module, default=nn.GELU
+        Pre-trained weights know GELU alone.
+
+    See Also
+    --------
+    citrus_sk.CitrusClassifier : The whole estimator, with the probe and the random kernels.
+
+    Notes
+    -----
+    Windows may have any length of 2 samples or more: one of fewer than 32 is stretched to 32, and
+    positions are interpolated. With `resample_to` the length is the one that the model was told.
+
+    Each channel of a window is brought to mean 0 and sd 1 inside, so that volts and microvolts do
+    equally well. The final layer standardises its features by statistics that follow the training
+    batches; they are used alike in training and in evaluation, so that no window's output
+    depends on the others of its batch.
+
+    It can be compiled with `torch.compile` and exported with `torch.export`, not scripted. The
+    random kernels of `CitrusClassifier` are no part of it: they are fitted, not trained.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from citrus_sk.braindecode import CitrusModel
+    >>> model = CitrusModel(n_outputs=2, n_chans=3, n_times=500, preset="tiny").eval()
+    >>> model(torch.zeros(4, 3, 500)).shape
+    torch.Size([4, 2])
+    """
+
+    grid: Grid | None
+    network: CitrusNetwork
+    final_layer: TrackingHead
+
+    def __init__(
+        self,
+        n_outputs: int | None = None,
+        n_chans: int | None = None,
+        chs_info: list[dict] | None = None,
+        n_times: int | None = None,
+        input_window_seconds: float | None = None,
+        sfreq: float | None = None,
+        preset: str | dict[str, Any] = "small",
+        backbone: str = "hybrid",
+        modality: str | list[str] | None = None,
+        resample_to: int | None = GRID_N_TIMES,
+        drop_prob: float = 0.1,
+        activation: type[nn.Module] = nn.GELU,
+    ) -> None:
+        super().__init__(
+            n_outputs=n_outputs,
+            n_chans=n_chans,
+            chs_info=chs_info,
+            n_times=n_times,
+            input_window_seconds=input_window_seconds,
+            sfreq=sfreq,
+        )
+        check_choice("backbone", backbone, ("hybrid", "conv"))
+        check_number("drop_prob", drop_prob, high=0.999)
+        check_number("resample_to", resample_to, int, low=2, alternatives=(None,))
+        config = replace(_config(preset), backbone=backbone, dropout=drop_prob)
+        signal: Any = self  # whose properties infer one number from others
+        try:
+            known = signal.n_times
+        except ValueError:  # braindecode's way of saying that nobody told
+            known = None
+        self.grid = None
+        if resample_to is not None and known not in (None, resample_to):
+            self.grid = Grid(known, resample_to)
+        rows = modality_rows(modality, config, signal.n_chans)
+        self.network = CitrusNetwork(config, signal.n_chans, 1, rows)
+        self.network.head = nn.Identity()  # type: ignore[assignment]
+        _activate(self.network, activation)
+        self.final_layer = TrackingHead(self.network.readout.views, signal.n_outputs)
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor | dict[str, Any]:
+        """Logits of each window.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_windows, n_chans, n_times)
+        return_features : bool, default=False
+            Whether to return ``{"features": Tensor of shape (n_windows, n_features), "cls_token":
+            None}`` instead.
+
+        Returns
+        -------
+        Tensor of shape (n_windows, n_outputs), or dict
+        """
+        if self.grid is not None:
+            x = self.grid(x)
+        features = self.network.features(x)
+        if return_features:
+            return {"features": features, "cls_token": None}
+        return self.final_layer(features)
+
+    def reset_head(self, n_outputs: int) -> None:
+        """Put a new final layer, of zeros, in the place of the old one.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Outputs of the new one. The statistics of the features stay.
+        """
+        check_number("n_outputs", n_outputs, int, low=1)
+        old = self.final_layer
+        head = TrackingHead(old.views, n_outputs).to(old.linear.weight.device)
+        for name, value in old.named_buffers():
+            getattr(head, name).copy_(value)
+        self.final_layer = head
+        self._n_outputs = n_outputs
+        # What the model is rebuilt from has to tell the head that it has.
+        for told in ("_braindecode_init_kwargs", "_hub_mixin_config"):
+            config: Any = getattr(self, told, {})
+            config["n_outputs"] = n_outputs
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name_or_path: str | os.PathLike[str] = "eeg-freq",
+        *,
+        revision: str | None = None,
+        **settings: Any,
+    ) -> CitrusModel:
+        """A model with the weights of a checkpoint, and a new final layer.
+
+        Parameters
+        ----------
+        name_or_path : str or os.PathLike, default="eeg-freq"
+            What ``pretrained=`` of the estimators takes: a shipped name, a file or folder, a
+            repository on Hugging Face. A folder or repository that ``save_pretrained`` or
+            ``push_to_hub`` of this class wrote also brings the final layer and all parameters.
+        revision : str or None, default=None
+            Branch, tag or commit of a repository.
+        **settings
+            Parameters of the class: n_outputs and n_chans (or chs_info) are needed for a
+            checkpoint.
+
+        Returns
+        -------
+        CitrusModel
+
+        Raises
+        ------
+        ValueError
+            If there is no such checkpoint, or it lacks a weight or has one too many.
+        """
+        source: Any = name_or_path
+        if isinstance(source, str) and _hub.is_repository(source) and not Path(source).exists():
+            source = _hub.download(source, revision)
+            revision = None
+        if _written_by_braindecode(source):
+            return super().from_pretrained(source, strict=True, **settings)
+        if "preset" in settings:
+            raise ValueError("preset is told by the checkpoint; leave it out.")
+        checkpoint = read_checkpoint(source, revision=revision)
+        sizes = asdict(checkpoint.network)
+        settings = {"backbone": sizes.pop("backbone"), "drop_prob": sizes["dropout"], **settings}
+        model = cls(preset=sizes, **settings)
+        weights = trunk_state(checkpoint, settings["backbone"])
+        model.network.trunk.load_state_dict(weights, strict=True)
+        return model
+
+
+class TrackingHead(LinearHead):
+    """A linear head whose statistics follow the training batches instead of being set once."""
+
+    n_batches: Tensor
+    variance: Tensor
+
+    def __init__(self, views: list[int], n_outputs: int) -> None:
+        super().__init__(views, n_outputs)
+        self.register_buffer("n_batches", torch.tensor(0.0))
+        self.register_buffer("variance", torch.ones(sum(views)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training:
+            self._track(features.detach())
+        return super().forward(features)
+
+    @torch.no_grad()
+    def _track(self, features: Tensor) -> None:
+        self.n_batches += 1
+        share = (1 / self.n_batches).clamp_min(_SLOWEST)
+        ahead = features.mean(0) - self.mean
+        spread = features.var(0, correction=0)
+        self.variance.copy_((1 - share) * (self.variance + share * ahead.square()) + share * spread)
+        self.mean += share * ahead
+        sd = self.variance.sqrt()
+        varies = sd > 1e-5 * self.mean.abs()
+        self.scale.copy_(torch.where(varies, 1 / sd.clamp_min(1e-30), 0.0))
+
+
+class Grid(nn.Module):
+    """Resampling of windows of one length, the same linear map as `SignalAligner`'s.
+
+    Its weights are no part of the state dict, which fits windows of any length.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.n_in = n_in
+        self.stages: list[list[tuple[int, int, str]]] = []
+        names: dict[int, str] = {}
+        for operator, _ in operator_stages(n_in, n_out, n_in / n_out):
+            blocks = []
+            for lo, hi, weights in operator:
+                if id(weights) not in names:  # blocks in the middle share theirs
+                    names[id(weights)] = f"weights_{len(names)}"
+                    self.register_buffer(
+                        names[id(weights)], torch.tensor(weights), persistent=False
+                    )
+                blocks.append((lo, hi, names[id(weights)]))
+            self.stages.append(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.n_in:
+            raise ValueError(
+                f"x has windows of {x.shape[-1]} samples, and the model was built for {self.n_in}. "
+                "Build it with their n_times, or with resample_to=None, which takes any."
+            )
+        level = x.mean(-1, keepdim=True)
+        x = x - level
+        for blocks in self.stages:
+            x = torch.cat([x[..., lo:hi] @ getattr(self, name) for lo, hi, name in blocks], -1)
+        return x + level
+
+
+def _config(preset: str | dict[str, Any]) -> NetworkConfig:
+    if isinstance(preset, dict):
+        return NetworkConfig(**preset)
+    check_choice("preset", preset, tuple(PRESETS))
+    return PRESETS[preset]
+
+
+def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
+    """Put another activation in the place of GELU."""
+    if activation is nn.GELU:
+        return
+    for part in network.modules():
+        if isinstance(part, ConvEncoder | ResidualBlock):
+            part.activation = activation()
+        elif isinstance(part, nn.TransformerEncoderLayer):
+            part.activation = activation()
+            part.activation_relu_or_gelu = 0  # torch's fast path knows these two only
+
+
+def _written_by_braindecode(source: Any) -> bool:
+    config = Path(source) / _hub.CONFIG if isinstance(source, str | os.PathLike) else None
+    if config is None or not config.is_file():
+        return False
+    try:
+        return "braindecode_version" in json.loads(config.read_text("utf-8"))
+    except (ValueError, OSError):
+        return False
