@@ -74,8 +74,8 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
-        Whether fixed random convolutions (MiniRocket's kernels) stand beside the network's
-        features. They take over most of what few labels can tell of shape and amplitude;
+        Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
+        frequency stand beside the network's features. They take over most of what few labels can tell of shape and amplitude;
         docs/results.md shows what each part is worth.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
@@ -173,6 +173,9 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
 
     Geenjaar, E. and Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data Bio-signal
     Transfer Learning. AAAI. arXiv:2412.11695.
+
+    Tan, C. W. et al. (2022). MultiRocket: Multiple Pooling Operators and Transformations for Fast
+    and Effective Time Series Classification. Data Mining and Knowledge Discovery.
 
     Kumar, A. et al. (2022). Fine-Tuning can Distort Pretrained Features and Underperform
     Out-of-Distribution. ICLR.
