@@ -40,6 +40,7 @@ from citrus_sk.evaluation import (
     compare_on_folds,
     correct_holm,
     fraction_curve,
+    make_peer,
 )
 from citrus_sk.evaluation._leakage import warn_of_leaks
 from citrus_sk.evaluation._run_directory import _tree_digest, estimator_fingerprint
@@ -359,14 +360,16 @@ def test_the_best_test_epoch_stands_in_a_column_of_its_own(data):
 def test_the_best_test_epoch_of_a_network_in_a_pipeline(watch, quick):
     network = quick(max_epochs=6, strategy="finetune", learning_rate=0.01)
     models = {"network": make_pipeline(SignalAligner(64), network), "prior": DummyClassifier()}
+    models["peer"] = make_peer("patchtst").set_params(max_epochs=6)
     settings = {"groups": watch.groups, "fractions": (1.0,), "cv": 2, "scoring": "neg_log_loss"}
     curve = fraction_curve(models, watch.X, watch.y, report_oracle_epoch=True, **settings)
     plain = fraction_curve(models, watch.X, watch.y, **settings)
-    proper = curve.scores("network", fraction=1.0)
-    assert proper.tolist() == plain.scores("network", fraction=1.0).tolist()
-    rows = curve.select("network", fraction=1.0)
-    best = np.array([row["optimistic_best_test_epoch_neg_log_loss"] for row in rows])
-    assert (best >= proper - 1e-6).all()
+    for name in ("network", "peer"):
+        proper = curve.scores(name, fraction=1.0)
+        assert proper.tolist() == plain.scores(name, fraction=1.0).tolist()
+        rows = curve.select(name, fraction=1.0)
+        best = np.array([row["optimistic_best_test_epoch_neg_log_loss"] for row in rows])
+        assert (best >= proper - 1e-6).all()
     for row in curve.select("prior", fraction=1.0):
         assert math.isnan(row["optimistic_best_test_epoch_neg_log_loss"])
 
