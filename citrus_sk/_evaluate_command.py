@@ -7,6 +7,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ def run_evaluate(
         Whether any fit could be scored.
     """
     make_folder(out)
+    if find_spec("matplotlib") is None:  # said before hours are spent
+        raise ModuleNotFoundError(
+            "the report needs matplotlib, which is not installed. Install it with: pip install "
+            "matplotlib"
+        )
     paths = {name: writable(out / name) for name in WRITTEN}  # known before hours are spent
     bunch = _load(data, labels, dataset)
     sfreq = bunch.sfreq if sfreq is None else sfreq

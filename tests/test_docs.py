@@ -50,12 +50,15 @@ def test_readme_blocks_run_one_after_another(tmp_path, monkeypatch):
 def test_the_blocks_of_the_page_on_evaluation_run(tmp_path):
     page = (ROOT / "docs" / "evaluation.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    by_person, at_random = re.search(r"prints (0\.\d\d) and (0\.\d\d)", page).groups()
     (tmp_path / "page.py").write_text(
         "import matplotlib\nmatplotlib.use('Agg')\n" + "\n".join(blocks)
     )
     done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert f"\n{by_person}\n{at_random}\n" in done.stdout
+    assert "windows overlap another one" in done.stderr
     assert (tmp_path / "curve.png").stat().st_size > 10_000
     assert (tmp_path / "ranks.png").stat().st_size > 5_000
 

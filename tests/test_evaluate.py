@@ -280,6 +280,13 @@ def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
     assert said in error
 
 
+def test_a_missing_matplotlib_is_named_before_anything_runs(folder, capsys, monkeypatch):
+    monkeypatch.setattr("citrus_sk._evaluate_command.find_spec", lambda name: None)
+    assert evaluate("mine.npz") == 1
+    assert "pip install matplotlib" in capsys.readouterr().err
+    assert not (folder / "out" / "run").exists()
+
+
 def test_a_run_of_other_data_is_left_alone(folder, capsys):
     assert evaluate("mine.npz", "--fractions", "1", estimators="majority") == 0
     before = (folder / "out/scores.csv").read_bytes()

@@ -1,5 +1,6 @@
 """Displays of the evaluation: what is drawn is what was scored."""
 
+import io
 import math
 import sys
 
@@ -206,3 +207,63 @@ def test_without_matplotlib_the_error_says_how_to_get_it(curve, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ModuleNotFoundError, match="pip install matplotlib"):
         curve.plot()
+
+
+NAMES = ["citrus", "multirocket-hydra", "minirocket", "quant", "bandpower"]
+
+
+def narrow(height):
+    return Figure(figsize=(3.5, height), layout="constrained")
+
+
+def differences(curve, figure):
+    first, second = np.random.default_rng(0).normal([[0.8], [0.7]], 0.05, (2, 9))
+    return PairedDifferenceDisplay.from_scores(
+        first, second, names=("citrus", "multirocket-hydra"), ax=figure.add_subplot()
+    )
+
+
+def ranks(curve, figure):
+    scores = np.random.default_rng(0).normal([0.8, 0.78, 0.7, 0.6, 0.5], 0.05, (12, 5))
+    return CriticalDifferenceDisplay.from_scores(scores, NAMES, ax=figure.add_subplot())
+
+
+@pytest.mark.parametrize(
+    ("draw", "height"),
+    [
+        (lambda curve, figure: curve.plot("f1_macro", ax=figure.add_subplot()), 3.2),
+        (lambda curve, figure: ReliabilityDisplay.from_curve(curve, ax=figure.add_subplot()), 4),
+        (lambda curve, figure: ConfusionCurveDisplay.from_curve(curve, "svc", figure=figure), 6),
+        (differences, 3),
+        (ranks, 2),
+    ],
+    ids=["curve", "reliability", "confusion", "differences", "ranks"],
+)
+def test_everything_is_within_a_figure_as_wide_as_a_column(curve, draw, height):
+    figure = narrow(height)
+    draw(curve, figure)
+    figure.savefig(io.BytesIO(), format="png")  # which lays it out
+    box = figure.get_tightbbox()
+    assert box.x0 >= -0.03
+    assert box.y0 >= -0.03
+    assert box.x1 <= 3.53
+    assert box.y1 <= height + 0.03
+    for ax in figure.axes[:1]:  # and what is drawn has room beside what is written
+        assert ax.get_position().width * 3.5 > 1
+    if len(legends := [ax.get_legend() for ax in figure.axes if ax.get_legend()]):
+        under = figure.axes[0].xaxis.label.get_window_extent().y0
+        assert legends[0].get_window_extent().y1 <= under + 2  # pixels
+
+
+def test_matrices_stand_below_each_other_where_there_is_no_room(curve):
+    narrow_ones = ConfusionCurveDisplay.from_curve(curve, "svc", figure=narrow(6)).axes_
+    assert len({ax.get_subplotspec().colspan.start for ax in narrow_ones}) == 1
+    wide_ones = ConfusionCurveDisplay.from_curve(curve, "svc").axes_
+    assert len({ax.get_subplotspec().colspan.start for ax in wide_ones}) == 3
+
+
+def test_bands_end_where_scores_do(curve):
+    ends = {"neg_log_loss": (-math.inf, 0), "accuracy": (0, 1), "fit_time": (0, math.inf)}
+    for metric, (lowest, highest) in ends.items():
+        for _, band in curve.bands("logistic", metric, "shots"):
+            assert lowest <= band["low"] <= band["mean"] <= band["high"] <= highest

@@ -74,7 +74,7 @@ def test_windows_that_are_too_short_are_named(tones, name):
         made(name).fit(X[:, :, :6], y)
 
 
-@pytest.mark.parametrize("name", ["shallow", "deep4", "riemann", "multirocket-hydra"])
+@pytest.mark.parametrize("name", ["shallow", "deep4", "riemann", "minirocket"])
 def test_one_channel_is_enough(tones, name):
     X, y = tones
     peer = made(name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ROOM_FOR_RANKS = 4.5  # inches of a figure that has room for ranks beside names
 _LONG_NAMES = 20  # letters of two names that a label of a narrow figure has room for
 
 
@@ -98,6 +99,8 @@ class CriticalDifferenceDisplay:
         half = -(-n_models // 2)
         longest = max(map(len, self.ranks.names))
         ax = new_axes(ax, (3.0 + 0.13 * longest, 1.0 + 0.16 * len(bars) + 0.3 * half))
+        narrow = ax.figure.get_figwidth() < _ROOM_FOR_RANKS  # type: ignore[union-attr]
+        gap = "\n" if narrow else "  "
         margin = 0.02 * n_models
         depth = 0.5 + 0.3 * len(bars)  # below the axis, in units of a row of names
         for place, (name, rank) in enumerate(
@@ -111,7 +114,8 @@ class CriticalDifferenceDisplay:
                 [rank, rank, edge], [0, level, level], color="0.2", linewidth=0.9, clip_on=False
             )
             ax.annotate(
-                f"{literal(name)}  ({rank:.2f})" if left else f"({rank:.2f})  {literal(name)}",
+                f"{literal(name)}{gap}({rank:.2f})" if left or narrow
+                else f"({rank:.2f}){gap}{literal(name)}",
                 (edge, level), xytext=(-4 if left else 4, 0), textcoords="offset points",
                 ha="right" if left else "left", va="center", fontsize="small",
                 annotation_clip=False,

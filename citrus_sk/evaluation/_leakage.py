@@ -10,6 +10,7 @@ import numpy as np
 
 _HEAD = 16  # samples at a window's start by which it is found within another
 _FEWEST_VALUES = 5  # distinct ones in a head; a flat or clipped stretch is alike everywhere
+_MOST_ALIKE = 4
 _MAX_SAMPLES = 2**25  # searched for overlaps: of a larger array the first windows
 
 
@@ -31,10 +32,11 @@ def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
     windows = _as_windows(X)
     if windows is None:
         return
-    for kind, (first, second) in (
-        ("are identical to", identical_pairs(windows)),
-        ("overlap", overlapping_pairs(windows)),
-    ):
+    copies = identical_pairs(windows)
+    once = np.setdiff1d(np.arange(len(windows)), copies[1])
+    distinct = windows[once] if len(once) < len(windows) else windows
+    overlaps = tuple(once[rows] for rows in overlapping_pairs(distinct))
+    for kind, (first, second) in (("are identical to", copies), ("overlap", overlaps)):
         if groups is not None:
             apart = groups[first] != groups[second]
             first, second = first[apart], second[apart]
@@ -57,7 +59,8 @@ def overlapping_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of which the second begins within the first, in whatever order they stand.
 
     The first samples of each window are looked for in the first channel of all others, by a
-    rolling hash of their bits, and what is found is compared as a whole.
+    rolling hash of their bits, and what is found is compared as a whole. Of windows that begin
+    alike, as those of an artificial rhythm do, a few are looked for.
     """
     n_windows, _, n_times = windows.shape
     if n_times < 2 * _HEAD or n_windows < 2:
@@ -72,7 +75,9 @@ def overlapping_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lively = (np.diff(values, axis=1) != 0).sum(axis=1) >= _FEWEST_VALUES - 1
     heads: dict[int, list[int]] = {}
     for row in np.flatnonzero(lively):
-        heads.setdefault(int(hashes[row, 0]), []).append(int(row))
+        alike = heads.setdefault(int(hashes[row, 0]), [])
+        if len(alike) < _MOST_ALIKE:
+            alike.append(int(row))
     known = np.fromiter(heads, np.uint64, len(heads))
     found = np.isin(hashes, known)
     found[:, 0] = False  # a window's own start, or a copy
@@ -127,5 +132,5 @@ def _warn(kind: str, first: np.ndarray, second: np.ndarray, groups: np.ndarray |
         f"{touched} windows {kind} another one, such as windows {first[0]} and {second[0]}. "
         f"{where}, and scores will be too good: {remedy}.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )

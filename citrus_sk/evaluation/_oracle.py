@@ -57,7 +57,7 @@ class BestEpoch:
 
     def watch(self, model: Any, classes: np.ndarray) -> None:
         """Look on while `model` is fitted, where it trains by skorch and takes ``callbacks``."""
-        last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+        last = _last_step(model)
         if "callbacks" in last.get_params(deep=False):
             callbacks = [*(last.callbacks or []), _skorch_watcher(self, model, classes)]
             last.set_params(callbacks=callbacks)
@@ -67,6 +67,14 @@ class BestEpoch:
         if hasattr(model, "staged_predict_proba"):
             for proba in model.staged_predict_proba(self.X):
                 self.see(model.classes_, proba)
+
+
+def _last_step(model: Any) -> Any:
+    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+
+def _as_it_is(X: np.ndarray) -> np.ndarray:
+    return X
 
 
 def _skorch_watcher(seen: BestEpoch, model: Any, classes: np.ndarray) -> Any:
@@ -82,6 +90,7 @@ def _skorch_watcher(seen: BestEpoch, model: Any, classes: np.ndarray) -> Any:
             X = np.asarray(X, np.float32)
             if isinstance(net, FineTuner):
                 X = X if X.ndim == 3 else X[:, None]
+                X = getattr(_last_step(model), "_standard", _as_it_is)(X)
                 logits = infer(kept_module(net), X, net.device, net.batch_size)
                 seen.see(classes, softmax(logits.numpy().astype(float), axis=1))
             else:

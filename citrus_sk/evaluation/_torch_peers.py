@@ -57,6 +57,8 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         Of AdamW, warmed up over a tenth of the steps and then lowered along a cosine.
     weight_decay : float, default=0.01
     device : str or torch.device, default="auto"
+    callbacks : list of skorch.callbacks.Callback or None, default=None
+        Look on during training.
     random_state : int, RandomState instance or None, default=None
         Of the first weights, the order of the windows and dropout.
 
@@ -91,6 +93,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         device: Any = "auto",
+        callbacks: list | None = None,
         random_state: Any = None,
     ) -> None:
         self.model = model
@@ -100,6 +103,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.device = device
+        self.callbacks = callbacks
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> NetworkPeer:
@@ -121,25 +125,31 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         self.classes_, codes = check_labels(y, len(windows), type(self).__name__)
         values = to_float32(windows)
         self._mean, self._scale = channel_statistics(values)
-        train = label_windows((values - self._mean) / self._scale, codes, self.classes_)
+        train = label_windows(self._standard(values), codes, self.classes_)
         self._built_as = (self.model, float(self.sfreq or DEFAULT_SFREQ))
         with (
             isolated_seed(draw_seed(self.random_state), device),
             out_of_memory_hint(self.batch_size),
         ):
             module = self._build_or_refuse().to(device)
-            self.net_ = fine_tune(module, train, None, self._recipe(len(train)), device=device)
+            recipe = self._recipe(len(train))
+            self.net_ = fine_tune(
+                module, train, None, recipe, device=device, callbacks=self.callbacks
+            )
             settle_batch_norm(module, train, device, self.batch_size)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_windows, n_classes), in the order of ``classes_``."""
         check_is_fitted(self)
         values = to_float32(read_windows(self, X, reset=False))
-        standard = (values - self._mean) / self._scale
+        standard = self._standard(values)
         with _biot_muted(), out_of_memory_hint(self.batch_size):
             device = torch.device(self.net_.device)
             logits = infer(self.net_.module_, standard, device, self.batch_size)
         return logits.double().softmax(1).numpy()
+
+    def _standard(self, values: np.ndarray) -> np.ndarray:
+        return (values - self._mean) / self._scale
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each window, shape (n_windows,)."""
