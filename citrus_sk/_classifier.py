@@ -75,8 +75,8 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
         Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
-        frequency stand beside the network's features. They take over most of what few labels can tell of shape and amplitude;
-        docs/results.md shows what each part is worth.
+        frequency stand beside the network's features. They take over most of what few labels can
+        tell of shape and amplitude; docs/results.md shows what each part is worth.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
     module : class, str, functools.partial or None, default=None
