@@ -20,6 +20,7 @@ from citrus_sk.evaluation import (
     ReliabilityDisplay,
     fraction_curve,
 )
+from citrus_sk.evaluation._figures import style
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,14 @@ def curve(data):
         return fraction_curve(
             models, X, y, groups=groups, fractions=(0.1, 0.5, 1.0), shots=(2,), n_repeats=1
         )
+
+
+def test_no_two_of_many_look_alike():
+    found = [style(place) for place in range(24)]
+    assert len({(line, marker) for _, line, marker in found[:8]}) == 8
+    assert len(set(found)) == 24
+    for colour in {colour for colour, *_ in found}:
+        assert len({marker for each, _, marker in found if each == colour}) == 3
 
 
 def axes():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._curve import fraction_curve
-from ._figures import STYLES, legend_below, literal, new_axes
+from ._figures import legend_below, literal, new_axes, style
 from ._result import FractionCurve
 
 if TYPE_CHECKING:
@@ -205,12 +205,12 @@ class FractionCurveDisplay:
         FractionCurveDisplay
             Itself.
         """
-        ax = new_axes(ax, (5.0, 3.8))
+        ax = new_axes(ax, curve_size(len(self.curve.estimators)))
         self.lines_ = {}
         names = self.curve.estimators
         for place, name in enumerate(names):
             x, mean, low, high = self._points(name)
-            color, line, marker = STYLES[place % len(STYLES)]
+            color, line, marker = style(place)
             shaded = len(names) <= _MOST_BANDS
             if not shaded:  # bars of neighbours stand apart
                 x = x * 1.03 ** (place - (len(names) - 1) / 2)
@@ -296,6 +296,11 @@ class FractionCurveDisplay:
     def _mean_windows(self, value: float) -> float:
         sizes = [row["n_train"] for row in self.curve.rows if row[self.amount] == value]
         return float(np.mean(sizes))
+
+
+def curve_size(n_estimators: int) -> tuple[float, float]:
+    """Inches, with room for the names below."""
+    return 5.0, 3.6 + 0.2 * (n_estimators // 2)
 
 
 def _chance(metric: str, classes: dict[str, int]) -> tuple[float, str] | None:

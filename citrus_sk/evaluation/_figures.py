@@ -22,6 +22,13 @@ STYLES = (
 _LABELS_INCHES = 0.5  # what ticks and label of a horizontal axis take up
 
 
+def style(place: int) -> tuple[str, str, str]:
+    """Colour, line and marker of one of many; a colour comes back with another line and marker."""
+    turn, at = divmod(place, len(STYLES))
+    n = len(STYLES)
+    return STYLES[at][0], STYLES[(at + turn) % n][1], STYLES[(at + 3 * turn) % n][2]
+
+
 def literal(text: object) -> str:
     """Text that matplotlib draws as it stands: a dollar sign begins no formula."""
     return str(text).replace("$", r"\$")

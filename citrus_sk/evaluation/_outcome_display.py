@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._figures import STYLES, legend_below, literal, new_axes
+from ._figures import legend_below, literal, new_axes, style
 from ._result import FractionCurve
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ReliabilityDisplay:
         ax = new_axes(ax, (4.2, 4.6))
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":", label="as sure as right")
         for place, (name, bins) in enumerate(self.bins.items()):
-            color, line, marker = STYLES[place % len(STYLES)]
+            color, line, marker = style(place)
             bins = bins[bins[:, 0] > 0]
             x, y = bins[:, 1] / bins[:, 0], bins[:, 2] / bins[:, 0]
             ax.plot(x, y, color=color, linestyle=line, linewidth=1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._display import FractionCurveDisplay
+from ._display import FractionCurveDisplay, curve_size
 from ._outcome_display import ConfusionCurveDisplay, ReliabilityDisplay, confusion_size
 from ._result import TIMES, FractionCurve, writable
 
@@ -309,7 +309,7 @@ def _settings(curve: FractionCurve) -> list[str]:
 
 
 def _curve_figure(curve: FractionCurve, metric: str, kind: str) -> str:
-    figure, ax = _new_figure(5.0, 3.9)
+    figure, ax = _new_figure(*curve_size(len(curve.estimators)))
     FractionCurveDisplay.from_curve(curve, metric=metric, amount=kind, ax=ax)
     unit = "the share of labelled windows" if kind == "fraction" else "the labelled windows a class"
     return _figure(figure, f"{metric} over {unit}, with 95\u00a0% intervals")
