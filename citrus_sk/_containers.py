@@ -57,14 +57,19 @@ def unpack_container(X: Any, who: str) -> Contained | None:
         raise TypeError(
             f"X is an mne.io.Raw, and {who} wants windows. Cut them with citrus_sk.mne.make_epochs."
         )
-    if is_epochs(X):
-        return _from_epochs([X])
-    if isinstance(X, list | tuple) and X:
-        if all(map(is_epochs, X)):
-            return _from_epochs(X)
-        if all(map(_is_item, X)):  # of a data set, which scikit-learn has indexed
-            return Contained(_together([[np.asarray(item[0]) for item in X]]))
+    if (listed := _epochs_in(X)) is not None:
+        return _from_epochs(listed)
+    # Items of a data set, which scikit-learn has indexed.
+    if isinstance(X, list | tuple) and X and all(map(_is_item, X)):
+        return Contained(_together([[np.asarray(item[0]) for item in X]]))
     return _from_window_set(X) if is_window_set(X) else None
+
+
+def _epochs_in(X: Any) -> Sequence[Any] | None:
+    """The Epochs that X is, or is a list of; None where it is something else."""
+    if is_epochs(X):
+        return [X]
+    return X if isinstance(X, list | tuple) and X and all(map(is_epochs, X)) else None
 
 
 def signal_picks(recording: Any) -> list[int]:
@@ -120,15 +125,13 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
     ValueError
         If there is no such column, a value is missing, or all events have one code.
     """
-    if is_epochs(X):
-        X = [X]
-    if isinstance(X, list | tuple) and X and all(map(is_epochs, X)):
-        for epochs in X:
+    if (listed := _epochs_in(X)) is not None:
+        for epochs in listed:
             epochs.drop_bad()
         if column is None:
-            values = _event_labels(X)
+            values = _event_labels(listed)
         else:
-            values = [_metadata_column(epochs.metadata, column, "Epochs") for epochs in X]
+            values = [_metadata_column(epochs.metadata, column, "Epochs") for epochs in listed]
     elif is_window_set(X):
         values = [_set_column(part, column) for part in getattr(X, "datasets", [X])]
         change = getattr(X, "target_transform", None)
@@ -144,8 +147,7 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
 
 def resolve_labels(X: Any, y: Any, name: str = "y") -> Any:
     """`y` as it is, or what a container tells where it is a column's name or, for y, None."""
-    known = is_epochs(X) or is_window_set(X)
-    known = known or (isinstance(X, list | tuple) and bool(X) and all(map(is_epochs, X)))
+    known = _epochs_in(X) is not None or is_window_set(X)
     if isinstance(y, str):
         if not known:
             raise ValueError(

@@ -194,11 +194,11 @@ class LinearHead(nn.Module):
         """Features in units of sd, clipped at 10; the squares of all sum up to 1 on average."""
         standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
         total = sum(self.shares)
-        size = [
+        factors = [
             torch.full((size,), (share / total / size) ** 0.5)
             for size, share in zip(self.views, self.shares, strict=True)
         ]
-        return standard * torch.cat(size).to(standard)
+        return standard * torch.cat(factors).to(standard)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(self.standardise(features))
