@@ -1,17 +1,15 @@
 """How Sphinx makes the site. Everything that can be read from the package is not written here."""
 
 import os
+import sys
+from pathlib import Path
 
 # Before numpy and torch are imported: the gallery's fits share the machine with each other.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
-import sys
-from pathlib import Path
+import citrus_sk  # noqa: E402
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
-
-import citrus_sk
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "citrus_sk"
 author = "The citrus_sk developers"
@@ -34,9 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "auto_examples/**.ipynb"]
 templates_path = ["_templates"]
-# One page for each name, and nothing but what is ours: what scikit-learn gives to every estimator
-# stands in its own reference.
-default_role = "autolink"
+default_role = "py:obj"  # a link where it is the name of something here, else a word as in code
 
 # -- Pages -----------------------------------------------------------------------------------------
 
@@ -52,11 +48,10 @@ numpydoc_show_class_members = False  # the template of a class lists them
 numpydoc_xref_param_type = False
 
 nitpicky = True
-# Pages that not every version has: the toctrees name them with a star.
-suppress_warnings = ["toc.empty_glob"]
 nitpick_ignore_regex = [
+    (r"py:obj", r".*"),  # single backticks are for parameters too
     # Other packages' objects: links once intersphinx may be asked, plain text until then.
-    (r"py:.*", r"(mne|numpy|np|pandas|matplotlib|scipy|sklearn|skorch|torch|braindecode|joblib)\..*"),
+    (r"py:.*", r"(mne|numpy|pandas|matplotlib|scipy|sklearn|skorch|torch|braindecode|joblib)\..*"),
 ]
 
 if os.environ.get("CITRUS_DOCS_INTERSPHINX"):  # needs the internet, so it has to be asked for

@@ -27,7 +27,7 @@ def test_importing_everything_takes_hardly_more_modules_than_torch_sklearn_and_s
     # Counted, not timed: shared machines are too noisy. benchmarks/import_time.py times it.
     count = "import sys; print(len(set(sys.modules)))"
     base = int(python(f"import torch, sklearn, skorch; {count}"))
-    assert int(python(f"from citrus_sk import *; {count}")) < 1.1 * base
+    assert int(python(f"from citrus_sk import *; {count}")) < 1.15 * base
 
 
 def test_the_aligner_and_the_folds_need_no_torch():

@@ -1,7 +1,7 @@
 """Let links that leave docs/ lead somewhere on the site as well.
 
-Pages are read on code hosts too, where ``../../CHANGELOG.md`` is right. On the site the same text is
-another page. Model cards, which stand beside their weights, are copied into the site.
+Pages are read on code hosts too, where ``../../CHANGELOG.md`` is right. On the site the same text
+is another page. Model cards, which stand beside their weights, are copied into the site.
 """
 
 import re
@@ -29,7 +29,7 @@ def lead_inside(text):
 
 
 def on_read(app, docname, source):
-    if app.env.doc2path(docname).endswith(".md"):
+    if Path(app.env.doc2path(docname)).suffix == ".md":
         source[0] = lead_inside(source[0])
 
 
@@ -57,6 +57,6 @@ def write_if_changed(path, text):
 
 
 def setup(app):
-    app.connect("builder-inited", copy_cards)
+    app.connect("config-inited", lambda app, config: copy_cards(app))
     app.connect("source-read", on_read)
     return {"parallel_read_safe": True}
