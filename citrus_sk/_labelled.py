@@ -82,8 +82,8 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
         raise TypeError(f"y mixes labels of types {kinds}; wanted one type.") from error
     if len(classes) < 2:
         raise ValueError(
-            f"{who} can't train on one class: y holds only {classes.tolist()[0]!r} in {len(y)} windows. "
-            "Pass windows of at least 2 classes."
+            f"{who} can't train on one class: y holds only {classes.tolist()[0]!r} in {len(y)} "
+            "windows. Pass windows of at least 2 classes."
         )
     return classes, codes
 

@@ -7,7 +7,7 @@ from pathlib import Path
 # Before numpy and torch are imported: the gallery's fits share the machine with each other.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
-import citrus_sk  # noqa: E402
+import citrus_sk
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -78,6 +78,7 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib",),
     "abort_on_example_error": True,
     "show_memory": False,
+    "write_computation_times": False,
     "download_all_examples": False,
     "plot_gallery": "True",
     "within_subsection_order": "FileNameSortKey",
