@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+import citrus_sk
 from citrus_sk import cli, list_pretrained
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +100,12 @@ def test_each_public_name_has_a_page_or_is_on_its_modules(site, module):
     ids = {i for page in (site / "api").rglob("*.html") for i in anatomy(page).ids}
     for name in import_module(module).__all__:
         assert {f"{module}.{name}", f"citrus_sk.evaluation.{name}"} & ids, name
+
+
+@pytest.mark.parametrize("name", [name for name in citrus_sk.__all__ if name.startswith("Citrus")])
+def test_the_link_of_an_estimators_box_is_a_page(site, name):
+    link = getattr(citrus_sk, name)()._get_doc_link()
+    assert (site / link.partition("/stable/")[2]).is_file()
 
 
 def test_each_command_is_shown_as_its_parser_prints_it(site):
