@@ -4,8 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-# Before numpy and torch are imported: the gallery's fits share the machine with each other.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# Before numpy and torch are imported. The gallery's networks are small: a second thread gains little,
+# and waits for ever on a machine that has other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import citrus_sk
 

@@ -9,7 +9,7 @@ from docutils.parsers.rst import Directive
 
 from citrus_sk import cli
 
-WIDTH = 78  # characters
+WIDTH = 62  # characters, as many as the column of a page has
 
 
 def parsers():
