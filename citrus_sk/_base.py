@@ -11,6 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from ._callbacks import clone_or_explain
 from ._parameters import check_choice
 from ._recordings.channels import as_named
 from ._registry import resolve_pretrained, trunk_state
@@ -39,6 +40,10 @@ class NetworkEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+    def __sklearn_clone__(self) -> Any:
+        with clone_or_explain(getattr(self, "callbacks", None)):
+            return super().__sklearn_clone__()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._augmentation import check_augmentation, prepare_augmentation
 from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._callbacks import check_callbacks
 from ._containers import resolve_labels
 from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
 from ._fused_probe import fit_fused_probe
@@ -121,7 +122,10 @@ class CitrusClassifier(ClassifierMixin, NetworkEstimator):
     n_members : int, default=1
         Networks with seeds of their own, whose probabilities are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Passed through to skorch.
+        Callbacks of skorch that follow or change the training, with or without names, or functions
+        that make one. Functions are called and objects copied for each training, and `net_` has
+        what was used in ``callbacks_``. An ``LRScheduler`` takes the place of the schedule above.
+        A linear probe has no epochs to follow and refuses callbacks.
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -548,6 +552,13 @@ or mne.Epochs
         if self.early_stopping not in (True, False, "auto"):
             raise ValueError(
                 f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
+            )
+        check_callbacks(self.callbacks)
+        if self.callbacks and self._choose_strategy() == "linear-probe":
+            # Fine-tuning instead would let a logger change what it looks at.
+            raise ValueError(
+                f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
+                "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
             )
 
 

@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from ._augmentation import Augment
+from ._callbacks import explain_missing, prepare_callbacks, without_name
 from ._labelled import LabelledWindows
 
 # Samples times channels of one inference batch: about 0.5 GB of activations in "small".
@@ -381,11 +382,13 @@ def fine_tune(
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
-    own: list[Any] = [
-        LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"),
-        GradientNormClipping(1.0),
-        RefuseNan(),
-    ]
+    given = prepare_callbacks(callbacks)
+    own: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
+    # A schedule of the caller's takes the place of ours, which would overrule it at every batch.
+    if not any(isinstance(without_name(each), LRScheduler) for each in given):
+        own.append(
+            LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch")
+        )
     if recipe.ema:
         own.append(WeightAverage(steps))
     if bar is not None:
@@ -409,11 +412,12 @@ def fine_tune(
         label_smoothing=recipe.label_smoothing,
         mixup=recipe.mixup,
         augment=augment,
-        callbacks=[*own, *(callbacks or []), *last],
+        callbacks=[*own, *given, *last],
         verbose=verbose,
     )
     try:
-        return net.partial_fit(WindowSet(train), None)
+        with explain_missing(held_out=valid is not None):
+            return net.partial_fit(WindowSet(train), None)
     except Interrupted:
         raise KeyboardInterrupt from None
 
