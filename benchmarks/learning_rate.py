@@ -8,8 +8,8 @@ grid, what two rules suggest (where the running mean falls steepest; a tenth of 
 and, over all cases, the scores at the default, at the rate of the grid that is nearest to each
 suggestion, and at the best one of the grid, which nobody knows beforehand.
 
---sets is a folder of ``.npz`` files as in pretraining.py; the demo's smart-watch recordings are
-always there, end to end with it.
+--sets is a folder of ``.npz`` files as in pretraining.py, beside which the demo's smart-watch
+recordings always are one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from citrus_sk._learning_rate import find_learning_rate
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 DEFAULT = 1e-3
+STRATEGIES = ("finetune", "probe-then-finetune")
 
 
 def inner_windows(X, y, groups, n_train: int, n_test: int, seed: int):
@@ -55,8 +56,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--windows", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--n-times", type=int, default=256)
+    parser.add_argument("--epochs", type=int, help="the classifier's own choice without it")
+    parser.add_argument("--n-times", type=int, default=128)
+    parser.add_argument("--strategies", nargs="+", default=STRATEGIES, choices=STRATEGIES)
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     sets = read_sets(None) | (read_sets(args.sets) if args.sets else {})
@@ -70,8 +72,9 @@ def main() -> None:
                 "train": SignalAligner(args.n_times).fit_transform(X[train]),
                 "test": SignalAligner(args.n_times).fit_transform(X[test]),
             }
-            for strategy in ("finetune", "probe-then-finetune"):
-                rows.append(case(name, seed, strategy, aligned, y[train], y[test], args.epochs))
+            for strategy in args.strategies:
+                epochs = args.epochs or "auto"
+                rows.append(case(name, seed, strategy, aligned, y[train], y[test], epochs))
                 print_case(rows[-1])
     print_means(rows)
     if args.csv:
@@ -81,7 +84,7 @@ def main() -> None:
             writer.writerows(rows)
 
 
-def case(name, seed, strategy, aligned, y_train, y_test, epochs: int) -> dict:
+def case(name, seed, strategy, aligned, y_train, y_test, epochs) -> dict:
     """Scores at every rate of the grid, and what the rules suggest."""
     begin = time.perf_counter()
     clf = CitrusClassifier(
@@ -109,24 +112,22 @@ def print_case(row: dict) -> None:
 
 
 def print_means(rows: list[dict]) -> None:
-    print(
-        f"\n{'strategy':<20} {'rate':<18} {'log loss':>8} {'macro-F1':>9} {'better than the default'}"
-    )
-    for strategy in ("finetune", "probe-then-finetune"):
+    print(f"\n{'strategy':<20} {'rate':<18} {'log loss':>8} {'macro-F1':>9}  beside the default")
+    for strategy in sorted({row["strategy"] for row in rows}):
         own = [row for row in rows if row["strategy"] == strategy]
         choices = {f"{rate:g}": [rate] * len(own) for rate in GRID}
         choices |= {k: [nearest(row[k]) for row in own] for k in ("steepest", "lowest/10")}
         choices["best of the grid"] = [
             min(GRID, key=lambda rate, row=row: row[f"log loss {rate:g}"]) for row in own
         ]
+        before = np.array([row[f"log loss {DEFAULT:g}"] for row in own])
         for label, rates in choices.items():
             pairs = list(zip(own, rates, strict=True))
             losses = np.array([row[f"log loss {rate:g}"] for row, rate in pairs])
             scores = np.array([row[f"F1 {rate:g}"] for row, rate in pairs])
-            before = np.array([row[f"log loss {DEFAULT:g}"] for row in own])
-            better = f"{(losses < before).sum()} of {len(own)}, worse {(losses > before).sum()}"
             print(
-                f"{strategy:<20} {label:<18} {losses.mean():>8.3f} {scores.mean():>9.3f} {better}"
+                f"{strategy:<20} {label:<18} {losses.mean():>8.3f} {scores.mean():>9.3f}  better "
+                f"in {(losses < before).sum()}, worse in {(losses > before).sum()} of {len(own)}"
             )
 
 

@@ -1,107 +1,98 @@
-"""Callbacks of skorch that a user hands over: checked, and new for each training."""
+"""What happens between the batches and epochs of a training."""
 
 from __future__ import annotations
 
-import copy
-import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
+import torch
 from skorch.callbacks import Callback
-from skorch.exceptions import SkorchException
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-_REMEDY = (
-    "Pass a function that makes it, which is called once for each training: callbacks=[make], with "
-    "`def make(): return TensorBoard(SummaryWriter(...))`."
-)
+if TYPE_CHECKING:
+    from ._training import FineTuner
 
 
-def check_callbacks(callbacks: Any) -> None:
-    """Raise TypeError unless `callbacks` is None or a list of what skorch can call back."""
-    if callbacks is None:
-        return
-    if not isinstance(callbacks, list | tuple):
-        raise TypeError(
-            f"callbacks={callbacks!r} is a {type(callbacks).__name__}; wanted a list, such as "
-            "[skorch.callbacks.EarlyStopping()], or None."
-        )
-    for each in callbacks:
-        _, callback = _with_name(each)
-        if not (isinstance(callback, Callback) or callable(callback)):
-            raise TypeError(
-                f"callbacks holds {each!r}; wanted callbacks of skorch, functions that make one, "
-                "or pairs of a name and one of these."
+class WeightAverage(Callback):
+    """Exponential moving average over about a tenth of the run; validated, and kept at the end."""
+
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+
+    def on_train_begin(self, net: FineTuner, **kwargs: Any) -> None:
+        decay = 1 - 1 / max(2.0, 0.1 * self.n_steps)
+
+        def update(averages: Any, currents: Any, n: Tensor | int) -> None:
+            share = 1 - min(decay, (1.0 + float(n)) / (10.0 + float(n)))
+            torch._foreach_lerp_(averages, currents, share)
+
+        # skorch would take a module of its own for one more thing to train: it stays in here.
+        self.model_ = AveragedModel(net.module_, multi_avg_fn=update).eval()
+        net.averaging_ = self
+
+    def on_batch_end(self, net: FineTuner, training: bool = False, **kwargs: Any) -> None:
+        if training:
+            self.model_.update_parameters(net.module_)
+
+    def on_train_end(self, net: FineTuner, **kwargs: Any) -> None:
+        net.module_.load_state_dict(self.model_.module.state_dict())
+        del self.model_
+        net.averaging_ = None
+
+
+def kept_module(net: FineTuner) -> nn.Module:
+    """The module whose weights would be kept if training ended now."""
+    return net.averaging_.model_.module if net.averaging_ else net.module_
+
+
+class KeepBest(Callback):
+    """Stop after `patience` epochs without a lower validation loss; the best weights come back."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_train_begin(self, net: FineTuner, **kwargs: Any) -> None:
+        self.lowest_, self.waited_ = math.inf, 0
+        self.best_: dict[str, Tensor] = {}
+
+    def on_epoch_end(self, net: FineTuner, **kwargs: Any) -> None:
+        loss = net.history[-1]["valid_loss"]
+        if loss < self.lowest_:
+            self.lowest_, self.waited_ = loss, 0
+            state = kept_module(net).state_dict()
+            self.best_ = {name: value.detach().clone() for name, value in state.items()}
+            return
+        self.waited_ += 1
+        if self.waited_ >= self.patience:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net: FineTuner, **kwargs: Any) -> None:
+        if self.best_:
+            net.module_.load_state_dict(self.best_)
+        self.best_ = {}
+
+
+class RefuseNan(Callback):
+    """A loss that is no number ends the fit instead of ending up in the predictions."""
+
+    def on_batch_end(
+        self, net: FineTuner, training: bool = False, loss: Any = None, **kwargs: Any
+    ) -> None:
+        loss = net.history[-1, "batches", -1, "train_loss"] if training else 0.0
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The training loss became {loss} in epoch {len(net.history)}. Lower learning_rate "
+                f"(it is {net.lr}) and look for extreme values in X."
             )
 
 
-def prepare_callbacks(callbacks: Any) -> list[Any]:
-    """New callbacks for one training.
+class Progress(Callback):
+    """Moves a bar by one for each training batch."""
 
-    Functions and classes are called. Objects are copied: skorch writes into them, and a fit must
-    leave parameters as they are. One that cannot be copied, such as a writer on an open
-    file, is used as it is.
-    """
-    check_callbacks(callbacks)
-    prepared: list[Any] = []
-    for each in callbacks or ():
-        name, callback = _with_name(each)
-        new = _copied(callback) if isinstance(callback, Callback) else callback()
-        if not isinstance(new, Callback):
-            raise TypeError(
-                f"callbacks holds {callback!r}, which made {new!r}; wanted a callback of skorch."
-            )
-        prepared.append(new if name is None else (name, new))
-    return prepared
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
 
-
-def without_name(prepared: Any) -> Any:
-    """The callback itself, whether it came with a name or not."""
-    return _with_name(prepared)[1]
-
-
-def _with_name(each: Any) -> tuple[str | None, Any]:
-    if isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str):
-        return each
-    return None, each
-
-
-def _copied(callback: Callback) -> Callback:
-    try:
-        return copy.deepcopy(callback)
-    except (TypeError, pickle.PicklingError):
-        return callback
-
-
-@contextmanager
-def clone_or_explain(callbacks: Any) -> Iterator[None]:
-    """Name the callback that keeps an estimator from being cloned."""
-    try:
-        yield
-    except (TypeError, pickle.PicklingError) as error:
-        for each in callbacks if isinstance(callbacks, list | tuple) else ():
-            callback = without_name(each)
-            if isinstance(callback, Callback) and _copied(callback) is callback:
-                raise TypeError(
-                    f"callbacks holds a {type(callback).__name__} that cannot be copied ({error}), "
-                    f"and cross-validation needs copies. {_REMEDY}"
-                ) from error
-        raise
-
-
-@contextmanager
-def explain_missing(*, held_out: bool) -> Iterator[None]:
-    """Say why a callback does not find the validation loss, where nothing was held out."""
-    try:
-        yield
-    except (KeyError, ValueError, SkorchException) as error:
-        # skorch's callbacks raise all three of them.
-        text = str(error.args[0]) if error.args else ""
-        if held_out or not (text.startswith("valid") or "not found in history" in text):
-            raise
-        raise ValueError(
-            f"A callback looked for what is not recorded ({text.split('.')[0]}). No windows were "
-            "held out, so there is no validation loss: early_stopping='auto' holds some out only "
-            "where they are many enough to be trusted. Pass early_stopping=True, or let the "
-            "callback monitor 'train_loss'."
-        ) from error
+    def on_batch_end(self, net: FineTuner, training: bool = False, **kwargs: Any) -> None:
+        if training:
+            self.bar.update(1)
