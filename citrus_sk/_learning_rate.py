@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, LRScheduler
 
+from ._estimator import NetworkPredictor
 from ._parameters import check_number
 
 _DIVERGED = 4.0  # times the lowest loss; what comes after tells nothing of learning
@@ -177,10 +178,15 @@ def find_learning_rate(
         raise ValueError(f"low={low!r} is not below high={high!r}.")
     model = clone(estimator)
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    if not hasattr(last, "learning_rate") or not hasattr(last, "callbacks"):
+    if not isinstance(last, NetworkPredictor):
         raise TypeError(
             f"{type(last).__name__} is not trained by steps; wanted a CitrusClassifier, or a "
             "Pipeline that ends in one."
+        )
+    if last._choose_strategy() == "linear-probe":
+        raise ValueError(
+            f"strategy={last.strategy!r} fits a linear probe, which has no learning rate. Use "
+            "'finetune' or 'probe-then-finetune'."
         )
     factor = (high / low) ** (1 / (n_steps - 1))
     rising = LRScheduler(
