@@ -1,7 +1,11 @@
 """Callbacks of skorch: what follows a training, what changes it, and what cannot."""
 
 import json
+import re
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -23,6 +27,8 @@ from skorch.callbacks import (
 )
 
 from citrus_sk import SignalAligner, fraction_curve
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -330,3 +336,22 @@ def test_the_best_test_epoch_of_a_probe_is_not_known(tones, quick):
 def test_what_is_no_callback_is_named(tones, training, callbacks, words):
     with pytest.raises(TypeError, match=f"callbacks.*{words}"):
         training(callbacks=callbacks).fit(*tones)
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def test_the_blocks_of_the_page_on_tracking_run(tmp_path):
+    page = (ROOT / "docs" / "guide" / "track.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert len(blocks) == 10
+    (tmp_path / "page.py").write_text(
+        "import matplotlib\nmatplotlib.use('Agg')\n" + "\n".join(blocks)
+    )
+    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folders = sorted((tmp_path / "runs").glob("watch-*"))
+    assert len(folders) == 2  # one a fold
+    assert all(len(read_events(folder)) == 3 for folder in folders)
+    assert (tmp_path / "rates.png").stat().st_size > 10_000
+    assert joblib.load(tmp_path / "watch.joblib").callbacks is None
