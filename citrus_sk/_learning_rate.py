@@ -138,7 +138,7 @@ def find_learning_rate(
 
     Parameters
     ----------
-    estimator : CitrusClassifier or Pipeline that ends in one
+    estimator : CitrusClassifier, CitrusRegressor or Pipeline that ends in one
         Its strategy has to be one that trains: ``"finetune"`` or ``"probe-then-finetune"``.
     X : array-like of shape (n_windows, n_channels, n_times), mne.Epochs, or windows of braindecode
         Training windows, of which none are held out. Leave test windows out.
@@ -180,8 +180,8 @@ def find_learning_rate(
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
     if not isinstance(last, NetworkPredictor):
         raise TypeError(
-            f"{type(last).__name__} is not trained by steps; wanted a CitrusClassifier, or a "
-            "Pipeline that ends in one."
+            f"{type(last).__name__} is not trained by steps; wanted a CitrusClassifier, a "
+            "CitrusRegressor, or a Pipeline that ends in one."
         )
     if last._choose_strategy() == "linear-probe":
         raise ValueError(

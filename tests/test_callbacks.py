@@ -26,7 +26,7 @@ from skorch.callbacks import (
     WandbLogger,
 )
 
-from citrus_sk import SignalAligner, fraction_curve
+from citrus_sk import CitrusRegressor, SignalAligner, fraction_curve
 
 ROOT = Path(__file__).parents[1]
 
@@ -336,6 +336,19 @@ def test_the_best_test_epoch_of_a_probe_is_not_known(tones, quick):
 def test_what_is_no_callback_is_named(tones, training, callbacks, words):
     with pytest.raises(TypeError, match=f"callbacks.*{words}"):
         training(callbacks=callbacks).fit(*tones)
+
+
+def test_a_regressor_is_followed_as_a_classifier_is(tones, tmp_path):
+    X, y = tones
+    regressor = CitrusRegressor(
+        None, preset="tiny", strategy="finetune", max_epochs=2, random_state=0,
+        callbacks=[partial(tensorboard, tmp_path)],
+    )  # fmt: skip
+    regressor.fit(X, y + 0.5)
+    losses = regressor.net_.history[:, "train_loss"]
+    assert_allclose(read_events(tmp_path / "fit0"), losses, rtol=1e-6)
+    with pytest.raises(ValueError, match="callbacks follow a training"):
+        regressor.set_params(strategy="linear-probe").fit(X, y + 0.5)
 
 
 # --- the page ------------------------------------------------------------------------------------

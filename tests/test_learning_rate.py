@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from citrus_sk import LearningRateDisplay, SignalAligner, find_learning_rate
+from citrus_sk import CitrusRegressor, LearningRateDisplay, SignalAligner, find_learning_rate
 from citrus_sk._learning_rate import exploded, running_mean, steepest
 
 mpl.use("Agg")
@@ -71,6 +71,14 @@ def test_a_suggestion_can_be_trained_with_and_is_plotted(tones, training):
     (line,) = [line for line in shown.ax_.lines if line.get_label() == "running mean"]
     assert_array_equal(line.get_ydata(), shown.smoothed)
     mpl.pyplot.close(shown.figure_)
+
+
+def test_a_regressor_has_a_range_as_well(tones):
+    X, y = tones
+    regressor = CitrusRegressor(None, preset="tiny", strategy="finetune", random_state=0)
+    shown = find_learning_rate(regressor, X, 3.0 * y)
+    assert 1e-4 < shown.suggestion < 1.0
+    assert shown.smoothed.min() < 0.7 * shown.losses[0]
 
 
 def test_the_steepest_fall_of_a_known_curve_is_found():
