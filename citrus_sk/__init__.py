@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ._classifier import CitrusClassifier
     from ._corpus import read_corpus
     from ._embedder import CitrusEmbedder
+    from ._learning_rate import LearningRateDisplay, find_learning_rate
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
@@ -20,9 +21,11 @@ __all__ = [
     "CitrusPretrainer",
     "CitrusRegressor",
     "FractionCurveDisplay",
+    "LearningRateDisplay",
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
+    "find_learning_rate",
     "fraction_curve",
     "from_pretrained",
     "list_pretrained",
@@ -40,9 +43,11 @@ _HOMES = {
     "CitrusPretrainer": "._pretrainer",
     "CitrusRegressor": "._regressor",
     "FractionCurveDisplay": ".evaluation",
+    "LearningRateDisplay": "._learning_rate",
     "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",
     "StratifiedFractionKFold": ".evaluation",
+    "find_learning_rate": "._learning_rate",
     "fraction_curve": ".evaluation",
     "from_pretrained": "._registry",
     "list_pretrained": "._registry",

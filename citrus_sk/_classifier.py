@@ -96,7 +96,10 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     n_members : int, default=1
         Networks with seeds of their own, whose probabilities are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Passed through to skorch.
+        Callbacks of skorch that follow or change the training, with or without names, or functions
+        that make one. Functions are called and objects copied for each training, and `net_` has
+        what was used in ``callbacks_``. An ``LRScheduler`` takes the place of the schedule above.
+        A linear probe has no epochs to follow and refuses callbacks.
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None

@@ -19,6 +19,7 @@ from ._labelled import LabelledWindows, inner_folds
 from ._parameters import check_choice, check_number
 from ._signals import Windows, read_windows, to_float32
 from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
+from ._user_callbacks import check_callbacks
 from .nn import CitrusNetwork
 
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
@@ -338,6 +339,13 @@ class NetworkPredictor(NetworkEstimator):
         if self.early_stopping not in (True, False, "auto"):
             raise ValueError(
                 f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
+            )
+        check_callbacks(self.callbacks)
+        if self.callbacks and self._choose_strategy() == "linear-probe":
+            # Fine-tuning instead would let a logger change what it looks at.
+            raise ValueError(
+                f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
+                "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
             )
 
 

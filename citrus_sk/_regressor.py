@@ -90,7 +90,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     n_members : int, default=1
         Networks with seeds of their own, whose predictions are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Passed through to skorch.
+        As for `CitrusClassifier`; a linear probe has no epochs to follow and refuses them.
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
