@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ._classifier import CitrusClassifier
     from ._corpus import read_corpus
     from ._embedder import CitrusEmbedder
+    from ._onnx import to_onnx
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
@@ -27,6 +28,7 @@ __all__ = [
     "load_pretrained",
     "read_corpus",
     "save_pretrained",
+    "to_onnx",
 ]
 
 __version__ = "0.1.0"
@@ -46,6 +48,7 @@ _HOMES = {
     "load_pretrained": "._registry",
     "read_corpus": "._corpus",
     "save_pretrained": "._registry",
+    "to_onnx": "._onnx",
 }
 
 
