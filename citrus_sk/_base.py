@@ -11,10 +11,10 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from ._devices import resolve_device
 from ._parameters import check_choice
 from ._recordings.channels import as_named
 from ._registry import resolve_pretrained, trunk_state
-from ._training import resolve_device
 from .nn import PRESETS, NetworkConfig
 
 BACKBONES = ("hybrid", "conv")

@@ -44,7 +44,7 @@ def fit_fused_probe(
         Softmax of ``features @ weight.T + bias`` is calibrated. A class without a window gets a
         bias that rules it out.
     """
-    present, codes = np.unique(labelled.codes, return_inverse=True)
+    present, codes = np.unique(labelled.targets, return_inverse=True)
     targets = 2.0 * np.eye(len(present))[codes] - 1
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
     mass = np.bincount(codes, labelled.weights)
@@ -52,8 +52,8 @@ def fit_fused_probe(
     fits = [_ridge(part, targets, weights, labelled.groups) for part in parts]
     left_out = np.mean([fit[2] for fit in fits], axis=0)
     sharpness = _temperature(left_out, codes, labelled.weights)
-    weight = np.zeros((labelled.n_classes, features.shape[1]))
-    bias = np.full(labelled.n_classes, _RULED_OUT)
+    weight = np.zeros((labelled.n_outputs, features.shape[1]))
+    bias = np.full(labelled.n_outputs, _RULED_OUT)
     share = sharpness / len(fits)
     weight[present] = share * np.concatenate([fit[0] for fit in fits], axis=0).T
     bias[present] = share * np.sum([fit[1] for fit in fits], axis=0)
