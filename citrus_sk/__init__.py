@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
 
 __all__ = [
+    "TRUSTED_TYPES",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
@@ -50,6 +51,12 @@ _HOMES = {
     "save_pretrained": "._registry",
     "to_onnx": "._onnx",
 }
+
+# For ``skops.io.load(file, trusted=TRUSTED_TYPES)``: the estimators, and nothing else is stored.
+TRUSTED_TYPES = [
+    f"{__name__}{_HOMES[name]}.{name}"
+    for name in ("CitrusClassifier", "CitrusEmbedder", "CitrusPretrainer", "SignalAligner")
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ from ._aligner import SignalAligner
 from ._alignment_graph import alignment_graph
 from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
-from ._training import isolated_seed
+from ._devices import isolated_seed
 
 _LOWEST_OPSET = 18
 _NEEDED = ("onnx", "onnxscript")
