@@ -18,9 +18,9 @@ def alignment_graph(aligner: SignalAligner) -> nn.Module:
     if method == "native":
         return nn.Identity()
     if method == "crop":
-        return _Placed(n_out, 0, "zero")
+        return _Placed(n_out, 0)
     if method == "pad":
-        return _Placed(n_out, _before(n_in, n_out), "zero")
+        return _Placed(n_out, _before(n_in, n_out))
     if method == "resample":
         return _Resampled(n_in, n_out, n_in / n_out, 0)
     assert aligner.sfreq_ is not None
@@ -29,9 +29,7 @@ def alignment_graph(aligner: SignalAligner) -> nn.Module:
     n_all = round(n_in / step)
     if n_all >= n_out:
         return _Resampled(n_in, n_out, step, (n_all - n_out) // 2)
-    return nn.Sequential(
-        _Resampled(n_in, n_all, step, 0), _Placed(n_out, _before(n_all, n_out), "mean")
-    )
+    return _Padded(_Resampled(n_in, n_all, step, 0), _Placed(n_out, _before(n_all, n_out)))
 
 
 def _before(n_in: int, n_out: int) -> int:
@@ -41,20 +39,31 @@ def _before(n_in: int, n_out: int) -> int:
 
 
 class _Placed(nn.Module):
-    """`n_out` samples from number `first` on, filled up where there are none."""
+    """`n_out` samples from number `first` on, zeros where there are none."""
 
-    def __init__(self, n_out: int, first: int, fill: str) -> None:
+    def __init__(self, n_out: int, first: int) -> None:
         super().__init__()
-        self.n_out, self.first, self.fill = n_out, first, fill
+        self.n_out, self.first = n_out, first
 
     def forward(self, x: Tensor) -> Tensor:
-        level = x.mean(-1, keepdim=True) if self.fill == "mean" else 0.0
         x = x[..., max(0, self.first) : max(0, self.first) + self.n_out]
         missing = self.n_out - x.shape[-1]
         if not missing:
             return x
         before = max(0, -self.first)
-        return F.pad(x - level, (before, missing - before)) + level
+        return F.pad(x, (before, missing - before))
+
+
+class _Padded(nn.Module):
+    """Resampled, and filled up with the mean that each channel had before."""
+
+    def __init__(self, resampled: nn.Module, placed: nn.Module) -> None:
+        super().__init__()
+        self.resampled, self.placed = resampled, placed
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = x.mean(-1, keepdim=True)
+        return self.placed(self.resampled(x) - level) + level
 
 
 class _Resampled(nn.Module):

@@ -28,7 +28,8 @@ from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
 from ._devices import isolated_seed
 
-_LOWEST_OPSET = 18
+# Below, torch cannot write; above, torch 2.14 writes what onnxruntime 1.32 takes for invalid.
+_LOWEST_OPSET, _HIGHEST_OPSET = 18, 25
 _NEEDED = ("onnx", "onnxscript")
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")  # loggers
 # How far onnxruntime's float32 may be from torch's on windows of noise.
@@ -53,7 +54,7 @@ def to_onnx(
     path : str or os.PathLike
         By custom ``*.onnx``. The file appears whole or not at all.
     opset_version : int, default=18
-        Version of ONNX's operators, 18 or higher, for a runtime that wants a newer one.
+        Version of ONNX's operators, 18 to 25. The lowest runs in most places.
 
     Returns
     -------
@@ -116,13 +117,17 @@ def _steps(estimator: Any) -> list[Any]:
     is_pipeline = isinstance(estimator, Pipeline)
     steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
     steps = [step for step in steps if step not in (None, "passthrough")]
-    wanted = "wanted a fitted CitrusClassifier or CitrusEmbedder, or a Pipeline of SignalAligner and "
+    wanted = (
+        "wanted a fitted CitrusClassifier or CitrusEmbedder, or a Pipeline of SignalAligner and "
+    )
     last = steps[-1] if steps else None
     if not isinstance(last, NetworkEstimator) or _outputs(last) is None:
         what = "estimator is a Pipeline that ends in" if is_pipeline else "estimator is"
         remedy = ""
         if is_pipeline and any(isinstance(step, NetworkEstimator) for step in steps):
-            remedy = " Export the steps up to the network, pipe[:-1], and convert the rest by itself."
+            remedy = (
+                " Export the steps up to the network, pipe[:-1], and convert the rest by itself."
+            )
         elif hasattr(estimator, "best_estimator_"):
             remedy = " Pass its best_estimator_."
         raise TypeError(f"{what} a {type(last).__name__}; {wanted}one of them.{remedy}")
@@ -266,7 +271,7 @@ def _check_installed() -> None:
 def _check_opset(opset_version: Any) -> None:
     from onnx.defs import onnx_opset_version
 
-    highest = onnx_opset_version()
+    highest = min(_HIGHEST_OPSET, onnx_opset_version())
     if isinstance(opset_version, bool) or not isinstance(opset_version, int | np.integer):
         raise TypeError(
             f"opset_version={opset_version!r} is a {type(opset_version).__name__}; wanted an "
@@ -280,8 +285,8 @@ def _check_opset(opset_version: Any) -> None:
         )
     if opset_version > highest:
         raise ValueError(
-            f"opset_version={opset_version} is unknown to the installed onnx, which knows "
-            f"{_LOWEST_OPSET} to {highest}. Take one of these, or update onnx."
+            f"opset_version={opset_version} is newer than what can be written here, {_LOWEST_OPSET} "
+            f"to {highest}. Take one of these: every later runtime reads them."
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Square roots, and terms of the series behind them: errors stay below those of float32.
@@ -20,9 +21,9 @@ def longest_run(above: Tensor) -> Tensor:
 
     Samples of one run have the same number of Falses before them: the commonest such number.
     """
-    falses = (~above).to(torch.int32).cumsum(-1)
-    counts = above.new_zeros((*above.shape[:-1], above.shape[-1] + 1), dtype=torch.float32)
-    return counts.scatter_add(-1, falses.long(), above.float()).amax(-1)
+    falses = (~above).long().cumsum(-1)
+    counts = torch.zeros_like(F.pad(falses, (0, 1)), dtype=torch.float32)
+    return counts.scatter_add(-1, falses, above.float()).amax(-1)
 
 
 def matrix_logarithm(matrix: Tensor, smallest: float) -> Tensor:

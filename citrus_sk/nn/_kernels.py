@@ -113,13 +113,7 @@ class KernelBank(nn.Module):
 
     def _convolve(self, x: Tensor, i: int) -> Tensor:
         kernels = _shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
-        distance = self.dilations[i]
-        # In two dimensions, of which one is 1: torch's dilated conv1d takes twice as long.
-        answers = F.conv2d(
-            x[:, :, None], kernels[:, :, None],
-            dilation=(1, distance), padding=(0, _LENGTH // 2 * distance),
-        )  # fmt: skip
-        return answers[:, :, 0]
+        return _dilated(x[:, :, None], kernels[:, :, None], self.dilations[i])[:, :, 0]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -144,17 +138,25 @@ class KernelBank(nn.Module):
 
     def _pool_at_once(self, x: Tensor) -> Tensor:
         """The same with a quarter of the operations, which is what an export takes time for."""
-        shares, stretches = [], []
-        for i in range(len(self.dilations)):
-            answers = self._convolve(x, i)
-            feet = self.thresholds[i].T[:, :, None] - _SOFTNESS / 2
-            above = (answers[:, None] - feet).clamp(0.0, _SOFTNESS).sum(-1)
-            shares.append((above / (_SOFTNESS * answers.shape[-1])).flatten(1))
+        n_times, shares, stretches = x.shape[-1], [], []
+        x, kernels = x[:, :, None], _shapes()[:, None, None] * self.channels[..., None, None]
+        feet = self.thresholds.mT[..., None] - _SOFTNESS / 2
+        tops = feet[:, : self.n_stretches] + _SOFTNESS
+        each = zip(kernels.unbind(), feet.unbind(), tops.unbind(), self.dilations, strict=True)
+        for kernel, foot, top, distance in each:
+            answers = _dilated(x, kernel, distance).transpose(1, 2)
+            shares.append((answers - foot).clamp(0.0, _SOFTNESS).sum(-1).flatten(1))
             if self.n_stretches:
-                tops = feet[: self.n_stretches] + _SOFTNESS
-                longest = longest_run(answers[:, None] > tops) / answers.shape[-1]
-                stretches.append(longest.flatten(1))
-        return torch.cat(shares + stretches, dim=1)
+                stretches.append(longest_run(answers > top).flatten(1))
+        parts = [torch.cat(shares, dim=1) / (_SOFTNESS * n_times)]
+        parts += [torch.cat(stretches, dim=1) / n_times] if stretches else []
+        return torch.cat(parts, dim=1)
+
+
+def _dilated(x: Tensor, kernels: Tensor, distance: int) -> Tensor:
+    # In two dimensions, of which one is 1: torch's dilated conv1d takes twice as long.
+    padding = (0, _LENGTH // 2 * distance)
+    return F.conv2d(x, kernels, dilation=(1, distance), padding=padding)
 
 
 class RandomKernels(nn.Module):
