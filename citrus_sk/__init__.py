@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
+    from ._regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
+    "CitrusRegressor",
     "FractionCurveDisplay",
     "ReconstructionDisplay",
     "SignalAligner",
@@ -39,6 +41,7 @@ _HOMES = {
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
     "CitrusPretrainer": "._pretrainer",
+    "CitrusRegressor": "._regressor",
     "FractionCurveDisplay": ".evaluation",
     "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from ._devices import resolve_device
+from ._documented import Documented
 from ._parameters import check_choice
 from ._recordings.channels import as_named
 from ._registry import file_sha256, find_again, resolve_pretrained, trunk_state
@@ -39,7 +40,7 @@ class Reference:
     sha256: str
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(Documented, BaseEstimator):
     """An estimator around networks: takes 3-D windows, and pickles arrays instead of modules.
 
     A subclass names the attributes that hold networks, and turns them into arrays and back; and

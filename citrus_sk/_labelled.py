@@ -60,6 +60,16 @@ class LabelledWindows:
             groups=groups,
         )
 
+    def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weighted mean and sd of the numbers in each column; an sd of 1 where they are all one."""
+        mean = np.average(self.targets, axis=0, weights=self.weights)
+        spread = np.average((self.targets - mean) ** 2, axis=0, weights=self.weights) ** 0.5
+        return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
+
+    def standardised(self, mean: np.ndarray, scale: np.ndarray) -> LabelledWindows:
+        """The same windows with targets in units of `scale` from `mean`."""
+        return replace(self, targets=((self.targets - mean) / scale).astype(np.float32))
+
 
 def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
     """Return ``classes`` and the index into them of each label, as scikit-learn defines them."""
@@ -85,8 +95,8 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
     try:
         if type_of_target(y) == "continuous":
             raise ValueError(
-                f"Unknown label type: continuous. y holds {len(np.unique(y))} different numbers such "
-                f"as {y[0]:g}, which are no labels. To predict numbers, use CitrusRegressor; to "
+                f"Unknown label type: continuous. y holds {len(np.unique(y))} distinct numbers, as "
+                f"{y[0]:g}, which are no labels. To predict numbers, use CitrusRegressor; to "
                 "predict classes, make integers or strings of them."
             )
         check_classification_targets(y)
@@ -168,8 +178,8 @@ def measure_windows(
     rows, weights, group_codes = _distinct(X, values, sample_weight, groups)
     if len(rows) < 2:
         raise ValueError(
-            f"{len(rows)} distinct window(s) with a weight above 0 are too few (n_samples = "
-            f"{len(rows)}); wanted at least 2."
+            f"n_samples = {len(rows)} is too few: of {len(X)} window(s) that many are distinct and "
+            "have a sample_weight that is not zero. Pass at least 2."
         )
     return LabelledWindows(X, rows, values[rows], weights, group_codes, None)
 
