@@ -58,7 +58,13 @@ _HOMES = {
 # For ``skops.io.load(file, trusted=TRUSTED_TYPES)``: the estimators, and nothing else is stored.
 TRUSTED_TYPES = [
     f"{__name__}{_HOMES[name]}.{name}"
-    for name in ("CitrusClassifier", "CitrusEmbedder", "CitrusPretrainer", "SignalAligner")
+    for name in (
+        "CitrusClassifier",
+        "CitrusEmbedder",
+        "CitrusPretrainer",
+        "CitrusRegressor",
+        "SignalAligner",
+    )
 ]
 
 

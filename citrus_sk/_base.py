@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class NetworkEstimator(Documented, BaseEstimator):
     """
 
     _network_attributes: tuple[str, ...]
-    _records: Mapping[str, type] = {}
+    _records: ClassVar[Mapping[str, type]] = {}
     _reference: Reference | None = None
     device: Any
 

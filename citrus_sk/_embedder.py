@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -169,7 +169,7 @@ or mne.Epochs
         return tags
 
     _network_attributes = ("module_",)
-    _records = {"_config": NetworkConfig, "_reference": Reference}
+    _records: ClassVar = {"_config": NetworkConfig, "_reference": Reference}
 
     def _pack_networks(self) -> dict[str, np.ndarray]:
         return pack(self.module_, self._reference)

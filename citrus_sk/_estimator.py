@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,10 +65,10 @@ class NetworkPredictor(NetworkEstimator):
         patience: int | str,
         n_members: int,
         callbacks: list | None,
+        store_weights: str,
         device: Any,
         random_state: Any,
         verbose: int,
-        store_weights: str = "full",
     ) -> None:
         self.pretrained = pretrained
         self.modality = modality
@@ -165,7 +165,11 @@ class NetworkPredictor(NetworkEstimator):
     # --- storage ---------------------------------------------------------------------------------
 
     _network_attributes = ("members_", "net_")
-    _records = {"_config": NetworkConfig, "_foreign": ForeignModule, "_reference": Reference}
+    _records: ClassVar = {
+        "_config": NetworkConfig,
+        "_foreign": ForeignModule,
+        "_reference": Reference,
+    }
     _foreign: ForeignModule | None = None
 
     def _pack_networks(self) -> list[tuple]:

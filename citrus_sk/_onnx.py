@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ def to_onnx(
 
     Parameters
     ----------
-    estimator : CitrusClassifier, CitrusEmbedder or Pipeline
+    estimator : CitrusClassifier, CitrusRegressor, CitrusEmbedder or Pipeline
         Fitted; a pipeline of `SignalAligner` and one of them.
     path : str or os.PathLike
         By custom ``*.onnx``. The file appears whole or not at all.
@@ -79,8 +79,8 @@ def to_onnx(
     -----
     The input ``X`` is float32 of shape (n_windows, n_channels, n_times), or (n_windows, n_times)
     where the estimator was fitted on such, with any number of windows. It is not checked: a NaN
-    gives NaN. The output is ``probabilities`` of shape (n_windows, n_classes), or ``features``
-    of shape (n_windows, n_features).
+    gives NaN. The output is ``probabilities`` of shape (n_windows, n_classes), ``predictions`` of
+    the shape that ``predict`` gives, or ``features`` of shape (n_windows, n_features).
 
     The file's metadata tell ``classes`` (JSON, in the order of the columns), ``n_chans``,
     ``n_times``, ``sfreq`` (Hz) and ``ch_names`` (JSON) where they are known, ``estimator`` and
@@ -104,7 +104,7 @@ def to_onnx(
     steps = _steps(estimator)
     data = _export(_Graph(steps), _description(steps), opset_version, steps[-1])
     if importlib.util.find_spec("onnxruntime") is not None:
-        _check_answers(data, estimator, steps[0])
+        _check_answers(data, estimator, steps[0], steps[-1])
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -117,25 +117,27 @@ def _steps(estimator: Any) -> list[Any]:
     is_pipeline = isinstance(estimator, Pipeline)
     steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
     steps = [step for step in steps if step not in (None, "passthrough")]
-    wanted = (
-        "wanted a fitted CitrusClassifier or CitrusEmbedder, or a Pipeline of SignalAligner and "
-    )
+    wanted = "wanted a fitted CitrusClassifier, CitrusRegressor or CitrusEmbedder"
     last = steps[-1] if steps else None
     if not isinstance(last, NetworkEstimator) or _outputs(last) is None:
         what = "estimator is a Pipeline that ends in" if is_pipeline else "estimator is"
         remedy = ""
-        if is_pipeline and any(isinstance(step, NetworkEstimator) for step in steps):
-            remedy = (
-                " Export the steps up to the network, pipe[:-1], and convert the rest by itself."
-            )
+        networks = [i for i, step in enumerate(steps) if isinstance(step, NetworkEstimator)]
+        if is_pipeline and networks:
+            part = f"pipe[:{networks[0] + 1}]"
+            remedy = f" Export the steps up to the network, {part}, and convert the rest by itself."
         elif hasattr(estimator, "best_estimator_"):
             remedy = " Pass its best_estimator_."
-        raise TypeError(f"{what} a {type(last).__name__}; {wanted}one of them.{remedy}")
+        raise TypeError(
+            f"{what} a {type(last).__name__}; {wanted}, or a Pipeline of "
+            f"SignalAligner and one of them.{remedy}"
+        )
     for step in steps[:-1]:
         if not isinstance(step, SignalAligner):
             raise TypeError(
-                f"estimator holds a {type(step).__name__}, of which no graph can be made; {wanted}"
-                "one of them. Export the last step, pipe[-1], and do what stands before it outside."
+                f"estimator holds a {type(step).__name__}, of which no graph can be made; "
+                "wanted SignalAligner alone before the network. Export the last step, pipe[-1], "
+                "and do what stands before it outside."
             )
     for step in steps:
         check_is_fitted(step)
@@ -151,29 +153,41 @@ def _outputs(estimator: Any) -> str | None:
     """What the graph of an estimator puts out; None where there is no graph of it."""
     if is_classifier(estimator):
         return "probabilities"
+    if is_regressor(estimator):
+        return "predictions"
     return "features" if estimator._network_attributes == ("module_",) else None
 
 
 class _Graph(nn.Module):
     """Alignment, networks, and what the estimator makes of their outputs."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, steps: list[Any]) -> None:
         super().__init__()
         self.is_2d, last = bool(steps[0]._fitted_on_2d), steps[-1]
         self.alignment = nn.Sequential(*(alignment_graph(step) for step in steps[:-1]))
         self.kind = _outputs(last)
-        modules = [last.module_] if self.kind == "features" else _members(last)
+        if self.kind == "features":
+            modules = [last.module_]
+        else:
+            modules = [net.module_ for net in last.members_]
         self.members = nn.ModuleList(copy.deepcopy(module).cpu().eval() for module in modules)
+        if self.kind == "predictions":
+            self.is_1d = last._is_1d
+            self.register_buffer("mean", torch.tensor(last.target_mean_, dtype=torch.float32))
+            self.register_buffer("scale", torch.tensor(last.target_scale_, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.alignment(x[:, None] if self.is_2d else x)
         if self.kind == "features":
-            return self.members[0].features(x)
-        return torch.stack([member(x).softmax(1) for member in self.members]).mean(0)
-
-
-def _members(estimator: Any) -> list[nn.Module]:
-    return [net.module_ for net in estimator.members_]
+            return cast(Any, self.members[0]).features(x)
+        outputs = [member(x) for member in self.members]
+        if self.kind == "probabilities":
+            return torch.stack([each.softmax(1) for each in outputs]).mean(0)
+        values = torch.stack(outputs).mean(0) * self.scale + self.mean
+        return values[:, 0] if self.is_1d else values
 
 
 def _description(steps: list[Any]) -> dict[str, str]:
@@ -217,8 +231,8 @@ def _export(
                 raise
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             raise ValueError(
-                f"module={foreign.name} cannot be exported: torch has no graph of it for any number "
-                f"of windows ({reason}). Take another class, or share the estimator with skops."
+                f"module={foreign.name} cannot be exported: torch has no graph of it for any "
+                f"number of windows ({reason}). Take another class, or share the estimator with skops."
             ) from error
     # The exporter notes its own call stack, with the paths of this machine, at every node.
     for part in (model, model.graph, *model.functions):
@@ -285,12 +299,12 @@ def _check_opset(opset_version: Any) -> None:
         )
     if opset_version > highest:
         raise ValueError(
-            f"opset_version={opset_version} is newer than what can be written here, {_LOWEST_OPSET} "
-            f"to {highest}. Take one of these: every later runtime reads them."
+            f"opset_version={opset_version} is newer than what can be written here, "
+            f"{_LOWEST_OPSET} to {highest}. Take one of these: every later runtime reads them."
         )
 
 
-def _check_answers(data: bytes, estimator: Any, first: Any) -> None:
+def _check_answers(data: bytes, estimator: Any, first: Any, last: Any) -> None:
     """Raise RuntimeError where onnxruntime and the estimator differ on windows of noise."""
     import onnxruntime
 
@@ -300,9 +314,10 @@ def _check_answers(data: bytes, estimator: Any, first: Any) -> None:
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"X": X})
-    expected = estimator.predict_proba(X) if is_classifier(estimator) else estimator.transform(X)
-    expected = np.asarray(expected)
-    error = (np.abs(found - expected) / np.maximum(1, np.abs(expected))).max()
+    method = {"probabilities": "predict_proba", "predictions": "predict", "features": "transform"}
+    expected = np.asarray(getattr(estimator, method[str(_outputs(last))])(X))
+    unit = getattr(last, "target_scale_", np.maximum(1, np.abs(expected)))
+    error = (np.abs(found - expected) / unit).max()
     if not error <= _TOLERANCE:
         raise RuntimeError(
             f"onnxruntime {onnxruntime.__version__} and the estimator differ by {error:.2g} on "

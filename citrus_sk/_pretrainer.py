@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -482,7 +482,7 @@ or mne.Epochs
         return tags
 
     _network_attributes = ("autoencoder_",)
-    _records = {"_network": NetworkConfig, "_task": TaskConfig}
+    _records: ClassVar = {"_network": NetworkConfig, "_task": TaskConfig}
 
     def _pack_networks(self) -> dict[str, np.ndarray]:
         return pack(self.autoencoder_)

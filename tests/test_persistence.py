@@ -84,7 +84,7 @@ def test_loading_moves_no_random_state_and_needs_no_draw(fitted):
 def test_a_model_from_a_gpu_that_is_not_here_is_loaded_on_the_cpu(fitted, watch):
     expected = fitted.predict_proba(watch.X)
     fitted.device = "cuda:7"  # as if it had been trained there
-    with pytest.warns(UserWarning, match="device='cuda:7' is not there; .* on the CPU"):
+    with pytest.warns(UserWarning, match=r"device='cuda:7' is not there; .* on the CPU"):
         loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(watch.X), expected)
 
@@ -197,7 +197,7 @@ def test_what_has_nothing_to_refer_to_is_refused_in_fit(settings, message, watch
 
 def test_a_pretrainer_in_memory_has_no_name_to_refer_to(watch):
     pretrainer = CitrusPretrainer(preset="tiny", max_steps=1, random_state=0).fit(watch.X)
-    with pytest.raises(ValueError, match="pretrained is a CitrusPretrainer. Pass the name"):
+    with pytest.raises(ValueError, match=r"pretrained is a CitrusPretrainer. Pass the name"):
         CitrusEmbedder(pretrainer, store_weights="reference").fit(watch.X)
 
 
