@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ._corpus import read_corpus
     from ._embedder import CitrusEmbedder
     from ._learning_rate import LearningRateDisplay, find_learning_rate
+    from ._onnx import to_onnx
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
 
 __all__ = [
+    "TRUSTED_TYPES",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
@@ -32,6 +34,7 @@ __all__ = [
     "load_pretrained",
     "read_corpus",
     "save_pretrained",
+    "to_onnx",
 ]
 
 __version__ = "0.1.0"
@@ -54,7 +57,20 @@ _HOMES = {
     "load_pretrained": "._registry",
     "read_corpus": "._corpus",
     "save_pretrained": "._registry",
+    "to_onnx": "._onnx",
 }
+
+# For ``skops.io.load(file, trusted=TRUSTED_TYPES)``: the estimators, and nothing else is stored.
+TRUSTED_TYPES = [
+    f"{__name__}{_HOMES[name]}.{name}"
+    for name in (
+        "CitrusClassifier",
+        "CitrusEmbedder",
+        "CitrusPretrainer",
+        "CitrusRegressor",
+        "SignalAligner",
+    )
+]
 
 
 def __getattr__(name: str) -> Any:
