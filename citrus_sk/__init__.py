@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
+    from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
 
 __all__ = [
+    "AttributionDisplay",
+    "BandOcclusionDisplay",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
+    "EmbeddingDisplay",
     "FractionCurveDisplay",
     "ReconstructionDisplay",
     "SignalAligner",
@@ -33,9 +37,12 @@ __version__ = "0.1.0"
 
 # Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
 _HOMES = {
+    "AttributionDisplay": ".inspection",
+    "BandOcclusionDisplay": ".inspection",
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
     "CitrusPretrainer": "._pretrainer",
+    "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
     "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",
