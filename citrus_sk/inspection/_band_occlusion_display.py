@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evaluation._figures import STYLES, legend_below, literal, new_axes
+from ..evaluation._figures import STYLES, literal, new_axes
 from ._band_occlusion import BandOcclusion, band_occlusion, octave_name
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ mne.Epochs
         ax.set_ylabel(f"loss of {found.score_unit}\nwithout the band")
         ax.set_xlabel("band (Hz)")
         if n > 1:
-            legend_below(ax, ncols=min(3, n))
+            ax.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, n), frameon=False,
+                fontsize="small",
+            )  # fmt: skip
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
         return self

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,6 @@ mne.Epochs
            and Projection for Dimension Reduction. arXiv:1802.03426.
         """
         check_choice("method", method, METHODS)
-        make_umap = _import_umap() if method == "umap" else None
         model = FittedModel(estimator)
         features = features_of(model, X)
         if len(features) < 3:
@@ -134,14 +134,14 @@ mne.Epochs
             for name, value in (("y", y), ("groups", groups))
             if value is not None
         }
-        if make_umap is None:
+        if method == "pca":
             pca = PCA(2, random_state=0).fit(features)
             points, told = pca.transform(features), pca.explained_variance_ratio_
             labels = [
                 f"component {i} ({share:.0%} of the variance)" for i, share in enumerate(told, 1)
             ]
         else:
-            points, labels = _umap(make_umap, features, random_state), ["UMAP 1", "UMAP 2"]
+            points, labels = _umap(features, random_state), ["UMAP 1", "UMAP 2"]
         shares = {name: share_between(features, value) for name, value in kinds.items()}
         return cls(
             points=points,
@@ -265,23 +265,29 @@ def _panels(ax: Any, n: int) -> np.ndarray:
     return axes
 
 
-def _import_umap() -> Any:
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Put the number of torch's threads back: numba, behind UMAP, sets that of all OpenMP."""
+    threads = torch.get_num_threads()
     try:
-        from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "method='umap' needs umap-learn, which is not installed. Install it with: pip install "
-            "umap-learn; or use method='pca'.",
-            name="umap",
-        ) from error
-    return UMAP
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _umap(make: Any, features: np.ndarray, random_state: Any) -> np.ndarray:
+def _umap(features: np.ndarray, random_state: Any) -> np.ndarray:
     seed = draw_seed(random_state) % 2**31
-    neighbours = min(15, len(features) - 1)
-    with warnings.catch_warnings():
-        # Of n_jobs, which a seed sets to 1, and of sparse start vectors for few windows.
+    with warnings.catch_warnings(), _same_threads():
+        # Of TensorFlow, which another class of it needs; of n_jobs, which a seed sets to 1.
         warnings.simplefilter("ignore")
-        points = make(n_neighbors=neighbours, init="pca", random_state=seed).fit_transform(features)
-    return np.asarray(points)
+        try:
+            from umap import UMAP
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "method='umap' needs umap-learn, which is not installed. Install it with: pip "
+                "install umap-learn; or use method='pca'.",
+                name="umap",
+            ) from error
+        neighbours = min(15, len(features) - 1)
+        layout = UMAP(n_neighbors=neighbours, init="pca", random_state=seed)
+        return np.asarray(layout.fit_transform(features))
