@@ -76,9 +76,7 @@ axes[-1, 1].set_xlabel("sample")
 
 scores = {}
 for name, aligner in aligners.items():
-    pipe = make_pipeline(
-        aligner, CitrusClassifier(pretrained=None, preset="tiny", random_state=0)
-    )
+    pipe = make_pipeline(aligner, CitrusClassifier(pretrained=None, preset="tiny", random_state=0))
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     scores[name] = cross_val_score(pipe, windows, y, cv=folds)
     print(f"{name:>9}: accuracy {scores[name].mean():.2f}")

@@ -42,7 +42,8 @@ print(f"accuracy on the other people: {model.score(watch.X[new], watch.y[new]):.
 
 rows = np.flatnonzero(new & (watch.y == "external rotation"))
 windows = watch.X[rows]
-sure = int(model.predict_proba(windows)[:, list(model.classes_).index("external rotation")].argmax())
+column = list(model.classes_).index("external rotation")
+sure = int(model.predict_proba(windows)[:, column].argmax())  # the window it is surest of
 settings = {"sfreq": watch.sfreq, "ch_names": watch.ch_names}
 AttributionDisplay.from_estimator(
     model, windows, window=sure, target="external rotation", **settings

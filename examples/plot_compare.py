@@ -46,6 +46,8 @@ for name in models:
 # ---------------------------
 # Folds share training windows, so a plain t-test would find differences where there are none. This
 # is the corrected one of Nadeau and Bengio, with Holm's correction over the amounts of data.
+# ``low`` and ``high`` bound the difference with 95 % confidence: while 0 lies between them, the
+# next people may well turn it round.
 
 table = curve.compare("citrus", "minirocket", "f1_macro")
 print(table[["fraction", "difference", "low", "high", "p_holm"]].round(2).to_string(index=False))
@@ -53,7 +55,7 @@ print(table[["fraction", "difference", "low", "high", "p_holm"]].round(2).to_str
 # %%
 # Fold by fold
 # ------------
-# A difference that is real points the same way for most people. This is one data set: over
+# The less it hangs on a single fold, the more there is to a difference. This is one data set: over
 # several sets there are ``compare_over_sets`` and ``CriticalDifferenceDisplay``.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

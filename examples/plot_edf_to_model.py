@@ -56,7 +56,8 @@ for path in files:
     people += [path.stem] * len(epochs[-1])
 epochs, people = mne.concatenate_epochs(epochs), np.array(people)
 names, counts = np.unique(labels_of(epochs), return_counts=True)
-print(len(epochs), "windows:", ", ".join(f"{n} of {name}" for name, n in zip(names, counts)))
+told = [f"{n} of {name}" for name, n in zip(names, counts, strict=True)]
+print(len(epochs), "windows:", ", ".join(told))
 
 # %%
 # Train on two people, test on the third
@@ -95,7 +96,7 @@ image = axes.imshow(
 )
 changes = np.flatnonzero(truth[1:] != truth[:-1]) + 0.5
 axes.vlines(changes, -0.5, 3.5, color="#D55E00", linewidth=2)
-for start, stop in zip([-0.5, *changes], [*changes, len(truth) - 0.5]):
+for start, stop in zip([-0.5, *changes], [*changes, len(truth) - 0.5], strict=True):
     axes.text((start + stop) / 2, -0.7, truth[int(stop)], ha="center", fontsize="small")
 axes.set_yticks(range(4), loaded.classes_)
 axes.set_xlabel("window of person3; what was done stands above")

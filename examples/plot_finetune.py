@@ -47,11 +47,11 @@ augmentation = [
 watching = EpochScoring("accuracy", name="valid_accuracy", lower_is_better=False)
 settings = {
     "preset": "tiny",
-    "strategy": "probe-then-finetune",
+    "strategy": "finetune",
     "random_kernels": False,
-    "max_epochs": 15,
+    "max_epochs": 20,
     "early_stopping": True,
-    "patience": 15,
+    "patience": 20,
     "callbacks": [watching],
     "random_state": 0,
 }
@@ -62,20 +62,19 @@ models = {
 for name, clf in models.items():
     pipe = make_pipeline(SignalAligner(128), clf)
     pipe.fit(X, y, citrusclassifier__groups=people)
-    kept = "the probe" if not clf.net_.history else f"one of {len(clf.net_.history)} epochs"
-    print(f"{name:>10}: accuracy on new people {pipe.score(watch.X[new], watch.y[new]):.2f}, {kept}")
+    print(f"{name:>10}: accuracy on new people {pipe.score(watch.X[new], watch.y[new]):.2f}")
 
 # %%
 # The history
 # -----------
-# ``net_.history`` is skorch's: a row an epoch, with whatever callbacks wrote. A model that is no
-# better on held-out windows than the probe that it started from keeps the probe, and has none.
+# ``net_.history`` is skorch's: a row an epoch, with whatever callbacks wrote. Augmented windows are
+# harder to learn, so training loss stays higher; what counts is the loss on held-out people.
+# ``strategy="probe-then-finetune"`` starts from the linear head instead, and keeps it where no
+# epoch is better.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharex=True)
-for (name, clf), line in zip(models.items(), ["-", "--"]):
+for (name, clf), line in zip(models.items(), ["-", "--"], strict=True):
     history = clf.net_.history
-    if not history:
-        continue
     epochs = history[:, "epoch"]
     axes[0].plot(epochs, history[:, "train_loss"], line, color="0.6", label=f"{name}, training")
     axes[0].plot(epochs, history[:, "valid_loss"], line, color="0.0", label=f"{name}, held out")

@@ -65,9 +65,7 @@ models = {
 scores = {
     name: np.array(
         [
-            cross_val_score(
-                model, watch.X, watch.y, groups=watch.groups, cv=cv, scoring="f1_macro"
-            )
+            cross_val_score(model, watch.X, watch.y, groups=watch.groups, cv=cv, scoring="f1_macro")
             for cv in splitters
         ]
     )

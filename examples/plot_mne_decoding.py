@@ -68,7 +68,7 @@ for name, each in scores.items():
 # --------------
 
 figure, axes = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
-for place, (name, each) in enumerate(scores.items()):
+for place, each in enumerate(scores.values()):
     axes.plot(each, [place] * len(each), "o", color="0.6", markersize=7)
     axes.plot(each.mean(), place, "|", color="#D55E00", markersize=18, markeredgewidth=3)
 axes.axvline(1 / len(np.unique(y)), color="0.0", linestyle=":")

@@ -80,7 +80,7 @@ with TemporaryDirectory() as folder:
 # to find out whether it helps.
 
 figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
-for (name, each), colour, marker in zip(scores.items(), ["0.6", "#D55E00"], "os"):
+for (name, each), colour, marker in zip(scores.items(), ["0.6", "#D55E00"], "os", strict=True):
     axes.plot(each, range(len(each)), marker, color=colour, markersize=8, label=name)
 axes.hlines(range(len(each)), *scores.values(), color="0.8", zorder=0)
 axes.set_yticks(range(len(each)), pipe.classes_)

@@ -129,6 +129,19 @@ def test_too_few_steps_are_warned_of(watch, quick):
         attribution(clf, watch.X[::9], method="integrated-gradients", n_steps=1)
 
 
+def test_a_constant_reference_hides_the_shape(fitted, bursts):
+    """Why references are real windows: all but the end of the way looks alike to the network."""
+    X, _ = bursts
+    ask = {"method": "integrated-gradients", "n_steps": 64, "target": "burst"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        flat = attribution(fitted["network"], X[1:4:2], references=0 * X[:1] + 1e-3, **ask)
+    real = attribution(fitted["network"], X[1:4:2], references=X[::2], **ask)
+    change = np.abs(flat.scores - flat.reference_scores)
+    assert (np.abs(flat.gap) > 0.5 * change).all()
+    assert (np.abs(real.gap) < 0.02 * np.abs(real.scores - real.reference_scores)).all()
+
+
 def test_a_linear_score_is_shared_out_exactly():
     rng = np.random.default_rng(0)
     X, weights = rng.standard_normal((40, 32)), np.linspace(-1, 1, 32)

@@ -38,8 +38,16 @@ class BandOcclusionDisplay:
 
     Examples
     --------
-    >>> display = BandOcclusionDisplay.from_estimator(pipe, X, sfreq=50)  # doctest: +SKIP
-    >>> display.figure_.savefig("bands.png")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusClassifier, BandOcclusionDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(["slow", "fast"], 10)
+    >>> X = np.sin(np.arange(96) * np.where(y == "slow", 0.3, 0.9)[:, None])
+    >>> X += 0.3 * rng.standard_normal(X.shape)
+    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", random_state=0).fit(X, y)
+    >>> display = BandOcclusionDisplay.from_estimator(clf, X[:4], sfreq=100)
+    >>> display.ax_.get_xlabel()
+    'band (Hz)'
     """
 
     occlusion: BandOcclusion

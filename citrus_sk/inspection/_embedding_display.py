@@ -56,8 +56,16 @@ class EmbeddingDisplay:
 
     Examples
     --------
-    >>> display = EmbeddingDisplay.from_estimator(pipe, X, y, people)  # doctest: +SKIP
-    >>> display.figure_.savefig("embedding.png")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusClassifier, EmbeddingDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(["slow", "fast"], 10)
+    >>> X = np.sin(np.arange(96) * np.where(y == "slow", 0.3, 0.9)[:, None])
+    >>> X += 0.3 * rng.standard_normal(X.shape)
+    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", random_state=0).fit(X, y)
+    >>> display = EmbeddingDisplay.from_estimator(clf, X, y)
+    >>> display.shares["y"] > 0.2
+    True
     """
 
     points: np.ndarray
