@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
+    from ._regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
 
@@ -20,6 +21,7 @@ __all__ = [
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
+    "CitrusRegressor",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
     "ReconstructionDisplay",
@@ -42,6 +44,7 @@ _HOMES = {
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
     "CitrusPretrainer": "._pretrainer",
+    "CitrusRegressor": "._regressor",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
     "ReconstructionDisplay": "._reconstruction",

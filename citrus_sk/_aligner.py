@@ -12,6 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._documented import Documented
 from ._parameters import all_or_nothing, check_choice, check_number
 from ._resampling import GRID_N_TIMES, GRID_SFREQ, resample
 from ._signals import MIN_TIMES, Windows, float32_chunks, read_windows
@@ -59,7 +60,7 @@ def _has_columns(aligner: SignalAligner) -> bool:
     return getattr(aligner, "_fitted_on_2d", True)
 
 
-class SignalAligner(TransformerMixin, BaseEstimator):
+class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     r"""Bring windows of any length and sampling rate onto the grid of the pre-trained weights.
 
     A network that was pre-trained on windows of one length meets data of another length and

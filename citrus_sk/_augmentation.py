@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional as F
 
-Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+Encode = Callable[[Tensor], Tensor]
+Augment = Callable[[Tensor, Tensor, Encode], tuple[Tensor, Tensor]]
 
 
 def check_augmentation(augmentation: Any) -> list[Any]:
@@ -26,7 +26,7 @@ def check_augmentation(augmentation: Any) -> list[Any]:
 
 
 def prepare_augmentation(augmentation: Any, seed: int) -> Augment | None:
-    """A function of windows, classes and their number; to augmented windows and class shares.
+    """A function of windows, targets and what makes rows of targets; to windows and rows.
 
     The caller's objects are copied: they draw from random states of their own, which a fit must
     not move, and which are seeded here, or no fit could be repeated.
@@ -39,34 +39,30 @@ def prepare_augmentation(augmentation: Any, seed: int) -> Augment | None:
         if isinstance(getattr(part, "rng", None), np.random.RandomState):
             part.rng = np.random.RandomState(draw.randint(2**31 - 1))
 
-    def augment(x: Tensor, codes: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
-        shape, shares = x.shape, F.one_hot(codes, n_classes).to(x.dtype)
+    def augment(x: Tensor, targets: Tensor, encode: Encode) -> tuple[Tensor, Tensor]:
+        shape, dtype, rows = x.shape, x.dtype, encode(targets)
         for place, step in enumerate(steps):
-            x, y = step(x, codes)
+            x, y = step(x, targets)
             if isinstance(y, tuple):  # of two labels and the first one's share
                 first, second, share = y
-                shares = _mixed(first, second, share.to(x.dtype), n_classes)
+                share = share.to(dtype)[:, None]
+                rows = share * encode(first) + (1 - share) * encode(second)
                 if place < len(steps) - 1:
                     raise ValueError(
                         f"augmentation mixes labels in step {place} of {len(steps)}, and only the "
                         "last one can: put Mixup at the end, or use the parameter mixup."
                     )
             else:
-                codes = y
-                shares = F.one_hot(codes.long(), n_classes).to(x.dtype)
+                targets = y
+                rows = encode(targets)
         if x.shape != shape:
             raise ValueError(
                 f"augmentation made windows of shape {tuple(x.shape)} out of {tuple(shape)}; "
                 "wanted transforms that keep it."
             )
-        return x.to(shares.dtype), shares
+        return x.to(dtype), rows.to(dtype)
 
     return augment
-
-
-def _mixed(first: Tensor, second: Tensor, share: Tensor, n_classes: int) -> Tensor:
-    one, other = F.one_hot(first.long(), n_classes), F.one_hot(second.long(), n_classes)
-    return share[:, None] * one + (1 - share[:, None]) * other
 
 
 def _parts(steps: list[Any]) -> Iterator[Any]:

@@ -11,16 +11,17 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from ._devices import resolve_device
+from ._documented import Documented
 from ._parameters import check_choice
 from ._recordings.channels import as_named
 from ._registry import resolve_pretrained, trunk_state
-from ._training import resolve_device
 from .nn import PRESETS, NetworkConfig
 
 BACKBONES = ("hybrid", "conv")
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(Documented, BaseEstimator):
     """An estimator around networks: takes 3-D windows, and pickles arrays instead of modules.
 
     A subclass names the attributes that hold networks, and turns them into arrays and back.

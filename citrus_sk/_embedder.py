@@ -11,9 +11,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
 from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
-from ._training import draw_seed, infer, isolated_seed, out_of_memory_hint, resolve_device
+from ._training import infer
 from .nn import CitrusNetwork
 
 

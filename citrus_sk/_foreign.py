@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._devices import isolated_seed
 from ._labelled import LabelledWindows
 from ._signals import channel_statistics
-from ._training import isolated_seed
 
 # Properties of a signal, in braindecode's words, that an array lacks, and how to tell them.
 _REMEDIES = {

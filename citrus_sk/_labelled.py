@@ -1,6 +1,6 @@
-"""What a training set is: distinct windows, in an order of their own, with labels and weights.
+"""What a training set is: distinct windows, in an order of their own, with targets and weights.
 
-Identical windows with identical labels are merged into one that weighs as much as both, and the
+Identical windows with identical targets are merged into one that weighs as much as both, and the
 rest is put in an order that the values give. So a fit does not depend on the order of the rows,
 and a weight of 2 is the same thing as a window that stands there twice, to the bit.
 """
@@ -12,9 +12,9 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length
 
 
@@ -28,19 +28,24 @@ class LabelledWindows:
         All windows; shared, never copied.
     rows : ndarray of int, shape (n,)
         Those that are meant.
-    codes : ndarray of int, shape (n,)
-        Index of the class.
+    targets : ndarray
+        Index of the class, int64 of shape (n,); or numbers, float32 of shape (n, n_outputs).
     weights : ndarray of float, shape (n,)
     groups : ndarray of int, shape (n,), or None
-    n_classes : int
+    n_classes : int or None
+        None where the targets are numbers.
     """
 
     X: np.ndarray
     rows: np.ndarray
-    codes: np.ndarray
+    targets: np.ndarray
     weights: np.ndarray
     groups: np.ndarray | None
-    n_classes: int
+    n_classes: int | None
+
+    @property
+    def n_outputs(self) -> int:
+        return self.targets.shape[1] if self.n_classes is None else self.n_classes
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -50,22 +55,35 @@ class LabelledWindows:
         return replace(
             self,
             rows=self.rows[index],
-            codes=self.codes[index],
+            targets=self.targets[index],
             weights=self.weights[index],
             groups=groups,
         )
+
+    def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weighted mean and sd of the numbers in each column; an sd of 1 where they are all one."""
+        mean = np.average(self.targets, axis=0, weights=self.weights)
+        spread = np.average((self.targets - mean) ** 2, axis=0, weights=self.weights) ** 0.5
+        return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
+
+    def standardised(self, mean: np.ndarray, scale: np.ndarray) -> LabelledWindows:
+        """The same windows with targets in units of `scale` from `mean`."""
+        return replace(self, targets=((self.targets - mean) / scale).astype(np.float32))
 
 
 def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
     """Return ``classes`` and the index into them of each label, as scikit-learn defines them."""
     if y is None:
         raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
-    if len(y) != n_windows:
+    if (n_columns := _n_columns(y)) > 1:
         raise ValueError(
-            f"X has {n_windows} windows, but y has {len(y)} labels: inconsistent numbers of "
-            "samples. Pass one label for each window."
+            f"y has {n_columns} columns (multilabel or multioutput), and {who} takes one label for "
+            f"each window. Of one-hot rows pass y.argmax(1). For several labels at once, "
+            f"sklearn.multioutput.MultiOutputClassifier({who}(...)) fits one for each column; "
+            "numbers to predict are for CitrusRegressor."
         )
+    y = column_or_1d(y, warn=True)
+    _check_number_of(y, n_windows)
     missing = [i for i, label in enumerate(y) if label is None or label != label]
     if missing:
         raise ValueError(
@@ -75,6 +93,12 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name="y")
     try:
+        if type_of_target(y) == "continuous":
+            raise ValueError(
+                f"Unknown label type: continuous. y holds {len(np.unique(y))} distinct numbers, as "
+                f"{y[0]:g}, which are no labels. To predict numbers, use CitrusRegressor; to "
+                "predict classes, make integers or strings of them."
+            )
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
@@ -82,10 +106,42 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
         raise TypeError(f"y mixes labels of types {kinds}; wanted one type.") from error
     if len(classes) < 2:
         raise ValueError(
-            f"{who} can't train on one class: y holds only {classes[0]!r} in {len(y)} windows. "
-            "Pass windows of at least 2 classes."
+            f"{who} can't train on one class: y holds only {classes.tolist()[0]!r} in {len(y)} "
+            "windows. Pass windows of at least 2 classes."
         )
     return classes, codes
+
+
+def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
+    """The numbers of a regression as a float64 array of the shape that they came in."""
+    if y is None:
+        raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
+    if np.asarray(y).dtype.kind in "USOV":
+        try:
+            y = np.asarray(y, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y holds {np.ravel(np.asarray(y, object))[0]!r}, which is no number, and {who} "
+                "predicts numbers. Labels are for CitrusClassifier."
+            ) from error
+    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = column_or_1d(values, warn=True)
+    _check_number_of(values, n_windows)
+    return values
+
+
+def _n_columns(y: Any) -> int:
+    shape = getattr(y, "shape", None) or np.shape(y)
+    return shape[1] if len(shape) == 2 else 1
+
+
+def _check_number_of(y: np.ndarray, n_windows: int) -> None:
+    if len(y) != n_windows:
+        raise ValueError(
+            f"X has {n_windows} windows, but y has {len(y)} labels: inconsistent numbers of "
+            "samples. Pass one label for each window."
+        )
 
 
 def label_windows(
@@ -98,12 +154,7 @@ def label_windows(
     groups: Any = None,
 ) -> LabelledWindows:
     """Merge, order and weigh the windows of a training set."""
-    check_consistent_length(X, codes, groups)
-    weights = _check_weights(sample_weight, len(X))
-    group_codes = None
-    if groups is not None:
-        _, group_codes = np.unique(column_or_1d(groups), return_inverse=True)
-    rows, weights = _merge(X, codes, weights, group_codes)
+    rows, weights, group_codes = _distinct(X, codes, sample_weight, groups)
     codes = codes[rows]
     if len(np.unique(codes)) < 2:
         raise ValueError(
@@ -117,8 +168,33 @@ def label_windows(
             class_weight, classes=classes[present], y=classes[codes], sample_weight=weights
         )
         weights = weights * per_class[codes]
-    group_codes = None if group_codes is None else group_codes[rows]
     return LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+
+
+def measure_windows(
+    X: np.ndarray, values: np.ndarray, *, sample_weight: Any = None, groups: Any = None
+) -> LabelledWindows:
+    """Merge, order and weigh the windows of a regression with values ``(n_windows, n_outputs)``."""
+    rows, weights, group_codes = _distinct(X, values, sample_weight, groups)
+    if len(rows) < 2:
+        raise ValueError(
+            f"n_samples = {len(rows)} is too few: of {len(X)} window(s) that many are distinct and "
+            "have a sample_weight that is not zero. Pass at least 2."
+        )
+    return LabelledWindows(X, rows, values[rows], weights, group_codes, None)
+
+
+def _distinct(
+    X: np.ndarray, targets: np.ndarray, sample_weight: Any, groups: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows to train on, one for each distinct window, with their weights and groups."""
+    check_consistent_length(X, targets, groups)
+    weights = _check_weights(sample_weight, len(X))
+    group_codes = None
+    if groups is not None:
+        _, group_codes = np.unique(column_or_1d(groups), return_inverse=True)
+    rows, weights = _merge(X, targets, weights, group_codes)
+    return rows, weights, None if group_codes is None else group_codes[rows]
 
 
 def _check_weights(sample_weight: Any, n: int) -> np.ndarray:
@@ -136,26 +212,29 @@ def _check_weights(sample_weight: Any, n: int) -> np.ndarray:
 
 
 def _merge(
-    X: np.ndarray, codes: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
+    X: np.ndarray, targets: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on, one for each distinct window with a weight, and their summed weights."""
     found: dict[tuple, list] = {}
     for row in np.flatnonzero(weights):
         digest = blake2b(X[row].tobytes(), digest_size=16).digest()
         group = 0 if groups is None else groups[row]
-        entry = found.setdefault((digest, codes[row], group), [row, 0.0])
+        target = tuple(np.atleast_1d(targets[row]).tolist())
+        entry = found.setdefault((digest, target, group), [row, 0.0])
         entry[1] += weights[row]
     entries = [found[key] for key in sorted(found)]
     return np.array([row for row, _ in entries], int), np.array([weight for _, weight in entries])
 
 
 def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple]:
-    """Stratified folds inside a training set, people kept together where groups are known.
+    """Folds inside a training set, people kept together where groups are known.
 
-    Fewer folds where a class has too few windows (or groups); an empty list where even two
-    folds cannot have every class on both sides.
+    Those of classes are stratified. Fewer folds where a class has too few windows (or groups); an
+    empty list where even two folds cannot have every class on both sides.
     """
-    codes, groups = labelled.codes, labelled.groups
+    if labelled.n_classes is None:
+        return _plain_folds(labelled, n_splits, seed)
+    codes, groups = labelled.targets, labelled.groups
     units = np.arange(len(codes)) if groups is None else groups
     scarce = min(len(np.unique(units[codes == code])) for code in np.unique(codes))
     n_splits = min(n_splits, scarce)
@@ -165,3 +244,12 @@ def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tup
     folds = list(kind(n_splits, shuffle=True, random_state=seed).split(codes, codes, groups))
     classes = len(np.unique(codes))
     return [fold for fold in folds if len(np.unique(codes[fold[0]])) == classes]
+
+
+def _plain_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple]:
+    groups = labelled.groups
+    n_splits = min(n_splits, len(labelled) if groups is None else len(np.unique(groups)))
+    if n_splits < 2:
+        return []
+    kind = KFold if groups is None else GroupKFold
+    return list(kind(n_splits, shuffle=True, random_state=seed).split(labelled.rows, None, groups))

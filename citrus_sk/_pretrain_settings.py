@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ._devices import draw_seed
 from ._parameters import check_choice, check_number, check_pair
 from ._pretraining import PretrainRecipe, distributed_part, same_everywhere
 from ._run_file import RunFile, saved_seed
 from ._sampling import CropSampler, Sampling
-from ._training import draw_seed
 from .nn import PRESETS, NetworkConfig, TaskConfig
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, pack, unpack
 from ._corpus import Corpus, array_corpus, read_corpus
+from ._devices import isolated_seed, out_of_memory_hint, resolve_device
 from ._parameters import all_or_nothing
 from ._pretrain_settings import (
     check_parameters,
@@ -36,7 +37,7 @@ from ._resampling import GRID_SFREQ
 from ._run_file import RunFile
 from ._sampling import CropSampler
 from ._signals import Windows, read_windows, to_float32
-from ._training import infer, isolated_seed, out_of_memory_hint, resolve_device
+from ._training import infer
 from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder
 
 if TYPE_CHECKING:

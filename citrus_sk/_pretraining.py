@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._devices import isolated_seed
 from ._sampling import Batch, CropSampler
-from ._training import isolated_seed
 from .nn import MaskedAutoencoder
 from .nn._encoder import normalise
 

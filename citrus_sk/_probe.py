@@ -38,8 +38,8 @@ def fit_probe(
     reduced, back = _rotate(features)
     strength = _choose_strength(reduced, labelled, seed)
     model = _logistic(reduced, labelled, strength)
-    weight = np.zeros((labelled.n_classes, features.shape[1]))
-    bias = np.full(labelled.n_classes, -30.0)
+    weight = np.zeros((labelled.n_outputs, features.shape[1]))
+    bias = np.full(labelled.n_outputs, -30.0)
     coef, intercept = model.coef_, model.intercept_
     if back is not None:
         coef = coef @ back
@@ -80,7 +80,7 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
         inner = labelled.take(train)
         models = [_logistic(features[train], inner, strength) for strength in STRENGTHS]
         # Every class stands in every training part, so a code is a column.
-        columns = np.searchsorted(models[0].classes_, labelled.codes[test])
+        columns = np.searchsorted(models[0].classes_, labelled.targets[test])
         proba = np.stack([model.predict_proba(features[test]) for model in models])
         right = proba[:, np.arange(len(test)), columns]
         losses.append(-np.log(right.clip(1e-12)))
@@ -100,5 +100,5 @@ def _logistic(
         # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=strength, max_iter=300).fit(
-            features, labelled.codes, sample_weight=labelled.weights
+            features, labelled.targets, sample_weight=labelled.weights
         )

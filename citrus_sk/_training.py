@@ -1,28 +1,25 @@
-"""Training and inference: skorch nets, devices, seeds. The only place that trains."""
+"""Training and inference with skorch nets. The only place that trains a labelled network."""
 
 from __future__ import annotations
 
 import math
 import traceback
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.utils import check_random_state
-from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import GradientNormClipping, LRScheduler
 from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from ._augmentation import Augment
+from ._callbacks import KeepBest, Progress, RefuseNan, WeightAverage, kept_module
 from ._labelled import LabelledWindows
 
 # Samples times channels of one inference batch: about 0.5 GB of activations in "small".
@@ -49,76 +46,6 @@ class Recipe:
         return self.max_epochs * math.ceil(n_windows / self.batch_size)
 
 
-# --- the machine ---------------------------------------------------------------------------------
-
-
-def resolve_device(device: str | torch.device, *, strict: bool = True) -> torch.device:
-    """The torch device that `device` means on this machine.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        ``"auto"`` is CUDA where there is one, else the CPU.
-    strict : bool, default=True
-        False falls back to the CPU, with a warning, where the device is not there: a model that
-        was trained on a GPU can be loaded without one.
-    """
-    if isinstance(device, str) and device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        if not strict:
-            warnings.warn(
-                f"device={device!r} is not there; the model is loaded on the CPU.", stacklevel=2
-            )
-            return torch.device("cpu")
-        raise ValueError(
-            f"device={device!r} cannot be used on this machine. Pass 'auto', 'cpu', or a device "
-            f"that torch knows here ({torch.cuda.device_count()} CUDA devices)."
-        ) from error
-    return resolved
-
-
-@contextmanager
-def isolated_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch and numpy inside the block; both global states are put back after it."""
-    numpy_state = np.random.get_state()  # noqa: NPY002 - skorch and its callbacks draw from it
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-        finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-
-
-def draw_seed(random_state: Any) -> int:
-    """An integer seed. None draws a new one each time without touching numpy's global state."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-@contextmanager
-def out_of_memory_hint(batch_size: int) -> Iterator[None]:
-    """Turn a GPU that ran out of memory into an error that says what to try."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        smaller = max(1, batch_size // 2)
-        remedy = (
-            f"Try batch_size={smaller}"
-            if batch_size > 1
-            else "Try shorter windows (SignalAligner(n_times=...)) or a smaller preset"
-        )
-        raise MemoryError(
-            f"The device ran out of memory with batch_size={batch_size}. {remedy}, or device='cpu'."
-        ) from error
-
-
 # --- batches -------------------------------------------------------------------------------------
 
 
@@ -134,7 +61,7 @@ class WindowSet(Dataset):
 
     def __getitem__(self, index: Any) -> tuple[dict[str, Any], Any]:
         X = self.labelled.X[self.labelled.rows[index]]
-        return {"x": X, "weight": self.weights[index]}, self.labelled.codes[index]
+        return {"x": X, "weight": self.weights[index]}, self.labelled.targets[index]
 
 
 class BatchLoader:
@@ -153,20 +80,18 @@ class BatchLoader:
             yield torch.utils.data.default_convert(self.dataset[index])
 
 
-# --- the net -------------------------------------------------------------------------------------
+# --- the nets ------------------------------------------------------------------------------------
 
 
 class Interrupted(Exception):
     """A real Ctrl-C, on its way past skorch, which takes any KeyboardInterrupt for a wish."""
 
 
-class FineTuner(NeuralNetClassifier):
-    """A skorch classifier with weighted, smoothed and mixed targets and averaged weights.
+class FineTuner(NeuralNet):
+    """A skorch net with weighted and mixed targets and averaged weights.
 
     Parameters
     ----------
-    label_smoothing : float
-        Share of a target that is spread over all classes.
     mixup : float
         Parameter of the Beta distribution that two windows are mixed by (Zhang et al., 2018);
         0 mixes nothing.
@@ -179,19 +104,28 @@ class FineTuner(NeuralNetClassifier):
     def __init__(
         self,
         *args: Any,
-        label_smoothing: float = 0.0,
         mixup: float = 0.0,
         augment: Augment | None = None,
         frozen: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.label_smoothing = label_smoothing
         self.mixup = mixup
         self.augment = augment
         self.frozen = frozen
 
     averaging_: WeightAverage | None = None
+
+    def _encode(self, targets: Tensor) -> Tensor:
+        """Targets of a batch as rows that can be mixed."""
+        raise NotImplementedError
+
+    def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
+        """What `_loss` is given beside the network's output; all of it can be mixed."""
+        raise NotImplementedError
+
+    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
+        raise NotImplementedError
 
     @property
     def _default_callbacks(self) -> list:
@@ -206,35 +140,33 @@ class FineTuner(NeuralNetClassifier):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(True)
-        x, mass = self._unpack(batch, self.augment)
-        mass = (1 - self.label_smoothing) * mass + self.label_smoothing * mass.mean(1, keepdim=True)
+        x, wanted = self._unpack(batch, training=True)
         if self.mixup > 0 and len(x) > 1:
             share = float(np.random.beta(self.mixup, self.mixup))  # noqa: NPY002 - seeded, put back
             other = torch.randperm(len(x)).to(x.device)
             # Windows are mixed in units of their own sd, or the louder one would win.
             x = _mix_windows(x, x[other], share)
-            mass = share * mass + (1 - share) * mass[other]
-        logits = self.infer(x, **fit_params)
-        loss = _cross_entropy(logits, mass)
+            wanted = tuple(share * each + (1 - share) * each[other] for each in wanted)
+        outputs = self.infer(x, **fit_params)
+        loss = self._loss(outputs, *wanted)
         loss.backward()
-        return {"loss": loss, "y_pred": logits}
+        return {"loss": loss, "y_pred": outputs}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(False)
-        x, mass = self._unpack(batch)
+        x, wanted = self._unpack(batch, training=False)
         with torch.no_grad():
-            logits = kept_module(self)(x)
-            return {"loss": _cross_entropy(logits, mass), "y_pred": logits}
+            outputs = kept_module(self)(x)
+            return {"loss": self._loss(outputs, *wanted), "y_pred": outputs}
 
-    def _unpack(self, batch: Any, augment: Augment | None = None) -> tuple[Tensor, Tensor]:
-        """Windows, and for each the weight that it puts on every class."""
-        inputs, codes = unpack_data(batch)
-        x, codes = inputs["x"].to(self.device), codes.to(self.device)
-        if augment is None:
-            shares = F.one_hot(codes, len(self.classes)).to(x.dtype)
+    def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        inputs, targets = unpack_data(batch)
+        x, targets = inputs["x"].to(self.device), targets.to(self.device)
+        if training and self.augment is not None:
+            x, rows = self.augment(x, targets, self._encode)
         else:
-            x, shares = augment(x, codes, len(self.classes))
-        return x, shares * inputs["weight"].to(self.device)[:, None]
+            rows = self._encode(targets).to(x.dtype)
+        return x, self._weigh(rows, inputs["weight"].to(self.device)[:, None], training)
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -245,6 +177,46 @@ class FineTuner(NeuralNetClassifier):
             if frame.f_code.co_name.startswith("on_"):
                 return self
             raise Interrupted from stop
+
+
+class ClassTuner(FineTuner, NeuralNetClassifier):
+    """A skorch classifier whose targets are the weight that a window puts on every class.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        Share of a target that is spread over all classes.
+    """
+
+    def __init__(self, *args: Any, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def _encode(self, targets: Tensor) -> Tensor:
+        return F.one_hot(targets.long(), len(self.classes))
+
+    def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
+        mass = rows * weight
+        if training:
+            level = mass.mean(1, keepdim=True)
+            mass = (1 - self.label_smoothing) * mass + self.label_smoothing * level
+        return (mass,)
+
+    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
+        return _cross_entropy(outputs, *wanted)
+
+
+class ValueTuner(FineTuner, NeuralNetRegressor):
+    """A skorch regressor with squared errors."""
+
+    def _encode(self, targets: Tensor) -> Tensor:
+        return targets
+
+    def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
+        return rows, weight
+
+    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
+        return _squared_error(outputs, *wanted)
 
 
 def _mix_windows(x: Tensor, other: Tensor, share: float) -> Tensor:
@@ -265,98 +237,27 @@ def _cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
     return -(mass * logits.log_softmax(1)).sum() / mass.sum().clamp_min(1e-12)
 
 
-class WeightAverage(Callback):
-    """Exponential moving average over about a tenth of the run; validated, and kept at the end."""
-
-    def __init__(self, n_steps: int) -> None:
-        self.n_steps = n_steps
-
-    def on_train_begin(self, net: FineTuner, **kwargs: Any) -> None:
-        decay = 1 - 1 / max(2.0, 0.1 * self.n_steps)
-
-        def update(averages: Any, currents: Any, n: Tensor | int) -> None:
-            share = 1 - min(decay, (1.0 + float(n)) / (10.0 + float(n)))
-            torch._foreach_lerp_(averages, currents, share)
-
-        # skorch would take a module of its own for one more thing to train: it stays in here.
-        self.model_ = AveragedModel(net.module_, multi_avg_fn=update).eval()
-        net.averaging_ = self
-
-    def on_batch_end(self, net: FineTuner, training: bool = False, **kwargs: Any) -> None:
-        if training:
-            self.model_.update_parameters(net.module_)
-
-    def on_train_end(self, net: FineTuner, **kwargs: Any) -> None:
-        net.module_.load_state_dict(self.model_.module.state_dict())
-        del self.model_
-        net.averaging_ = None
+def _squared_error(outputs: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error, each window counting as much as its weight."""
+    total = (weight * (outputs - values).square()).sum()
+    return total / (weight.sum() * values.shape[1]).clamp_min(1e-12)
 
 
-def kept_module(net: FineTuner) -> nn.Module:
-    """The module whose weights would be kept if training ended now."""
-    return net.averaging_.model_.module if net.averaging_ else net.module_
+def make_net(
+    module: nn.Module, n_classes: int | None, device: torch.device, **kwargs: Any
+) -> FineTuner:
+    """An initialised skorch net around `module`, which only predicts unless `kwargs` say more.
 
-
-class KeepBest(Callback):
-    """Stop after `patience` epochs without a lower validation loss; the best weights come back."""
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-
-    def on_train_begin(self, net: FineTuner, **kwargs: Any) -> None:
-        self.lowest_, self.waited_ = math.inf, 0
-        self.best_: dict[str, Tensor] = {}
-
-    def on_epoch_end(self, net: FineTuner, **kwargs: Any) -> None:
-        loss = net.history[-1]["valid_loss"]
-        if loss < self.lowest_:
-            self.lowest_, self.waited_ = loss, 0
-            state = kept_module(net).state_dict()
-            self.best_ = {name: value.detach().clone() for name, value in state.items()}
-            return
-        self.waited_ += 1
-        if self.waited_ >= self.patience:
-            raise KeyboardInterrupt
-
-    def on_train_end(self, net: FineTuner, **kwargs: Any) -> None:
-        if self.best_:
-            net.module_.load_state_dict(self.best_)
-        self.best_ = {}
-
-
-class RefuseNan(Callback):
-    """A loss that is no number ends the fit instead of ending up in the predictions."""
-
-    def on_batch_end(
-        self, net: FineTuner, training: bool = False, loss: Any = None, **kwargs: Any
-    ) -> None:
-        loss = net.history[-1, "batches", -1, "train_loss"] if training else 0.0
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The training loss became {loss} in epoch {len(net.history)}. Lower learning_rate "
-                f"(it is {net.lr}) and look for extreme values in X."
-            )
-
-
-class Progress(Callback):
-    """Moves a bar by one for each training batch."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar = bar
-
-    def on_batch_end(self, net: FineTuner, training: bool = False, **kwargs: Any) -> None:
-        if training:
-            self.bar.update(1)
-
-
-def make_net(module: nn.Module, n_classes: int, device: torch.device, **kwargs: Any) -> FineTuner:
-    """An initialised skorch net around `module`, which only predicts unless `kwargs` say more."""
+    Without a number of classes it is a regressor.
+    """
     settings: dict[str, Any] = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader}
-    settings |= {"train_split": None, "verbose": 0, "frozen": True, **kwargs}
-    net = FineTuner(
-        module, criterion=nn.CrossEntropyLoss, classes=np.arange(n_classes), device=device,
-        **settings,
-    )  # fmt: skip
+    settings |= {"train_split": None, "verbose": 0, "frozen": True, "device": device, **kwargs}
+    net: FineTuner
+    if n_classes is None:
+        net = ValueTuner(module, criterion=nn.MSELoss, **settings)
+    else:
+        settings["classes"] = np.arange(n_classes)
+        net = ClassTuner(module, criterion=nn.CrossEntropyLoss, **settings)
     return net.initialize()
 
 
@@ -392,6 +293,7 @@ def fine_tune(
         own.append(Progress(bar))
     # Last of all: whoever looks at an epoch has done so before training stops after it.
     last = [] if valid is None else [KeepBest(recipe.patience)]
+    smoothing = {} if train.n_classes is None else {"label_smoothing": recipe.label_smoothing}
     net = make_net(
         module,
         train.n_classes,
@@ -406,11 +308,11 @@ def fine_tune(
         batch_size=recipe.batch_size,
         iterator_train__shuffle=True,
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
-        label_smoothing=recipe.label_smoothing,
         mixup=recipe.mixup,
         augment=augment,
         callbacks=[*own, *(callbacks or []), *last],
         verbose=verbose,
+        **smoothing,
     )
     try:
         return net.partial_fit(WindowSet(train), None)
@@ -447,9 +349,9 @@ def infer(
 def held_out_loss(
     module: nn.Module, valid: LabelledWindows, device: torch.device, batch_size: int
 ) -> float:
-    """Cross-entropy of held-out windows, each counting as much as its weight."""
-    logits = infer(module, valid.X, device, batch_size, rows=valid.rows)
-    mass = F.one_hot(torch.from_numpy(valid.codes), valid.n_classes) * torch.tensor(
-        valid.weights[:, None]
-    )
-    return float(_cross_entropy(logits, mass))
+    """Loss of held-out windows, each counting as much as its weight."""
+    outputs = infer(module, valid.X, device, batch_size, rows=valid.rows)
+    weight, targets = torch.tensor(valid.weights[:, None]), torch.from_numpy(valid.targets)
+    if valid.n_classes is None:
+        return float(_squared_error(outputs, targets, weight))
+    return float(_cross_entropy(outputs, F.one_hot(targets, valid.n_classes) * weight))

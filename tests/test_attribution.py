@@ -17,6 +17,7 @@ from citrus_sk import (
     BandOcclusionDisplay,
     CitrusClassifier,
     CitrusEmbedder,
+    CitrusRegressor,
     SignalAligner,
 )
 from citrus_sk.inspection import attribution, band_occlusion
@@ -121,6 +122,36 @@ def test_integrated_gradients_share_out_what_an_ensemble_says_of_real_windows(wa
     columns = np.searchsorted(pipe.classes_, watch.y[:4])
     p = pipe.predict_proba(watch.X[:4])[np.arange(4), columns]
     np.testing.assert_allclose(found.scores, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_a_regressors_prediction_is_shared_out(bursts, n_members):
+    """Two targets, of which one is the height of the burst in its own, large unit."""
+    X, rng = bursts[0][1::2].copy(), np.random.default_rng(0)
+    height = rng.uniform(0, 4, len(X))
+    X[:, 1, BURST] *= height[:, None]
+    y = np.stack([rng.standard_normal(len(X)), 100 + 50 * height], axis=1)
+    reg = CitrusRegressor(
+        None, preset="tiny", random_kernels=False, max_epochs=6, n_members=n_members, random_state=0
+    ).fit(X, y)
+    found = attribution(reg, X[:4], method="integrated-gradients", references=X[4:], target=1)
+    assert (found.score_unit, found.targets.tolist()) == ("prediction", [1] * 4)
+    np.testing.assert_allclose(found.scores, reg.predict(X[:4])[:, 1], rtol=1e-4)
+    change = found.scores - found.reference_scores
+    np.testing.assert_allclose(found.values.sum((1, 2)), change, rtol=0.05, atol=2)
+    high = attribution(reg, X[height.argmax()][None], target=1)
+    assert high.values[0].sum(1).argmax() == 1
+    assert BURST.start - 4 <= high.values[0, 1].argmax() < BURST.stop + 4
+    bands = band_occlusion(
+        reg, X[height > 3], sfreq=SFREQ, target=1, bands={"slow": (1, 8), "planted": (13, 19)}
+    )
+    assert bands.values.mean(0).argmax() == 1
+    with pytest.raises(ValueError, match="regressor has 2 outputs; wanted the number of one"):
+        attribution(reg, X[:1])
+    with pytest.raises(ValueError, match="target=2 is not among the outputs of CitrusRegressor"):
+        attribution(reg, X[:1], target=2)
+    display = AttributionDisplay.from_estimator(reg, X[:2], target=1)
+    assert display.ax_.get_title().startswith("prediction 1")
 
 
 def test_too_few_steps_are_warned_of(watch, quick):

@@ -9,11 +9,22 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EpochScoring
 
-from citrus_sk import CitrusClassifier, SignalAligner, StratifiedFractionKFold
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusPretrainer,
+    CitrusRegressor,
+    SignalAligner,
+    StratifiedFractionKFold,
+)
+
+ESTIMATORS = [CitrusClassifier, CitrusEmbedder, CitrusPretrainer, CitrusRegressor, SignalAligner]
 
 
 def test_learns_unseen_people_from_a_few_real_windows(watch):
@@ -214,8 +225,8 @@ def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, qui
 
 
 def _labelled(clf, X, y):
+    from citrus_sk._devices import draw_seed
     from citrus_sk._labelled import check_labels, label_windows
-    from citrus_sk._training import draw_seed
 
     classes, codes = check_labels(y, len(X), "")
     seed = np.random.SeedSequence(draw_seed(clf.random_state)).generate_state(1)[0]
@@ -412,3 +423,36 @@ def test_mne_epochs_go_in_without_their_stimulus_channel(quick):
     clf = quick(strategy="linear-probe").fit(epochs, y)
     assert clf.n_chans_ == 2
     assert_array_equal(clf.predict(epochs), clf.predict(data[:, :2]))
+
+
+def test_several_labels_at_once_are_refused_and_the_remedy_works(tones, quick):
+    X, y = tones
+    both = np.c_[y, 1 - y]
+    with pytest.raises(ValueError, match=r"y has 2 columns .*MultiOutputClassifier"):
+        quick().fit(X, both)
+    wrapped = MultiOutputClassifier(quick(strategy="linear-probe")).fit(X, both)
+    assert_array_equal(wrapped.predict(X), both)
+
+
+@pytest.mark.parametrize("name", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize("kind", [CitrusClassifier, CitrusRegressor])
+def test_there_is_no_training_in_instalments(kind, name):
+    # The head's statistics, the kernels' thresholds and the calibration are those of all windows.
+    assert not hasattr(kind(), name)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_the_box_in_a_notebook_links_to_the_estimators_page(kind):
+    page = f"citrus-sk.readthedocs.io/en/stable/api/generated/citrus_sk.{kind.__name__}.html"
+    assert page in make_pipeline(kind())._repr_html_()
+
+
+def test_set_output_on_a_pipeline_reaches_every_step_that_has_columns(tones, quick):
+    X, y = tones
+    pipe = make_pipeline(
+        SignalAligner(64), CitrusEmbedder(pretrained=None, preset="tiny"), StandardScaler()
+    )
+    frame = pipe.set_output(transform="pandas").fit_transform(X)
+    assert list(frame.columns)[:2] == ["citrusembedder0", "citrusembedder1"]
+    whole = make_pipeline(SignalAligner(64), quick(strategy="linear-probe"))
+    assert whole.set_output(transform="pandas").fit(X, y).score(X, y) == 1

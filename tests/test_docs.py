@@ -26,6 +26,7 @@ DOCUMENTED = [
     "_pretrainer",
     "_reconstruction",
     "_registry",
+    "_regressor",
     "braindecode",
     "datasets",
     "evaluation._comparison_display",
@@ -118,7 +119,8 @@ def test_docstring_examples_run(module):
 
 
 @pytest.mark.parametrize(
-    "name", ["CitrusClassifier", "CitrusEmbedder", "CitrusPretrainer", "SignalAligner"]
+    "name",
+    ["CitrusClassifier", "CitrusEmbedder", "CitrusPretrainer", "CitrusRegressor", "SignalAligner"],
 )
 def test_every_parameter_is_documented_in_its_order(name):
     cls = getattr(citrus_sk, name)

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
+from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +19,18 @@ FLOAT32 = {
 }
 
 
+FLOAT32_VALUES = FLOAT32 | {
+    "check_methods_sample_order_invariance": (
+        "the same: a row of a matrix product is rounded by the place that it has in its block. "
+        "test_regressor.py holds the claim to 1e-5."
+    )
+}
+
+
 def expected(estimator):
-    return {} if isinstance(estimator, SignalAligner) else FLOAT32
+    if isinstance(estimator, SignalAligner):
+        return {}
+    return FLOAT32_VALUES if isinstance(estimator, CitrusRegressor) else FLOAT32
 
 
 @parametrize_with_checks(
@@ -39,6 +49,14 @@ def expected(estimator):
         ),
         CitrusClassifier(
             pretrained=None, preset="tiny", max_epochs=2, strategy="probe-then-finetune"
+        ),
+        CitrusRegressor(pretrained=None, preset="tiny"),
+        CitrusRegressor(
+            pretrained=None,
+            preset="tiny",
+            max_epochs=12,
+            strategy="probe-then-finetune",
+            random_kernels=False,
         ),
     ],
     expected_failed_checks=expected,

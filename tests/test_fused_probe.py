@@ -18,8 +18,8 @@ def problem(n=40, n_features=60, n_classes=3, noise=1.0, groups=None, weights=No
     y = np.arange(n) % n_classes
     labelled = label_windows(X, y, np.arange(n_classes), groups=groups, sample_weight=weights)
     centres = RNG.standard_normal((n_classes, n_features))
-    features = centres[labelled.codes] + noise * RNG.standard_normal((n, n_features))
-    return features / np.sqrt(n_features), labelled, 2.0 * np.eye(n_classes)[labelled.codes] - 1
+    features = centres[labelled.targets] + noise * RNG.standard_normal((n, n_features))
+    return features / np.sqrt(n_features), labelled, 2.0 * np.eye(n_classes)[labelled.targets] - 1
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def test_noise_asks_for_a_stronger_penalty_than_signal():
 def test_a_weak_signal_is_not_answered_with_the_commonest_class_alone():
     X = RNG.standard_normal((300, 1, 8)).astype(np.float32)
     labelled = label_windows(X, (np.arange(300) % 10 == 0).astype(int), np.arange(2))
-    rare = labelled.codes == 1
+    rare = labelled.targets == 1
     features = (0.6 * rare[:, None] + RNG.standard_normal((300, 20))) / np.sqrt(20)
     weight, bias = fit_fused_probe(features, [20], labelled)
     recall = (features @ weight.T + bias).argmax(1)[rare].mean()
-    targets = 2.0 * np.eye(2)[labelled.codes] - 1
+    targets = 2.0 * np.eye(2)[labelled.targets] - 1
     coef, level, _ = _ridge(features, targets, labelled.weights, None)
     assert recall > 2 * (features @ coef + level).argmax(1)[rare].mean()
     assert recall > 0.4
@@ -112,7 +112,7 @@ def test_many_windows_outvote_what_is_usual():
 
 def test_a_class_without_a_window_is_ruled_out():
     features, labelled, _ = problem(n_classes=2)
-    labelled = label_windows(labelled.X, labelled.codes[np.argsort(labelled.rows)], np.arange(3))
+    labelled = label_windows(labelled.X, labelled.targets[np.argsort(labelled.rows)], np.arange(3))
     weight, bias = fit_fused_probe(features, [60], labelled)
     assert softmax(features @ weight.T + bias, axis=1)[:, 2].max() < 1e-9
 

@@ -31,7 +31,7 @@ def test_the_order_comes_from_the_values():
     forward = label_windows(X, CODES, CLASSES)
     shuffled = label_windows(X[order], CODES[order], CLASSES)
     assert_array_equal(X[forward.rows], X[order][shuffled.rows])
-    assert_array_equal(forward.codes, shuffled.codes)
+    assert_array_equal(forward.targets, shuffled.targets)
 
 
 def test_windows_without_weight_are_left_out():
@@ -42,7 +42,7 @@ def test_windows_without_weight_are_left_out():
 def test_balanced_classes_have_equal_total_weight():
     codes = np.array([0] * 20 + [1] * 7 + [2] * 3)
     labelled = label_windows(X, codes, CLASSES, class_weight="balanced")
-    totals = np.bincount(labelled.codes, labelled.weights)
+    totals = np.bincount(labelled.targets, labelled.weights)
     assert_allclose(totals, 10)
 
 
@@ -53,7 +53,7 @@ def test_inner_folds_keep_people_apart_and_every_class_in_training():
     assert folds
     for train, valid in folds:
         assert not set(labelled.groups[train]) & set(labelled.groups[valid])
-        assert set(labelled.codes[train]) == {0, 1, 2}
+        assert set(labelled.targets[train]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("groups", [None, np.zeros(30)])

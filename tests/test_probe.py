@@ -16,7 +16,7 @@ def labelled_features(n_features, n_classes, noise=1.0, n=60):
     X = RNG.standard_normal((n, 1, 8)).astype(np.float32)
     labelled = label_windows(X, np.arange(n) % n_classes, np.arange(n_classes))
     centres = RNG.standard_normal((n_classes, n_features))
-    features = centres[labelled.codes] + noise * RNG.standard_normal((n, n_features))
+    features = centres[labelled.targets] + noise * RNG.standard_normal((n, n_features))
     return features / np.sqrt(n_features), labelled
 
 
@@ -26,7 +26,7 @@ def test_it_is_the_logistic_regression_of_the_chosen_strength(n_features, n_clas
     features, labelled = labelled_features(n_features, n_classes)
     weight, bias = fit_probe(features, labelled, seed=0)
     strength = _choose_strength(_rotate(features)[0], labelled, seed=0)
-    model = LogisticRegression(C=strength, max_iter=5000, tol=1e-8).fit(features, labelled.codes)
+    model = LogisticRegression(C=strength, max_iter=5000, tol=1e-8).fit(features, labelled.targets)
     ours = softmax(features @ weight.T + bias, axis=1)
     assert_allclose(ours, model.predict_proba(features), atol=2e-3)
 
@@ -57,6 +57,6 @@ def test_noise_asks_for_a_stronger_penalty_than_signal():
 
 def test_a_class_without_a_window_is_ruled_out():
     features, labelled = labelled_features(5, 2)
-    labelled = label_windows(labelled.X, labelled.codes[np.argsort(labelled.rows)], np.arange(3))
+    labelled = label_windows(labelled.X, labelled.targets[np.argsort(labelled.rows)], np.arange(3))
     weight, bias = fit_probe(features, labelled, seed=0)
     assert softmax(features @ weight.T + bias, axis=1)[:, 2].max() < 1e-6

@@ -81,7 +81,8 @@ def _skorch_watcher(seen: BestEpoch, model: Any, classes: np.ndarray) -> Any:
     from scipy.special import softmax
     from skorch.callbacks import Callback
 
-    from .._training import FineTuner, infer, kept_module
+    from .._callbacks import kept_module
+    from .._training import FineTuner, infer
 
     class Watcher(Callback):  # type: ignore[misc]
         def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

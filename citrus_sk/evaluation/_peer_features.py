@@ -91,7 +91,7 @@ class AeonFeatures(_WindowFeatures):
         return self.name
 
     def fit(self, X: Any, y: Any = None) -> AeonFeatures:
-        from .._training import draw_seed
+        from .._devices import draw_seed
 
         values = self._read(X, reset=True)
         seed = draw_seed(self.random_state)
@@ -121,7 +121,7 @@ def _contained(seed: int) -> Iterator[None]:
     """Let code seed and set threads as it likes, and warn of its own inner affairs."""
     import torch
 
-    from .._training import isolated_seed
+    from .._devices import isolated_seed
 
     threads = torch.get_num_threads()
     with isolated_seed(seed, torch.device("cpu")), warnings.catch_warnings():

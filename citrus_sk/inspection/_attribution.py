@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._devices import draw_seed
 from .._parameters import check_choice, check_number
-from .._training import draw_seed
 from ._gradients import check_differentiable, integrated_gradients
 from ._grid import GridWindows, agreed_sfreq, channel_names, pass_steps, read_inspected
 from ._model import FittedModel
@@ -151,7 +151,7 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
     -----
     ConvergenceWarning
         If integrated gradients miss more than 5 % of the change of score from the references to a
-        window, plus 0.05 of its unit.
+        window, plus 0.05 (of a regressor: of the sd of `y` in ``fit``).
 
     Notes
     -----
@@ -228,7 +228,7 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
         scores=scores, reference_scores=reference_scores, score_unit=model.unit, method=method,
         ch_names=names,
     )  # fmt: skip
-    _warn_of_gaps(found, n_steps)
+    _warn_of_gaps(found, n_steps, model.score_scale(columns))
     return found
 
 
@@ -251,11 +251,11 @@ def _draw_references(
     return chosen
 
 
-def _warn_of_gaps(found: Attribution, n_steps: int) -> None:
+def _warn_of_gaps(found: Attribution, n_steps: int, scale: np.ndarray | float) -> None:
     if found.gap is None or found.reference_scores is None:
         return
     change = np.abs(found.scores - found.reference_scores)
-    missed = np.abs(found.gap) > TOLERANCE * (change + 1)
+    missed = np.abs(found.gap) > TOLERANCE * (change + scale)
     if missed.any():
         worst = int(np.argmax(np.abs(found.gap) - TOLERANCE * change))
         warnings.warn(

@@ -14,8 +14,9 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from .._containers import resolve_labels
+from .._devices import draw_seed, out_of_memory_hint
 from .._parameters import check_choice
-from .._training import draw_seed, infer, out_of_memory_hint
+from .._training import infer
 from ..evaluation._figures import legend_below, literal, new_axes, style
 from ._grid import pass_steps, read_inspected
 from ._model import FittedModel, as_called

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import is_regressor
 from torch import Tensor
 
-from .._training import out_of_memory_hint
+from .._devices import out_of_memory_hint
 from ._model import FittedModel
 
 
@@ -103,10 +103,11 @@ def _gradient(
 
 def _score(model: FittedModel, modules: list[Any], x: Tensor, column: int) -> Tensor:
     """What `FittedModel.scores` gives, for one output and with a gradient."""
+    outputs = torch.stack([module(x) for module in modules])
     if is_regressor(model.last):
-        raise NotImplementedError
-    logs = torch.stack([module(x).log_softmax(1) for module in modules]).logsumexp(0)
-    logs = logs - np.log(len(modules))
+        scale, mean = model.last.target_scale_[column], model.last.target_mean_[column]
+        return outputs.mean(0)[:, column] * float(scale) + float(mean)
+    logs = outputs.log_softmax(2).logsumexp(0) - np.log(len(modules))
     if model.output == "probability":
         return logs[:, column].exp()
     others = [other for other in range(logs.shape[1]) if other != column]

@@ -90,6 +90,11 @@ class FittedModel:
             logs = np.log(np.clip(self.last.predict_proba(data), _SMALLEST, None))
         return np.exp(logs) if self.output == "probability" else log_odds(logs)
 
+    def score_scale(self, columns: np.ndarray) -> np.ndarray | float:
+        """What is a large change of score: 1, or the sd of what our regressor was fitted to."""
+        scale = getattr(self.last, "target_scale_", None)
+        return 1.0 if scale is None else np.asarray(scale)[columns]
+
     @property
     def unit(self) -> str:
         """What scores are, in words."""

@@ -1,0 +1,353 @@
+"""What the classifier and the regressor share: from labelled windows to trained networks."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from ._augmentation import check_augmentation, prepare_augmentation
+from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._containers import resolve_labels
+from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
+from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
+from ._labelled import LabelledWindows, inner_folds
+from ._parameters import check_choice, check_number
+from ._signals import Windows, read_windows, to_float32
+from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
+from .nn import CitrusNetwork
+
+STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
+# A validation part smaller than this ranks epochs by luck.
+_TRUSTED_WINDOWS, _TRUSTED_PER_CLASS = 50, 3
+# Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
+_EPOCH_BUDGET = 7500
+_KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
+
+
+class NetworkPredictor(NetworkEstimator):
+    """An estimator that trains networks on labelled windows; see `CitrusClassifier`.
+
+    A subclass says what targets are, and how a head is fitted to frozen features.
+    """
+
+    def __init__(
+        self,
+        pretrained: Any,
+        *,
+        modality: Any,
+        strategy: str,
+        backbone: str,
+        random_kernels: bool,
+        preset: str,
+        module: Any,
+        max_epochs: int | str,
+        batch_size: int,
+        learning_rate: float,
+        weight_decay: float,
+        mixup: float,
+        augmentation: Any,
+        ema: bool,
+        early_stopping: bool | str,
+        validation_fraction: float,
+        patience: int | str,
+        n_members: int,
+        callbacks: list | None,
+        device: Any,
+        random_state: Any,
+        verbose: int,
+    ) -> None:
+        self.pretrained = pretrained
+        self.modality = modality
+        self.strategy = strategy
+        self.backbone = backbone
+        self.random_kernels = random_kernels
+        self.preset = preset
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.mixup = mixup
+        self.augmentation = augmentation
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_members = n_members
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- what a subclass says --------------------------------------------------------------------
+
+    def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
+        """Check `y`, note what prediction needs of it, and join it to the windows."""
+        raise NotImplementedError
+
+    def _fit_head(
+        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weight ``(n_outputs, n_features)`` and bias of a head on standardised features."""
+        raise NotImplementedError
+
+    @property
+    def _n_classes(self) -> int | None:
+        raise NotImplementedError
+
+    @property
+    def _n_outputs(self) -> int:
+        raise NotImplementedError
+
+    # --- fit and predict -------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        self._check_parameters()
+        make = None if self.module is None else resolve_module(self.module)
+        if make is None:
+            config, weights = starting_point(self.pretrained, self.preset, self.backbone)
+        device = resolve_device(self.device)
+        y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
+        windows = read_windows(self, X, reset=True)
+        labelled = self._label(y, windows, sample_weight, groups)
+        self.strategy_ = self._choose_strategy()
+        if make is None:
+            self._foreign, self._config = None, config
+            self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
+            self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
+        else:
+            shape = (windows.n_chans, labelled.X.shape[2], labelled.n_outputs)
+            self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
+            weights = None
+        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
+        recipe = self._recipe(labelled)
+        splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
+        n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
+        with self._progress(n_steps) as bar, out_of_memory_hint(self.batch_size):
+            self.members_ = [
+                self._fit_member(labelled, weights, seed, train, valid, recipe, device, bar)
+                for seed, train, valid in splits
+            ]
+        self.net_ = self.members_[0]
+
+    def _outputs(self, X: Any) -> torch.Tensor:
+        """What each network says of each window, float64 ``(n_members, n_windows, n_outputs)``."""
+        check_is_fitted(self)
+        values = to_float32(read_windows(self, X, reset=False))
+        with out_of_memory_hint(self.batch_size):
+            return torch.stack(
+                [
+                    infer(net.module_, values, torch.device(net.device), self.batch_size).double()
+                    for net in self.members_
+                ]
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "members_")
+
+    # --- storage ---------------------------------------------------------------------------------
+
+    _network_attributes = ("members_", "net_")
+    _foreign: ForeignModule | None = None
+
+    def _pack_networks(self) -> list[tuple]:
+        return [(pack(net.module_), _epochs(net)) for net in self.members_]
+
+    def _unpack_networks(self, packed: list[tuple], device: torch.device) -> None:
+        self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
+        self.net_ = self.members_[0]
+
+    def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
+        if self._foreign is None:
+            module = unpack(self._build, weights, device)
+        else:
+            module = self._foreign.rebuild(weights, device)
+        net = make_net(module, self._n_classes, device)
+        for row in epochs:
+            net.history.new_epoch()
+            for name, value in row.items():
+                net.history.record(name, value)
+        return net
+
+    # --- training --------------------------------------------------------------------------------
+
+    def _build(self) -> CitrusNetwork:
+        kernel_times = self.n_times_ if self._with_kernels else None
+        return CitrusNetwork(
+            self._config, self.n_chans_, self._n_outputs, self._modality_rows, kernel_times
+        )
+
+    def _choose_strategy(self) -> str:
+        if self.module is not None:
+            return "finetune"
+        if self.strategy != "auto":
+            return self.strategy
+        probe = self.random_kernels and self.augmentation is None
+        return "linear-probe" if probe else "probe-then-finetune"
+
+    def _fit_member(
+        self,
+        labelled: LabelledWindows,
+        weights: dict[str, torch.Tensor] | None,
+        seed: int,
+        train: LabelledWindows,
+        valid: LabelledWindows | None,
+        recipe: Recipe,
+        device: torch.device,
+        bar: Any,
+    ) -> FineTuner:
+        with isolated_seed(seed, device):
+            # The head must not have seen what the epochs are chosen by.
+            module = self._probed(weights, train, seed, device)
+            if self.strategy_ == "linear-probe":
+                return make_net(module, self._n_classes, device)
+            probe_loss = np.inf
+            if valid is not None and self.strategy_ == "probe-then-finetune":
+                probe_loss = held_out_loss(module, valid, device, self.batch_size)
+            net = fine_tune(
+                module, train, valid, recipe,
+                device=device, augment=prepare_augmentation(self.augmentation, seed),
+                callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
+            )  # fmt: skip
+            if self._foreign is not None:
+                settle_batch_norm(net.module_, train, device, self.batch_size)
+        if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
+            return net
+        # Training took more than it gave: the probe predicts, fitted on all windows.
+        with isolated_seed(seed, device):
+            module = self._probed(weights, labelled, seed, device)
+            return make_net(module, self._n_classes, device)
+
+    def _probed(
+        self,
+        weights: dict[str, torch.Tensor] | None,
+        labelled: LabelledWindows,
+        seed: int,
+        device: torch.device,
+    ) -> torch.nn.Module:
+        """A new network with the head that it starts from."""
+        if self._foreign is not None:
+            foreign = self._foreign.build_or_refuse()
+            foreign.set_statistics(labelled)
+            return foreign.to(device)
+        module = self._build().to(device)
+        if weights is not None:
+            module.trunk.load_state_dict(weights)
+        self._start_head(module, labelled, seed, device)
+        return module
+
+    def _start_head(
+        self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device
+    ) -> None:
+        """Standardise the features on the training windows; give the head the probe's weights."""
+        with torch.inference_mode():
+            picked = labelled.rows[:_KERNEL_WINDOWS]
+            module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(device), seed % 2**31)
+        features = infer(
+            module, labelled.X, device, self.batch_size, rows=labelled.rows, features=True
+        )
+        head = module.head
+        head.cpu()
+        head.set_statistics(features, torch.tensor(labelled.weights))
+        if self.strategy_ != "finetune":
+            standard = head.standardise(features).numpy()
+            weight, bias = self._fit_head(standard, module, labelled, seed % 2**31)
+            with torch.no_grad():
+                head.linear.weight.copy_(torch.tensor(weight))
+                head.linear.bias.copy_(torch.tensor(bias))
+        head.to(device)
+
+    def _hold_out(
+        self, labelled: LabelledWindows, seed: int
+    ) -> tuple[LabelledWindows, LabelledWindows | None]:
+        """Training and validation part; no validation part where it could not be trusted."""
+        by_schedule = self.early_stopping == "auto" and self._foreign is not None
+        if self.early_stopping is False or by_schedule or self.strategy_ == "linear-probe":
+            return labelled, None
+        folds = inner_folds(labelled, max(2, round(1 / self.validation_fraction)), seed % 2**31)
+        for train, valid in folds:
+            fewest = _fewest_of_a_class(labelled, valid)
+            trusted = len(valid) >= _TRUSTED_WINDOWS and fewest >= _TRUSTED_PER_CLASS
+            if trusted or (self.early_stopping is True and fewest > 0):
+                return labelled.take(train), labelled.take(valid)
+        return labelled, None
+
+    def _recipe(self, labelled: LabelledWindows) -> Recipe:
+        max_epochs: Any = self.max_epochs
+        if max_epochs == "auto" and self._foreign is not None:
+            max_epochs = auto_epochs(len(labelled), self.batch_size)
+        elif max_epochs == "auto":
+            work = len(labelled) * self.n_chans_ * max(self.n_times_, 128) / 1024
+            max_epochs = int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
+        patience: Any = max(3, max_epochs // 4) if self.patience == "auto" else self.patience
+        return Recipe(
+            max_epochs=max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            # A probe's head multiplies whatever moves below it: the first epochs of a trunk at
+            # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
+            trunk_factor=1.0 if self.strategy_ == "finetune" else 0.3,
+            weight_decay=self.weight_decay,
+            warmup=0.1,
+            label_smoothing=getattr(self, "label_smoothing", 0.0),
+            mixup=self.mixup,
+            ema=self.ema,
+            patience=patience,
+        )
+
+    def _progress(self, n_steps: int) -> Any:
+        if not self.verbose or self.strategy_ == "linear-probe":
+            return nullcontext()
+        from tqdm.auto import tqdm
+
+        return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
+
+    def _check_parameters(self) -> None:
+        check_choice("strategy", self.strategy, STRATEGIES)
+        if not isinstance(self.random_kernels, bool | np.bool_):
+            raise TypeError(f"random_kernels={self.random_kernels!r} is unknown; wanted a bool.")
+        if self.module is not None and self.strategy not in ("auto", "finetune"):
+            raise ValueError(
+                f"strategy={self.strategy!r} needs pre-trained features, and module= has none. Use "
+                "'auto' or 'finetune'."
+            )
+        if self.augmentation is not None:
+            check_augmentation(self.augmentation)
+            if self.strategy == "linear-probe" and self.module is None:
+                raise ValueError(
+                    "augmentation changes training batches, and strategy='linear-probe' has none. "
+                    "Use 'auto', 'finetune' or 'probe-then-finetune'."
+                )
+        check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
+        # Batch normalisation, which most others have, knows no batch of one.
+        fewest = 1 if self.module is None else 2
+        check_number("batch_size", self.batch_size, Integral, low=fewest)
+        check_number("learning_rate", self.learning_rate, open_low=True)
+        check_number("weight_decay", self.weight_decay)
+        check_number("mixup", self.mixup)
+        check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
+        check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
+        check_number("n_members", self.n_members, Integral, low=1)
+        if not isinstance(self.verbose, bool):
+            check_number("verbose", self.verbose, Integral)
+        if self.early_stopping not in (True, False, "auto"):
+            raise ValueError(
+                f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
+            )
+
+
+def _epochs(net: FineTuner) -> list[dict[str, Any]]:
+    """The history by epoch; its thousands of batches stay out of a pickle."""
+    return [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+
+
+def _fewest_of_a_class(labelled: LabelledWindows, index: np.ndarray) -> int:
+    """Windows of the scarcest class among those of `index`; of all, where there are no classes."""
+    if labelled.n_classes is None:
+        return len(index)
+    return int(np.bincount(labelled.targets[index], minlength=labelled.n_classes).min())
