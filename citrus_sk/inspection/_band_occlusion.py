@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.fft import dct, idct
 
 from .._parameters import check_pair
 from .._signals import Windows
@@ -169,6 +168,8 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
 
 def remove_band(x: np.ndarray, low: float, high: float, sfreq: float) -> np.ndarray:
     """The signal without its frequencies from `low` to below `high` Hz; its mean stays."""
+    from scipy.fft import dct, idct
+
     coefficients = dct(np.asarray(x, np.float64), norm="ortho")
     frequencies = np.arange(x.shape[-1]) * sfreq / 2 / x.shape[-1]
     # The highest coefficient lies just below the Nyquist frequency, so no band misses it.

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
 from .._containers import resolve_labels
 from .._devices import draw_seed, out_of_memory_hint
@@ -144,6 +142,8 @@ mne.Epochs
             if value is not None
         }
         if method == "pca":
+            from sklearn.decomposition import PCA
+
             pca = PCA(2, random_state=0).fit(features)
             points, told = pca.transform(features), pca.explained_variance_ratio_
             labels = [
@@ -226,6 +226,8 @@ def features_of(model: FittedModel, X: Any) -> np.ndarray:
             f"{type(last).__name__} has no features to show; wanted CitrusEmbedder, "
             "CitrusClassifier, another transformer, or a Pipeline that ends in one."
         )
+    from sklearn.preprocessing import StandardScaler
+
     data: Any = windows.data
     for step in model.steps:
         data = step.transform(as_called(step, data))
