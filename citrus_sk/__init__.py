@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
     from ._regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
+    from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
 
 __all__ = [
     "TRUSTED_TYPES",
+    "AttributionDisplay",
+    "BandOcclusionDisplay",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
     "CitrusRegressor",
+    "EmbeddingDisplay",
     "FractionCurveDisplay",
     "LearningRateDisplay",
     "ReconstructionDisplay",
@@ -41,10 +45,13 @@ __version__ = "0.1.0"
 
 # Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
 _HOMES = {
+    "AttributionDisplay": ".inspection",
+    "BandOcclusionDisplay": ".inspection",
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
     "CitrusPretrainer": "._pretrainer",
     "CitrusRegressor": "._regressor",
+    "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
     "LearningRateDisplay": "._learning_rate",
     "ReconstructionDisplay": "._reconstruction",

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-# Before numpy and torch are imported. The gallery's networks are small: a second thread gains little,
-# and waits for ever on a machine that has other work.
+# Before numpy and torch are imported. The gallery's networks are small: a second thread gains
+# little, and waits for ever on a machine that has other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import citrus_sk
