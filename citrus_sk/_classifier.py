@@ -204,7 +204,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         patience: int | str = "auto",
         class_weight: Any = None,
         n_members: int = 1,
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,

@@ -200,7 +200,9 @@ def _set_column(part: Any, column: str | None) -> np.ndarray:
     return _metadata_column(part.metadata, column, "data set", beside)
 
 
-def _metadata_column(metadata: Any, column: str, kind: str, beside: tuple = ()) -> np.ndarray:
+def _metadata_column(
+    metadata: Any, column: str, kind: str, beside: tuple[Any, ...] = ()
+) -> np.ndarray:
     columns = () if metadata is None else tuple(metadata.columns)
     if column not in columns:
         known = ", ".join(map(str, (*columns, *beside))) or "none"

@@ -65,7 +65,7 @@ class NetworkPredictor(NetworkEstimator):
         validation_fraction: float,
         patience: int | str,
         n_members: int,
-        callbacks: list | None,
+        callbacks: list[Any] | None,
         store_weights: str,
         device: Any,
         random_state: Any,
@@ -173,14 +173,16 @@ class NetworkPredictor(NetworkEstimator):
     }
     _foreign: ForeignModule | None = None
 
-    def _pack_networks(self) -> list[tuple]:
+    def _pack_networks(self) -> list[tuple[Any, ...]]:
         return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]
 
-    def _unpack_networks(self, packed: list[tuple], device: torch.device) -> None:
+    def _unpack_networks(self, packed: list[tuple[Any, ...]], device: torch.device) -> None:
         self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
         self.net_ = self.members_[0]
 
-    def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
+    def _rebuild(
+        self, weights: dict[str, Any], epochs: list[dict[str, Any]], device: torch.device
+    ) -> FineTuner:
         if self._foreign is None:
             module = unpack(self._build, weights, device, self._reference)
         else:

@@ -1,4 +1,4 @@
-"""The learning-rate range test: which rates does a network learn at, before it is trained?"""
+"""The learning-rate range test: the rates that a network learns at, before it is trained."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
         n_members: int = 1,
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,

@@ -50,7 +50,7 @@ class Recipe:
 # --- batches -------------------------------------------------------------------------------------
 
 
-class WindowSet(Dataset):
+class WindowSet(Dataset[Any]):
     """A `LabelledWindows` as a torch data set that is indexed by whole batches."""
 
     def __init__(self, labelled: LabelledWindows) -> None:
@@ -84,7 +84,7 @@ class BatchLoader:
 # --- the nets ------------------------------------------------------------------------------------
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error
     """A real Ctrl-C, on its way past skorch, which takes any KeyboardInterrupt for a wish."""
 
 
@@ -129,7 +129,7 @@ class FineTuner(NeuralNet):
         raise NotImplementedError
 
     @property
-    def _default_callbacks(self) -> list:
+    def _default_callbacks(self) -> list[Any]:
         # A vote on accuracy after every epoch costs a pass and decides nothing here.
         return [pair for pair in super()._default_callbacks if pair[0] != "valid_acc"]
 
@@ -270,7 +270,7 @@ def fine_tune(
     *,
     device: torch.device,
     augment: Augment | None = None,
-    callbacks: list | None = None,
+    callbacks: list[Any] | None = None,
     bar: Any = None,
     verbose: int = 0,
 ) -> FineTuner:

@@ -356,7 +356,7 @@ def test_a_regressor_is_followed_as_a_classifier_is(tones, tmp_path):
 
 def test_the_blocks_of_the_page_on_tracking_run(tmp_path):
     page = (ROOT / "docs" / "guide" / "track.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) == 10
     (tmp_path / "page.py").write_text(
         "import matplotlib\nmatplotlib.use('Agg')\n" + "\n".join(blocks)

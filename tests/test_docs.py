@@ -30,7 +30,7 @@ DOCUMENTED = [
 
 
 def blocks_of(page):
-    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 PAGES = [
@@ -72,7 +72,7 @@ def test_the_blocks_of_the_page_on_evaluation_run(tmp_path):
 def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
     page = (GUIDE / "pretrain.md").read_text()
     commands = re.findall(r"```sh\ncitrus-sk (.*?)\n```", page)
-    (recipe,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    (recipe,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     blocks = blocks_of(GUIDE / "pretrain.md")
     assert len(commands) == 3
     assert len(blocks) == 2
@@ -124,7 +124,7 @@ def test_docstring_examples_run(module):
 def test_every_parameter_is_documented_in_its_order(name):
     cls = getattr(citrus_sk, name)
     section = cls.__doc__.split("Attributes\n")[0]
-    documented = re.findall(r"^    (\w+(?:, \w+)*) : ", section, flags=re.M)
+    documented = re.findall(r"^    (\w+(?:, \w+)*) : ", section, flags=re.MULTILINE)
     names = [parameter for line in documented for parameter in line.split(", ")]
     assert names == list(inspect.signature(cls).parameters)
 

@@ -136,7 +136,7 @@ def slug(heading):
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_relative_links_of_a_page_resolve_on_a_code_host(page):
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         parts = urlsplit(link)
         if parts.scheme:
@@ -144,5 +144,7 @@ def test_relative_links_of_a_page_resolve_on_a_code_host(page):
         target = page.parent / parts.path if parts.path else page
         assert target.exists(), link
         if parts.fragment:
-            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), flags=re.M)
+            headings = re.findall(
+                r"^#+ (.*)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE
+            )
             assert parts.fragment in map(slug, headings), link

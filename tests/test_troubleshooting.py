@@ -12,7 +12,9 @@ from citrus_sk import CitrusClassifier, SignalAligner, load_pretrained
 from citrus_sk.evaluation import fraction_curve, make_peer
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "troubleshooting.md").read_text()
-QUOTED = [" ".join(quote.split()) for quote in re.findall(r"```text\n(.*?)```", PAGE, flags=re.S)]
+QUOTED = [
+    " ".join(quote.split()) for quote in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL)
+]
 
 
 def probe(**parameters):

@@ -51,7 +51,7 @@ class BestEpoch:
         for name, scorer in self.scorers.items():
             try:
                 score = float(scorer(_Epoch(classes, proba), self.X, self.y))
-            except Exception:  # the row says why this scorer fails
+            except Exception:  # noqa: BLE001, S112 - the row says why this scorer fails
                 continue
             self.best[PREFIX + name] = float(np.fmax(self.best[PREFIX + name], score))
 
@@ -90,7 +90,7 @@ def _skorch_watcher(seen: BestEpoch, model: Any, classes: np.ndarray) -> Any:
     from .._callbacks import kept_module
     from .._training import FineTuner, infer
 
-    class Watcher(Callback):  # type: ignore[misc]
+    class Watcher(Callback):
         def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
             # A pipeline puts each fitted step in its place before it fits the last one.
             X = model[:-1].transform(seen.X) if isinstance(model, Pipeline) else seen.X

@@ -158,7 +158,7 @@ mne.Epochs
         bar.set_ticks([-1, 0, 1], labels=[f"{-peak:.2g}", "0", f"{peak:.2g}"])
         bar.set_label(self._unit(), fontsize="small")
         bar.ax.tick_params(labelsize="small")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
         return self
 
