@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from ._classifier import CitrusClassifier
     from ._corpus import read_corpus
     from ._embedder import CitrusEmbedder
+    from ._learning_rate import LearningRateDisplay, find_learning_rate
+    from ._onnx import to_onnx
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
 
 __all__ = [
+    "TRUSTED_TYPES",
     "AttributionDisplay",
     "BandOcclusionDisplay",
     "CitrusClassifier",
@@ -24,15 +27,18 @@ __all__ = [
     "CitrusRegressor",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
+    "LearningRateDisplay",
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
+    "find_learning_rate",
     "fraction_curve",
     "from_pretrained",
     "list_pretrained",
     "load_pretrained",
     "read_corpus",
     "save_pretrained",
+    "to_onnx",
 ]
 
 __version__ = "0.1.0"
@@ -47,16 +53,31 @@ _HOMES = {
     "CitrusRegressor": "._regressor",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
+    "LearningRateDisplay": "._learning_rate",
     "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",
     "StratifiedFractionKFold": ".evaluation",
+    "find_learning_rate": "._learning_rate",
     "fraction_curve": ".evaluation",
     "from_pretrained": "._registry",
     "list_pretrained": "._registry",
     "load_pretrained": "._registry",
     "read_corpus": "._corpus",
     "save_pretrained": "._registry",
+    "to_onnx": "._onnx",
 }
+
+# For ``skops.io.load(file, trusted=TRUSTED_TYPES)``: the estimators, and nothing else is stored.
+TRUSTED_TYPES = [
+    f"{__name__}{_HOMES[name]}.{name}"
+    for name in (
+        "CitrusClassifier",
+        "CitrusEmbedder",
+        "CitrusPretrainer",
+        "CitrusRegressor",
+        "SignalAligner",
+    )
+]
 
 
 def __getattr__(name: str) -> Any:

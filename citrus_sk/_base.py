@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,19 +16,41 @@ from ._devices import resolve_device
 from ._documented import Documented
 from ._parameters import check_choice
 from ._recordings.channels import as_named
-from ._registry import resolve_pretrained, trunk_state
+from ._registry import file_sha256, find_again, resolve_pretrained, trunk_state
+from ._user_callbacks import clone_or_explain
 from .nn import PRESETS, NetworkConfig
 
 BACKBONES = ("hybrid", "conv")
+STORE_WEIGHTS = ("full", "reference")
+_TRUNK = "trunk."
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A checkpoint that a stored estimator names instead of holding its weights.
+
+    Attributes
+    ----------
+    name : str
+        What was given as ``pretrained=``.
+    sha256 : str
+        Of its file.
+    """
+
+    name: str
+    sha256: str
 
 
 class NetworkEstimator(Documented, BaseEstimator):
     """An estimator around networks: takes 3-D windows, and pickles arrays instead of modules.
 
-    A subclass names the attributes that hold networks, and turns them into arrays and back.
+    A subclass names the attributes that hold networks, and turns them into arrays and back; and
+    those that hold records, which are stored as plain dictionaries.
     """
 
     _network_attributes: tuple[str, ...]
+    _records: ClassVar[Mapping[str, type]] = {}
+    _reference: Reference | None = None
     device: Any
 
     def _pack_networks(self) -> Any:
@@ -41,17 +64,27 @@ class NetworkEstimator(Documented, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
+    def __sklearn_clone__(self) -> Any:
+        with clone_or_explain(getattr(self, "callbacks", None)):
+            return super().__sklearn_clone__()
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         if self._network_attributes[0] in state:
             state["_packed"] = self._pack_networks()
         for name in self._network_attributes:
             state.pop(name, None)
+        for name in self._records:
+            if state.get(name) is not None:
+                state[name] = dict(vars(state[name]))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         packed = state.pop("_packed", None)
+        for name, kind in self._records.items():
+            if isinstance(state.get(name), dict):
+                state[name] = kind(**state[name])
         super().__setstate__(state)
         if packed is not None:
             self._unpack_networks(packed, resolve_device(self.device, strict=False))
@@ -103,16 +136,57 @@ def _modality_row(modality: Any, config: NetworkConfig) -> int:
     return 1 + config.modalities.index(as_named(modality))
 
 
-def pack(module: torch.nn.Module) -> dict[str, np.ndarray]:
+def make_reference(store_weights: Any, pretrained: Any, frozen: bool) -> Reference | None:
+    """What a pickle is to hold instead of the trunk's weights; None where it holds them.
+
+    Parameters
+    ----------
+    store_weights, pretrained
+        As the caller gave them.
+    frozen : bool
+        Whether the trunk stays as the checkpoint has it.
+    """
+    check_choice("store_weights", store_weights, STORE_WEIGHTS)
+    if store_weights == "full":
+        return None
+    remedy = "or store_weights='full', which keeps the weights in the pickle"
+    if not frozen:
+        raise ValueError(
+            "store_weights='reference' needs a trunk that stays as its checkpoint has it, and this "
+            f"fit trains it. Use strategy='linear-probe', {remedy}."
+        )
+    if not isinstance(pretrained, str | os.PathLike):
+        what = "is None" if pretrained is None else f"is a {type(pretrained).__name__}"
+        raise ValueError(
+            f"store_weights='reference' needs a checkpoint that can be found by its name, and "
+            f"pretrained {what}. Pass the name or the path of a checkpoint, {remedy}."
+        )
+    return Reference(str(os.fspath(pretrained)), file_sha256(pretrained))
+
+
+def pack(module: torch.nn.Module, reference: Reference | None = None) -> dict[str, np.ndarray]:
     """The state dict as plain CPU arrays, all that a pickle needs to hold of a network."""
     # A copy, since a view would pickle the whole storage behind it.
-    return {name: np.array(value.cpu().numpy()) for name, value in module.state_dict().items()}
+    return {
+        name: np.array(value.cpu().numpy())
+        for name, value in module.state_dict().items()
+        if reference is None or not name.startswith(_TRUNK)
+    }
 
 
-def unpack(build: Callable[[], Any], state: dict[str, np.ndarray], device: torch.device) -> Any:
+def unpack(
+    build: Callable[[], Any],
+    state: dict[str, np.ndarray],
+    device: torch.device,
+    reference: Reference | None = None,
+) -> Any:
     """Build a network around a packed state, without a draw from any random state."""
     with torch.device("meta"):
         module = build()
     tensors = {name: torch.tensor(value) for name, value in state.items()}
+    if reference is not None:
+        checkpoint = find_again(reference.name, reference.sha256)
+        trunk = trunk_state(checkpoint, module.config.backbone)
+        tensors |= {f"{_TRUNK}{name}": value for name, value in trunk.items()}
     module.load_state_dict(tensors, strict=True, assign=True)
     return module.to(device).eval()

@@ -40,7 +40,8 @@ class Contained:
 
 def is_epochs(X: Any) -> bool:
     """Whether this is an `mne.Epochs`, or has its methods."""
-    return hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
+    known = hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
+    return known and not hasattr(X, "first_samp")  # a Raw, which has no windows
 
 
 def is_window_set(X: Any) -> bool:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._base import (
+    NetworkEstimator,
+    Reference,
+    make_reference,
+    modality_rows,
+    pack,
+    starting_point,
+    unpack,
+)
 from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
 from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
 from ._training import infer
-from .nn import CitrusNetwork
+from .nn import CitrusNetwork, NetworkConfig
 
 
 class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
@@ -41,6 +49,10 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         Size of a network with random weights; a checkpoint has its own.
     batch_size : int, default=16
         A quarter of the windows that pass through the network at once.
+    store_weights : {"full", "reference"}, default="full"
+        What a pickle holds of a pre-trained trunk: its weights, or only the name of the
+        checkpoint, as given, and its SHA-256. Then the checkpoint has to be there when the
+        estimator is loaded, and is checked; docs/guide/save_and_share.md tells more.
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -86,6 +98,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         backbone: str = "hybrid",
         preset: str = "small",
         batch_size: int = 16,
+        store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,
     ) -> None:
@@ -94,6 +107,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         self.backbone = backbone
         self.preset = preset
         self.batch_size = batch_size
+        self.store_weights = store_weights
         self.device = device
         self.random_state = random_state
 
@@ -114,10 +128,11 @@ or mne.Epochs
         """
         check_number("batch_size", self.batch_size, Integral, low=1)
         config, weights = starting_point(self.pretrained, self.preset, self.backbone)
+        reference = make_reference(self.store_weights, self.pretrained, frozen=True)
         device = resolve_device(self.device)
         with all_or_nothing(self):
             to_float32(read_windows(self, X, reset=True))
-            self._config = config
+            self._config, self._reference = config, reference
             self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
             with isolated_seed(draw_seed(self.random_state), device):
                 module = self._build()
@@ -154,12 +169,13 @@ or mne.Epochs
         return tags
 
     _network_attributes = ("module_",)
+    _records: ClassVar = {"_config": NetworkConfig, "_reference": Reference}
 
     def _pack_networks(self) -> dict[str, np.ndarray]:
-        return pack(self.module_)
+        return pack(self.module_, self._reference)
 
     def _unpack_networks(self, packed: dict[str, np.ndarray], device: torch.device) -> None:
-        self.module_ = unpack(self._build, packed, device)
+        self.module_ = unpack(self._build, packed, device, self._reference)
 
     def _build(self) -> CitrusNetwork:
         # The head is not used; one output keeps it small.

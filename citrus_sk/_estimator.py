@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ._augmentation import check_augmentation, prepare_augmentation
-from ._base import NetworkEstimator, modality_rows, pack, starting_point, unpack
+from ._base import (
+    NetworkEstimator,
+    Reference,
+    make_reference,
+    modality_rows,
+    pack,
+    starting_point,
+    unpack,
+)
 from ._containers import resolve_labels
 from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
 from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
@@ -19,7 +27,8 @@ from ._labelled import LabelledWindows, inner_folds
 from ._parameters import check_choice, check_number
 from ._signals import Windows, read_windows, to_float32
 from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
-from .nn import CitrusNetwork
+from ._user_callbacks import check_callbacks
+from .nn import CitrusNetwork, NetworkConfig
 
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
 # A validation part smaller than this ranks epochs by luck.
@@ -57,6 +66,7 @@ class NetworkPredictor(NetworkEstimator):
         patience: int | str,
         n_members: int,
         callbacks: list | None,
+        store_weights: str,
         device: Any,
         random_state: Any,
         verbose: int,
@@ -80,6 +90,7 @@ class NetworkPredictor(NetworkEstimator):
         self.patience = patience
         self.n_members = n_members
         self.callbacks = callbacks
+        self.store_weights = store_weights
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -116,6 +127,8 @@ class NetworkPredictor(NetworkEstimator):
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
         self.strategy_ = self._choose_strategy()
+        frozen = make is None and self.strategy_ == "linear-probe"
+        self._reference = make_reference(self.store_weights, self.pretrained, frozen)
         if make is None:
             self._foreign, self._config = None, config
             self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
@@ -153,10 +166,15 @@ class NetworkPredictor(NetworkEstimator):
     # --- storage ---------------------------------------------------------------------------------
 
     _network_attributes = ("members_", "net_")
+    _records: ClassVar = {
+        "_config": NetworkConfig,
+        "_foreign": ForeignModule,
+        "_reference": Reference,
+    }
     _foreign: ForeignModule | None = None
 
     def _pack_networks(self) -> list[tuple]:
-        return [(pack(net.module_), _epochs(net)) for net in self.members_]
+        return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]
 
     def _unpack_networks(self, packed: list[tuple], device: torch.device) -> None:
         self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
@@ -164,7 +182,7 @@ class NetworkPredictor(NetworkEstimator):
 
     def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
         if self._foreign is None:
-            module = unpack(self._build, weights, device)
+            module = unpack(self._build, weights, device, self._reference)
         else:
             module = self._foreign.rebuild(weights, device)
         net = make_net(module, self._n_classes, device)
@@ -338,6 +356,13 @@ class NetworkPredictor(NetworkEstimator):
         if self.early_stopping not in (True, False, "auto"):
             raise ValueError(
                 f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
+            )
+        check_callbacks(self.callbacks)
+        if self.callbacks and self._choose_strategy() == "linear-probe":
+            # Fine-tuning instead would let a logger change what it looks at.
+            raise ValueError(
+                f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
+                "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
             )
 
 

@@ -101,6 +101,7 @@ class ForeignModule:
 
     def rebuild(self, state: dict[str, np.ndarray], device: torch.device) -> Standardised:
         """The network around packed weights, with no global random state moved."""
+        resolve_module(self.make)  # of a file from anywhere, nothing but a network is called
         # Not on the meta device: braindecode runs its networks while it builds them.
         with isolated_seed(0, torch.device("cpu")):
             module = try_network(self.build, self.n_chans, self.n_times, self.n_outputs)

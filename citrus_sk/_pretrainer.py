@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from ._run_file import RunFile
 from ._sampling import CropSampler
 from ._signals import Windows, read_windows, to_float32
 from ._training import infer
-from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder
+from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
 
 if TYPE_CHECKING:
     from ._checkpoint import Checkpoint
@@ -482,6 +482,7 @@ or mne.Epochs
         return tags
 
     _network_attributes = ("autoencoder_",)
+    _records: ClassVar = {"_network": NetworkConfig, "_task": TaskConfig}
 
     def _pack_networks(self) -> dict[str, np.ndarray]:
         return pack(self.autoencoder_)

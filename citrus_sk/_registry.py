@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import hashlib
 import json
 import math
 import os
@@ -175,6 +176,36 @@ def resolve_pretrained(pretrained: Any) -> Checkpoint | None:
         If nothing is there.
     """
     return None if pretrained is None else _resolve(pretrained)
+
+
+def file_sha256(name_or_path: str | os.PathLike[str]) -> str:
+    """SHA-256 of the file that a name or a path stands for."""
+    path, _ = _locate(name_or_path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def find_again(name_or_path: str, sha256: str) -> Checkpoint:
+    """The checkpoint that a stored estimator refers to, or CheckpointError.
+
+    Parameters
+    ----------
+    name_or_path : str
+        What was given as ``pretrained=`` when the estimator was fitted.
+    sha256 : str
+        SHA-256 that its file had then.
+    """
+    from ._checkpoint import CheckpointError
+
+    try:
+        return _read(_locate(name_or_path)[0], sha256)
+    except (OSError, ValueError, ImportError) as error:
+        raise CheckpointError(
+            "This estimator was stored with store_weights='reference', so it needs the checkpoint "
+            f"{name_or_path!r} with the SHA-256 {sha256}, which cannot be had here: {error} Bring "
+            "back that very checkpoint (a hub has to be reached or to have been before, a relative "
+            "path starts in the working directory), or store the estimator again, on a machine "
+            "that has it, with store_weights='full'."
+        ) from error
 
 
 def save_pretrained(folder: str | os.PathLike[str], source: Any) -> str:

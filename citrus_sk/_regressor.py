@@ -90,7 +90,10 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     n_members : int, default=1
         Networks with seeds of their own, whose predictions are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Passed through to skorch.
+        As for `CitrusClassifier`; a linear probe has no epochs to follow and refuses them.
+    store_weights : {"full", "reference"}, default="full"
+        As in `CitrusClassifier`: what a pickle holds of a trunk that is not trained, its weights or
+        the name of their checkpoint.
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -173,6 +176,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         patience: int | str = "auto",
         n_members: int = 1,
         callbacks: list | None = None,
+        store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,
         verbose: int = 0,
@@ -197,6 +201,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
             patience=patience,
             n_members=n_members,
             callbacks=callbacks,
+            store_weights=store_weights,
             device=device,
             random_state=random_state,
             verbose=verbose,

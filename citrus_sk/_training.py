@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from ._augmentation import Augment
 from ._callbacks import KeepBest, Progress, RefuseNan, WeightAverage, kept_module
 from ._labelled import LabelledWindows
+from ._user_callbacks import explain_missing, prepare_callbacks, without_name
 
 # Samples times channels of one inference batch: about 0.5 GB of activations in "small".
 _INFERENCE_SAMPLES = 2**18
@@ -282,11 +283,13 @@ def fine_tune(
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
-    own: list[Any] = [
-        LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"),
-        GradientNormClipping(1.0),
-        RefuseNan(),
-    ]
+    given = prepare_callbacks(callbacks)
+    own: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
+    # A schedule of the caller's takes the place of ours, which would overrule it at every batch.
+    if not any(isinstance(without_name(each), LRScheduler) for each in given):
+        own.append(
+            LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch")
+        )
     if recipe.ema:
         own.append(WeightAverage(steps))
     if bar is not None:
@@ -310,12 +313,13 @@ def fine_tune(
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
         mixup=recipe.mixup,
         augment=augment,
-        callbacks=[*own, *(callbacks or []), *last],
+        callbacks=[*own, *given, *last],
         verbose=verbose,
         **smoothing,
     )
     try:
-        return net.partial_fit(WindowSet(train), None)
+        with explain_missing(held_out=valid is not None):
+            return net.partial_fit(WindowSet(train), None)
     except Interrupted:
         raise KeyboardInterrupt from None
 

@@ -1,9 +1,11 @@
 """What a saved model holds, and what comes back."""
 
 import copy
+import hashlib
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -11,7 +13,16 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 
-from citrus_sk import CitrusClassifier, SignalAligner
+import citrus_sk
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusPretrainer,
+    SignalAligner,
+    _hub,
+    save_pretrained,
+)
+from citrus_sk._checkpoint import CheckpointError
 
 
 @pytest.fixture(params=["linear-probe", "probe-then-finetune"])
@@ -73,7 +84,7 @@ def test_loading_moves_no_random_state_and_needs_no_draw(fitted):
 def test_a_model_from_a_gpu_that_is_not_here_is_loaded_on_the_cpu(fitted, watch):
     expected = fitted.predict_proba(watch.X)
     fitted.device = "cuda:7"  # as if it had been trained there
-    with pytest.warns(UserWarning, match="device='cuda:7' is not there; .* on the CPU"):
+    with pytest.warns(UserWarning, match=r"device='cuda:7' is not there; .* on the CPU"):
         loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(watch.X), expected)
 
@@ -88,3 +99,111 @@ def test_weights_that_do_not_fit_the_network_are_refused(fitted):
     state["_packed"][0][0].pop("head.mean")
     with pytest.raises(RuntimeError, match=r"Missing key.*head\.mean"):
         CitrusClassifier().__setstate__(state)
+
+
+# --- weights by reference ------------------------------------------------------------------------
+
+
+def probe(**settings):
+    known = {"backbone": "conv", "strategy": "linear-probe", "random_kernels": False}
+    return CitrusClassifier(**{**known, "store_weights": "reference", **settings})
+
+
+@pytest.fixture(scope="module")
+def mine(watch, tmp_path_factory):
+    """A checkpoint file of one's own."""
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    CitrusPretrainer(preset="tiny", max_steps=1, random_state=0).fit(watch.X).save(path)
+    return path
+
+
+def test_a_reference_keeps_the_name_alone_and_predicts_the_same_bits(watch):
+    full, slim = (
+        probe(pretrained="eeg-freq", store_weights=how).fit(watch.X, watch.y)
+        for how in ("full", "reference")
+    )
+    data = pickle.dumps(slim)
+    trunk = sum(value.numel() * 4 for value in slim.net_.module_.trunk.state_dict().values())
+    assert len(data) < len(pickle.dumps(full)) - 0.99 * trunk
+    assert str(Path(citrus_sk.__file__).parents[1]).encode() not in data
+    loaded = pickle.loads(data)
+    assert_array_equal(loaded.predict_proba(watch.X), full.predict_proba(watch.X))
+    assert_array_equal(copy.deepcopy(loaded).predict_proba(watch.X), full.predict_proba(watch.X))
+
+
+def test_an_ensemble_and_an_embedder_refer_to_a_file_of_ones_own(mine, watch):
+    clf = probe(pretrained=str(mine), backbone="hybrid", n_members=2).fit(watch.X, watch.y)
+    assert_array_equal(
+        pickle.loads(pickle.dumps(clf)).predict_proba(watch.X), clf.predict_proba(watch.X)
+    )
+    embedder = CitrusEmbedder(mine, store_weights="reference").fit(watch.X)
+    data = pickle.dumps(embedder)
+    full = pickle.dumps(CitrusEmbedder(mine, store_weights="full").fit(watch.X))
+    assert len(data) < 0.5 * len(full)
+    assert_array_equal(pickle.loads(data).transform(watch.X), embedder.transform(watch.X))
+
+
+def test_a_checkpoint_that_is_gone_or_another_one_is_an_error_that_names_the_remedy(
+    mine, watch, tmp_path
+):
+    path = tmp_path / "moved.safetensors"
+    path.write_bytes(mine.read_bytes())
+    sha256 = hashlib.sha256(mine.read_bytes()).hexdigest()
+    data = pickle.dumps(probe(pretrained=str(path)).fit(watch.X, watch.y))
+    remedy = rf"{sha256}, which cannot be had here: .*store_weights='full'"
+    path.unlink()
+    with pytest.raises(CheckpointError, match=remedy):
+        pickle.loads(data)
+    CitrusPretrainer(preset="tiny", max_steps=1, random_state=1).fit(watch.X).save(path)
+    with pytest.raises(CheckpointError, match=rf"is not the published file.*{remedy[-20:]}"):
+        pickle.loads(data)
+    path.write_bytes(mine.read_bytes())
+    assert_array_equal(pickle.loads(data).classes_, np.unique(watch.y))
+
+
+def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
+    mine, watch, tmp_path, monkeypatch
+):
+    save_pretrained(tmp_path / "snapshot", mine)
+    monkeypatch.setattr(_hub, "download", lambda repository, revision: tmp_path / "snapshot")
+    clf = probe(pretrained="somebody/mine").fit(watch.X, watch.y)
+    data = pickle.dumps(clf)
+    assert str(tmp_path).encode() not in data
+    assert_array_equal(pickle.loads(data).predict_proba(watch.X), clf.predict_proba(watch.X))
+
+    def offline(repository, revision):
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setattr(_hub, "download", offline)
+    message = "needs the checkpoint 'somebody/mine'.*no route to the hub.*a hub has to be reached"
+    with pytest.raises(CheckpointError, match=message):
+        pickle.loads(data)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strategy": "finetune"}, "this fit trains it. Use strategy='linear-probe', or store_w"),
+        ({"strategy": "auto"}, "this fit trains it. Use strategy='linear-probe'"),
+        ({"module": "EEGNet", "strategy": "auto"}, "this fit trains it"),
+        ({"pretrained": None}, "pretrained is None. Pass the name or the path"),
+        ({"store_weights": "none"}, "store_weights='none' is unknown; wanted one of 'full', 'ref"),
+    ],
+)
+def test_what_has_nothing_to_refer_to_is_refused_in_fit(settings, message, watch):
+    with pytest.raises(ValueError, match=message):
+        probe(**settings).fit(watch.X, watch.y)
+
+
+def test_a_pretrainer_in_memory_has_no_name_to_refer_to(watch):
+    pretrainer = CitrusPretrainer(preset="tiny", max_steps=1, random_state=0).fit(watch.X)
+    with pytest.raises(ValueError, match=r"pretrained is a CitrusPretrainer. Pass the name"):
+        CitrusEmbedder(pretrainer, store_weights="reference").fit(watch.X)
+
+
+def test_what_is_stored_is_what_was_asked_for_in_fit(watch):
+    clf = probe(pretrained="eeg-freq", store_weights="full").fit(watch.X, watch.y)
+    n_bytes = len(pickle.dumps(clf))
+    assert len(pickle.dumps(clf.set_params(store_weights="reference"))) == pytest.approx(
+        n_bytes, abs=100
+    )

@@ -58,7 +58,7 @@ class BestEpoch:
     def watch(self, model: Any, classes: np.ndarray) -> None:
         """Look on while `model` is fitted, where it trains by skorch and takes ``callbacks``."""
         last = _last_step(model)
-        if "callbacks" in last.get_params(deep=False):
+        if "callbacks" in last.get_params(deep=False) and _trains(last):
             callbacks = [*(last.callbacks or []), _skorch_watcher(self, model, classes)]
             last.set_params(callbacks=callbacks)
 
@@ -71,6 +71,12 @@ class BestEpoch:
 
 def _last_step(model: Any) -> Any:
     return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+
+def _trains(estimator: Any) -> bool:
+    """Whether there are epochs; our linear probe has none, and refuses callbacks."""
+    choose = getattr(estimator, "_choose_strategy", None)
+    return choose is None or choose() != "linear-probe"
 
 
 def _as_it_is(X: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._exportable import longest_run
+
 _LENGTH, _POSITIVES = 9, 3
 _N_DILATIONS, _N_THRESHOLDS, _N_STRETCHES = 12, 4, 1
 _REFERENCES = 32  # training windows that thresholds are read from
@@ -19,11 +21,9 @@ _GOLDEN = (math.sqrt(5) + 1) / 2
 
 def _shapes() -> Tensor:
     """All 84 ways of lifting 3 of 9 taps above the others; every kernel sums to zero."""
-    positives = list(itertools.combinations(range(_LENGTH), _POSITIVES))
-    kernels = torch.full((len(positives), _LENGTH), -1.0)
-    for kernel, places in zip(kernels, positives, strict=True):
-        kernel[list(places)] = 2.0
-    return kernels / 3
+    positives = itertools.combinations(range(_LENGTH), _POSITIVES)
+    rows = [[2.0 if tap in places else -1.0 for tap in range(_LENGTH)] for places in positives]
+    return torch.tensor(rows) / 3
 
 
 def _dilations(n_times: int) -> list[int]:
@@ -113,17 +113,13 @@ class KernelBank(nn.Module):
 
     def _convolve(self, x: Tensor, i: int) -> Tensor:
         kernels = _shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
-        distance = self.dilations[i]
-        # In two dimensions, of which one is 1: torch's dilated conv1d takes twice as long.
-        answers = F.conv2d(
-            x[:, :, None], kernels[:, :, None],
-            dilation=(1, distance), padding=(0, _LENGTH // 2 * distance),
-        )  # fmt: skip
-        return answers[:, :, 0]
+        return _dilated(x[:, :, None], kernels[:, :, None], self.dilations[i])[:, :, 0]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` to numbers in [0, 1], ``(n_windows, sum(views))``."""
+        if torch.compiler.is_exporting():  # a graph has no loop over batches of any size
+            return self._pool_at_once(x)
         return torch.cat([self._pool(part) for part in x.split(_AT_ONCE)])
 
     def _pool(self, x: Tensor) -> Tensor:
@@ -132,13 +128,35 @@ class KernelBank(nn.Module):
             answers = self._convolve(x, i)
             for j, threshold in enumerate(self.thresholds[i].unbind(-1)):
                 foot = threshold[:, None] - _SOFTNESS / 2
-                above = (answers - foot).clamp_(0, _SOFTNESS).sum(-1)
+                above = (answers - foot).clamp_(0.0, _SOFTNESS).sum(-1)
                 shares.append(above / (_SOFTNESS * answers.shape[-1]))
                 if j < self.n_stretches:
                     # From the top of the ramp: a threshold is itself an answer, and rounding must
                     # not tear the stretch that it stands in.
                     stretches.append(longest_stretch(answers > foot + _SOFTNESS))
         return torch.cat(shares + stretches, dim=1)
+
+    def _pool_at_once(self, x: Tensor) -> Tensor:
+        """The same with a quarter of the operations, which is what an export takes time for."""
+        n_times, shares, stretches = x.shape[-1], [], []
+        x, kernels = x[:, :, None], _shapes()[:, None, None] * self.channels[..., None, None]
+        feet = self.thresholds.mT[..., None] - _SOFTNESS / 2
+        tops = feet[:, : self.n_stretches] + _SOFTNESS
+        each = zip(kernels.unbind(), feet.unbind(), tops.unbind(), self.dilations, strict=True)
+        for kernel, foot, top, distance in each:
+            answers = _dilated(x, kernel, distance).transpose(1, 2)
+            shares.append((answers - foot).clamp(0.0, _SOFTNESS).sum(-1).flatten(1))
+            if self.n_stretches:
+                stretches.append(longest_run(answers > top).flatten(1))
+        parts = [torch.cat(shares, dim=1) / (_SOFTNESS * n_times)]
+        parts += [torch.cat(stretches, dim=1) / n_times] if stretches else []
+        return torch.cat(parts, dim=1)
+
+
+def _dilated(x: Tensor, kernels: Tensor, distance: int) -> Tensor:
+    # In two dimensions, of which one is 1: torch's dilated conv1d takes twice as long.
+    padding = (0, _LENGTH // 2 * distance)
+    return F.conv2d(x, kernels, dilation=(1, distance), padding=padding)
 
 
 class RandomKernels(nn.Module):

@@ -113,7 +113,7 @@ class CitrusNetwork(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``."""
         z, scalars = normalise(x)
-        modality = None if self.modality is None else self.modality.repeat(len(x))
+        modality = None if self.modality is None else self.modality.repeat(x.shape[0])
         latent, sequence = self.trunk(z.flatten(0, 1), modality)
         features = self.readout(x, z, latent, sequence, scalars)
         if self.kernels is None:

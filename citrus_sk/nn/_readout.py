@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ._config import NetworkConfig
 from ._encoder import SCALARS
+from ._exportable import matrix_logarithm, stretch_means
 
 MOST_COVARIANCE_CHANS = 32  # beyond, the matrix logarithm costs more than it tells
 _SHRINKAGE = 1e-3
@@ -21,7 +22,11 @@ def n_segments(n_chans: int) -> int:
 
 def segment_means(sequence: Tensor, n: int) -> Tensor:
     """Mean of each of `n` equal stretches: ``(batch, steps, width)`` to ``(batch, n, width)``."""
-    return F.adaptive_avg_pool1d(sequence.transpose(1, 2), n).transpose(1, 2)
+    return _means(sequence.transpose(1, 2), n).transpose(1, 2)
+
+
+def _means(x: Tensor, n: int) -> Tensor:
+    return stretch_means(x, n) if torch.compiler.is_exporting() else F.adaptive_avg_pool1d(x, n)
 
 
 def log_covariance(x: Tensor) -> Tensor:
@@ -47,8 +52,12 @@ def log_covariance(x: Tensor) -> Tensor:
     power = covariance.diagonal(dim1=1, dim2=2).amax(-1)[:, None, None]
     covariance = covariance / torch.where(power > 0, power, torch.ones_like(power))
     eye = torch.eye(n_chans, dtype=x.dtype, device=x.device)
-    values, vectors = torch.linalg.eigh(covariance + _SHRINKAGE * eye)
-    logarithm = (vectors * values.clamp_min(_SHRINKAGE / 2).log()[:, None, :]) @ vectors.mT
+    regular = covariance + _SHRINKAGE * eye
+    if torch.compiler.is_exporting():
+        logarithm = matrix_logarithm(regular, _SHRINKAGE)
+    else:
+        values, vectors = torch.linalg.eigh(regular)
+        logarithm = (vectors * values.clamp_min(_SHRINKAGE / 2).log()[:, None, :]) @ vectors.mT
     row, column = torch.triu_indices(n_chans, n_chans, device=x.device)
     return logarithm[:, row, column] * torch.where(row == column, 1.0, 2**0.5)
 
@@ -129,7 +138,7 @@ class ReadOut(nn.Module):
         -------
         Tensor of shape (n_windows, n_features)
         """
-        n_windows = len(x)
+        n_windows = x.shape[0]
         segments = segment_means(sequence, self.n_segments)
         segments = segments.reshape(n_windows, self.n_chans, self.n_segments, -1)
         if self.mixer is not None:
@@ -140,7 +149,7 @@ class ReadOut(nn.Module):
             latent.mean(-1).reshape(n_windows, self.n_chans, -1),
             (latent.var(-1, correction=0) + 1e-6).sqrt().reshape(n_windows, self.n_chans, -1),
             scalars,
-            F.adaptive_avg_pool1d(z, _WAVEFORM_STEPS),
+            _means(z, _WAVEFORM_STEPS),
         ]
         if self.with_covariance:
             parts.append(log_covariance(x))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ._encoder import SHORTEST
+from ._exportable import power_spectrum
 
 N_BANDS = 24
 
@@ -31,7 +32,10 @@ def log_band_power(z: Tensor, log_sd: Tensor) -> Tensor:
     window = torch.hann_window(n_times, periodic=False, dtype=z.dtype, device=z.device)
     # The mean is told by another view; with two samples a Hann window leaves nothing.
     windowed = z if n_times < SHORTEST else z * window
-    power = torch.fft.rfft(windowed)[..., 1:].abs().square() / n_times
+    if torch.compiler.is_exporting():
+        power = power_spectrum(windowed) / n_times
+    else:
+        power = torch.fft.rfft(windowed)[..., 1:].abs().square() / n_times
     n_bins = power.shape[-1]
     ratio = torch.arange(N_BANDS + 1, dtype=z.dtype, device=z.device) / N_BANDS
     edges = (n_bins + 1) ** ratio  # bin i reaches from i to i + 1
