@@ -49,9 +49,9 @@ settings = {
     "preset": "tiny",
     "strategy": "finetune",
     "random_kernels": False,
-    "max_epochs": 20,
+    "max_epochs": 14,
     "early_stopping": True,
-    "patience": 20,
+    "patience": 14,
     "callbacks": [watching],
     "random_state": 0,
 }

@@ -44,9 +44,9 @@ def _rockets(sfreq: float | None, random_state: Any, *, names: tuple[str, ...]) 
 
 
 def _quant(sfreq: float | None, random_state: Any) -> Pipeline:
-    # The forest of aeon's QUANTClassifier.
-    from sklearn.ensemble import ExtraTreesClassifier  # and trees, which nothing else needs
+    from sklearn.ensemble import ExtraTreesClassifier  # many modules, which nothing else needs
 
+    # The forest of aeon's QUANTClassifier.
     forest = ExtraTreesClassifier(
         n_estimators=200, max_features=0.1, criterion="entropy", random_state=random_state
     )
