@@ -232,7 +232,7 @@ def _export(
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             raise ValueError(
                 f"module={foreign.name} cannot be exported: torch has no graph of it for any "
-                f"number of windows ({reason}). Take another class, or share the estimator with skops."
+                f"number of windows ({reason}). Take another class, or share it with skops."
             ) from error
     # The exporter notes its own call stack, with the paths of this machine, at every node.
     for part in (model, model.graph, *model.functions):
