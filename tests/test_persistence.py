@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -207,3 +208,18 @@ def test_what_is_stored_is_what_was_asked_for_in_fit(watch):
     assert len(pickle.dumps(clf.set_params(store_weights="reference"))) == pytest.approx(
         n_bytes, abs=100
     )
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def test_the_blocks_of_the_page_on_saving_and_sharing_run_and_print_its_figures(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "guide" / "save_and_share.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert len(blocks) == 6
+    full, reference = re.search(r"prints (\d\.\d\d) and (\d\.\d\d) MB", page).groups()
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert f"full: {full} MB\nreference: {reference} MB\n" in done.stdout
