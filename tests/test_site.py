@@ -52,7 +52,7 @@ def anatomy(page):
 def site(tmp_path_factory):
     """The site without the examples' output, with warnings as errors, built from a copy."""
     folder = tmp_path_factory.mktemp("site")
-    for name in ("docs", "examples", "citrus_sk/checkpoints"):
+    for name in ("docs", "examples", "tests", "citrus_sk/checkpoints"):
         copy_tracked(ROOT / name, folder / name)
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
