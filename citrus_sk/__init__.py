@@ -8,23 +8,30 @@ if TYPE_CHECKING:
     from ._classifier import CitrusClassifier
     from ._corpus import read_corpus
     from ._embedder import CitrusEmbedder
+    from ._learning_rate import LearningRateDisplay, find_learning_rate
     from ._onnx import to_onnx
     from ._pretrainer import CitrusPretrainer
     from ._reconstruction import ReconstructionDisplay
     from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
     from ._regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
+    from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
 
 __all__ = [
     "TRUSTED_TYPES",
+    "AttributionDisplay",
+    "BandOcclusionDisplay",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
     "CitrusRegressor",
+    "EmbeddingDisplay",
     "FractionCurveDisplay",
+    "LearningRateDisplay",
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
+    "find_learning_rate",
     "fraction_curve",
     "from_pretrained",
     "list_pretrained",
@@ -38,14 +45,19 @@ __version__ = "0.1.0"
 
 # Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
 _HOMES = {
+    "AttributionDisplay": ".inspection",
+    "BandOcclusionDisplay": ".inspection",
     "CitrusClassifier": "._classifier",
     "CitrusEmbedder": "._embedder",
     "CitrusPretrainer": "._pretrainer",
     "CitrusRegressor": "._regressor",
+    "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
+    "LearningRateDisplay": "._learning_rate",
     "ReconstructionDisplay": "._reconstruction",
     "SignalAligner": "._aligner",
     "StratifiedFractionKFold": ".evaluation",
+    "find_learning_rate": "._learning_rate",
     "fraction_curve": ".evaluation",
     "from_pretrained": "._registry",
     "list_pretrained": "._registry",

@@ -17,6 +17,7 @@ from ._documented import Documented
 from ._parameters import check_choice
 from ._recordings.channels import as_named
 from ._registry import file_sha256, find_again, resolve_pretrained, trunk_state
+from ._user_callbacks import clone_or_explain
 from .nn import PRESETS, NetworkConfig
 
 BACKBONES = ("hybrid", "conv")
@@ -62,6 +63,10 @@ class NetworkEstimator(Documented, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+    def __sklearn_clone__(self) -> Any:
+        with clone_or_explain(getattr(self, "callbacks", None)):
+            return super().__sklearn_clone__()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

@@ -206,7 +206,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         message = f"{path} could not be written and is as it was: {error.strerror}"
         raise OSError(error.errno, message) from error

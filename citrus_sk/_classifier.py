@@ -96,7 +96,10 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     n_members : int, default=1
         Networks with seeds of their own, whose probabilities are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Passed through to skorch.
+        Callbacks of skorch that follow or change the training, with or without names, or functions
+        that make one. Functions are called and objects copied for each training, and `net_` has
+        what was used in ``callbacks_``. An ``LRScheduler`` takes the place of the schedule above.
+        A linear probe has no epochs to follow and refuses callbacks.
     store_weights : {"full", "reference"}, default="full"
         What a pickle holds of a pre-trained trunk that a linear probe has left as it was: its
         weights, or only the name of the checkpoint, as given, and its SHA-256. Then the checkpoint
@@ -201,7 +204,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         patience: int | str = "auto",
         class_weight: Any = None,
         n_members: int = 1,
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,

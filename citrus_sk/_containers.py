@@ -40,7 +40,8 @@ class Contained:
 
 def is_epochs(X: Any) -> bool:
     """Whether this is an `mne.Epochs`, or has its methods."""
-    return hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
+    known = hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
+    return known and not hasattr(X, "first_samp")  # a Raw, which has no windows
 
 
 def is_window_set(X: Any) -> bool:
@@ -199,7 +200,9 @@ def _set_column(part: Any, column: str | None) -> np.ndarray:
     return _metadata_column(part.metadata, column, "data set", beside)
 
 
-def _metadata_column(metadata: Any, column: str, kind: str, beside: tuple = ()) -> np.ndarray:
+def _metadata_column(
+    metadata: Any, column: str, kind: str, beside: tuple[Any, ...] = ()
+) -> np.ndarray:
     columns = () if metadata is None else tuple(metadata.columns)
     if column not in columns:
         known = ", ".join(map(str, (*columns, *beside))) or "none"

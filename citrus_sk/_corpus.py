@@ -41,7 +41,7 @@ _ASSUMED_SFREQ = 100.0
 _ARRAY_STRETCH_S = 4.0
 
 
-def read_corpus(
+def read_corpus(  # noqa: C901 - one check after the other
     source: str | Path | Sequence[str | Path],
     *,
     sfreq: float = 100.0,
@@ -270,7 +270,7 @@ class _Folder:
             self.path.mkdir(parents=True, exist_ok=True)
 
 
-def _check_text(name: str, value: Any, alternatives: tuple = ()) -> None:
+def _check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
     if value not in alternatives and not (isinstance(value, str) and value):
         raise TypeError(f"{name}={value!r}; wanted a name such as 'EEG'.")
 

@@ -27,6 +27,7 @@ from ._labelled import LabelledWindows, inner_folds
 from ._parameters import check_choice, check_number
 from ._signals import Windows, read_windows, to_float32
 from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
+from ._user_callbacks import check_callbacks
 from .nn import CitrusNetwork, NetworkConfig
 
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
@@ -64,7 +65,7 @@ class NetworkPredictor(NetworkEstimator):
         validation_fraction: float,
         patience: int | str,
         n_members: int,
-        callbacks: list | None,
+        callbacks: list[Any] | None,
         store_weights: str,
         device: Any,
         random_state: Any,
@@ -172,14 +173,16 @@ class NetworkPredictor(NetworkEstimator):
     }
     _foreign: ForeignModule | None = None
 
-    def _pack_networks(self) -> list[tuple]:
+    def _pack_networks(self) -> list[tuple[Any, ...]]:
         return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]
 
-    def _unpack_networks(self, packed: list[tuple], device: torch.device) -> None:
+    def _unpack_networks(self, packed: list[tuple[Any, ...]], device: torch.device) -> None:
         self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
         self.net_ = self.members_[0]
 
-    def _rebuild(self, weights: dict, epochs: list[dict], device: torch.device) -> FineTuner:
+    def _rebuild(
+        self, weights: dict[str, Any], epochs: list[dict[str, Any]], device: torch.device
+    ) -> FineTuner:
         if self._foreign is None:
             module = unpack(self._build, weights, device, self._reference)
         else:
@@ -355,6 +358,13 @@ class NetworkPredictor(NetworkEstimator):
         if self.early_stopping not in (True, False, "auto"):
             raise ValueError(
                 f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
+            )
+        check_callbacks(self.callbacks)
+        if self.callbacks and self._choose_strategy() == "linear-probe":
+            # Fine-tuning instead would let a logger change what it looks at.
+            raise ValueError(
+                f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
+                "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
             )
 
 

@@ -178,7 +178,7 @@ def _check_size(where: str, wanted: int, size: int, at_least: bool = False) -> N
         raise CheckpointError(f"{where} is damaged: {announced}. {ANEW}")
 
 
-def _layout(header: dict[str, Any], where: str) -> tuple[dict, int]:
+def _layout(header: dict[str, Any], where: str) -> tuple[dict[str, Any], int]:
     """Type and shape of each tensor, and the bytes of all."""
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
@@ -231,7 +231,9 @@ def expected_tensors(where: str, network: NetworkConfig, task: TaskConfig) -> di
         ) from error
 
 
-def check_layout(where: str, layout: dict, expected: dict[str, Tensor], dtype: Any) -> None:
+def check_layout(
+    where: str, layout: dict[str, Any], expected: dict[str, Tensor], dtype: Any
+) -> None:
     """Raise unless the names, types and shapes are those of the model."""
     remedy = "Weights and configuration have to be of the same model."
     missing = sorted(set(expected) - set(layout))
@@ -381,7 +383,7 @@ def _check_value(where: str, label: str, value: Any, hint: Any) -> None:
             _check_value(where, f"{label}[{number}]", entry, get_args(hint)[0])
 
 
-def _right_length(value: Any, kinds: tuple) -> tuple[bool, str]:
+def _right_length(value: Any, kinds: tuple[Any, ...]) -> tuple[bool, str]:
     """Whether this is a list as long as a tuple of `kinds`, and what would be one."""
     length = len(value) if isinstance(value, list) else -1
     if kinds[1:] == (...,):
@@ -390,7 +392,7 @@ def _right_length(value: Any, kinds: tuple) -> tuple[bool, str]:
 
 
 def _check_choice(where: str, label: str, value: Any) -> None:
-    known = _CHOICES.get(label.split(".")[-1])
+    known = _CHOICES.get(label.rsplit(".", maxsplit=1)[-1])
     if known and value not in known:
         raise CheckpointError(
             f"{where}: {label} is {value!r}; wanted one of {', '.join(map(repr, known))}."

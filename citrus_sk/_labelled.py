@@ -215,7 +215,7 @@ def _merge(
     X: np.ndarray, targets: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on, one for each distinct window with a weight, and their summed weights."""
-    found: dict[tuple, list] = {}
+    found: dict[tuple[Any, ...], list[Any]] = {}
     for row in np.flatnonzero(weights):
         digest = blake2b(X[row].tobytes(), digest_size=16).digest()
         group = 0 if groups is None else groups[row]
@@ -226,7 +226,7 @@ def _merge(
     return np.array([row for row, _ in entries], int), np.array([weight for _, weight in entries])
 
 
-def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple]:
+def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple[Any, ...]]:
     """Folds inside a training set, people kept together where groups are known.
 
     Those of classes are stratified. Fewer folds where a class has too few windows (or groups); an
@@ -246,7 +246,7 @@ def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tup
     return [fold for fold in folds if len(np.unique(codes[fold[0]])) == classes]
 
 
-def _plain_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple]:
+def _plain_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple[Any, ...]]:
     groups = labelled.groups
     n_splits = min(n_splits, len(labelled) if groups is None else len(np.unique(groups)))
     if n_splits < 2:

@@ -40,7 +40,7 @@ def check_number(
     high: float = math.inf,
     open_low: bool = False,
     unit: str = "",
-    alternatives: tuple = (),
+    alternatives: tuple[Any, ...] = (),
 ) -> None:
     """Raise TypeError or ValueError unless `value` is a finite number of `kind` in the range."""
     if any(type(value) is type(other) and value == other for other in alternatives):

@@ -193,7 +193,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         checkpoint_minutes: float = 5.0,
         resume: bool = False,
         precision: str = "auto",
-        compile: bool = False,
+        compile: bool = False,  # noqa: A002 - torch's own word for it
         device: Any = "auto",
         random_state: Any = None,
         verbose: int = 0,

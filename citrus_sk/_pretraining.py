@@ -269,7 +269,7 @@ def masked_loss(
 
 
 def distributed_part() -> tuple[int, int]:
-    """This process's number and how many share the run."""
+    """Number of this process, and how many share the run."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

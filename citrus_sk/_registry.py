@@ -310,7 +310,7 @@ def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tupl
     elif isinstance(source, str) and source in index:
         return SHIPPED / index[source]["file"], index[source]["sha256"]
     else:
-        path = Path(os.path.expanduser(source))
+        path = Path(source).expanduser()
         if path.is_dir() and (_is_path(source) or (path / _hub.WEIGHTS).is_file()):
             return _hub.read_folder(path)
         if _is_path(source) and (path.exists() or not _hub.is_repository(source)):

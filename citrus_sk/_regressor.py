@@ -90,7 +90,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     n_members : int, default=1
         Networks with seeds of their own, whose predictions are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Passed through to skorch.
+        As for `CitrusClassifier`; a linear probe has no epochs to follow and refuses them.
     store_weights : {"full", "reference"}, default="full"
         As in `CitrusClassifier`: what a pickle holds of a trunk that is not trained, its weights or
         the name of their checkpoint.
@@ -175,7 +175,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
         n_members: int = 1,
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,

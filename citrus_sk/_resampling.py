@@ -163,7 +163,7 @@ def _reflect_ends(taps: np.ndarray, weights: np.ndarray, n_in: int) -> tuple[int
     periods, place = np.divmod(taps, 2 * last)
     mirrored = place > last
     place = np.where(mirrored, 2 * last - place, place)
-    # x[tap] = +-x[place] + 2 * (mirrored + periods) * x[last] - 2 * periods * x[0]
+    # That is, x[tap] = +-x[place] + 2 * (mirrored + periods) * x[last] - 2 * periods * x[0]
     to_last = 2 * (weights * (mirrored + periods)).sum(axis=1)
     to_first = -2 * (weights * periods).sum(axis=1)
     lo = 0 if periods.any() else int(place.min())

@@ -157,7 +157,7 @@ def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
             what = "NaN" if np.isnan(value) else "inf or a value too large for float32"
             raise ValueError(
                 f"Input X contains {what}: window {first + window}, channel {channel}, sample "
-                f"{sample} is {value!r}. Interpolate the gap or leave the window out; "
+                f"{sample} is {value:g}. Interpolate the gap or leave the window out; "
                 "a signal has to be finite."
             )
     return values

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from ._augmentation import Augment
 from ._callbacks import KeepBest, Progress, RefuseNan, WeightAverage, kept_module
 from ._labelled import LabelledWindows
+from ._user_callbacks import explain_missing, prepare_callbacks, without_name
 
 # Samples times channels of one inference batch: about 0.5 GB of activations in "small".
 _INFERENCE_SAMPLES = 2**18
@@ -49,7 +50,7 @@ class Recipe:
 # --- batches -------------------------------------------------------------------------------------
 
 
-class WindowSet(Dataset):
+class WindowSet(Dataset[Any]):
     """A `LabelledWindows` as a torch data set that is indexed by whole batches."""
 
     def __init__(self, labelled: LabelledWindows) -> None:
@@ -83,7 +84,7 @@ class BatchLoader:
 # --- the nets ------------------------------------------------------------------------------------
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error
     """A real Ctrl-C, on its way past skorch, which takes any KeyboardInterrupt for a wish."""
 
 
@@ -128,7 +129,7 @@ class FineTuner(NeuralNet):
         raise NotImplementedError
 
     @property
-    def _default_callbacks(self) -> list:
+    def _default_callbacks(self) -> list[Any]:
         # A vote on accuracy after every epoch costs a pass and decides nothing here.
         return [pair for pair in super()._default_callbacks if pair[0] != "valid_acc"]
 
@@ -269,7 +270,7 @@ def fine_tune(
     *,
     device: torch.device,
     augment: Augment | None = None,
-    callbacks: list | None = None,
+    callbacks: list[Any] | None = None,
     bar: Any = None,
     verbose: int = 0,
 ) -> FineTuner:
@@ -282,11 +283,13 @@ def fine_tune(
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
-    own: list[Any] = [
-        LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"),
-        GradientNormClipping(1.0),
-        RefuseNan(),
-    ]
+    given = prepare_callbacks(callbacks)
+    own: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
+    # A schedule of the caller's takes the place of ours, which would overrule it at every batch.
+    if not any(isinstance(without_name(each), LRScheduler) for each in given):
+        own.append(
+            LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch")
+        )
     if recipe.ema:
         own.append(WeightAverage(steps))
     if bar is not None:
@@ -310,12 +313,13 @@ def fine_tune(
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
         mixup=recipe.mixup,
         augment=augment,
-        callbacks=[*own, *(callbacks or []), *last],
+        callbacks=[*own, *given, *last],
         verbose=verbose,
         **smoothing,
     )
     try:
-        return net.partial_fit(WindowSet(train), None)
+        with explain_missing(held_out=valid is not None):
+            return net.partial_fit(WindowSet(train), None)
     except Interrupted:
         raise KeyboardInterrupt from None
 

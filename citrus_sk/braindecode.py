@@ -92,7 +92,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         self,
         n_outputs: int | None = None,
         n_chans: int | None = None,
-        chs_info: list[dict] | None = None,
+        chs_info: list[dict[str, Any]] | None = None,
         n_times: int | None = None,
         input_window_seconds: float | None = None,
         sfreq: float | None = None,
@@ -171,7 +171,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             config["n_outputs"] = n_outputs
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         name_or_path: str | os.PathLike[str] = "eeg-freq",
         *,

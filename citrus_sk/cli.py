@@ -289,8 +289,8 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"no fit could be scored; {arguments.out / 'report.html'} says why.")
 
 
-def _numbers(kind: type) -> Callable[[str], list]:
-    def numbers(text: str) -> list:
+def _numbers(kind: type) -> Callable[[str], list[Any]]:
+    def numbers(text: str) -> list[Any]:
         try:
             return [kind(each) for each in text.split(",") if each.strip()]
         except ValueError:

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import make_scorer, recall_score
+from sklearn.metrics import balanced_accuracy_score, make_scorer
 from sklearn.model_selection import (
     GroupKFold,
     ShuffleSplit,
@@ -214,7 +214,7 @@ def test_metadata_is_routed_to_fits_and_scorers(data):
     weights = np.random.default_rng(0).integers(1, 4, 180).astype(float)
     with sklearn.config_context(enable_metadata_routing=True):
         model = LogisticRegression().set_fit_request(sample_weight=True)
-        scorer = make_scorer(recall_score, average="macro").set_score_request(sample_weight=True)
+        scorer = make_scorer(balanced_accuracy_score).set_score_request(sample_weight=True)
         cv = StratifiedFractionKFold(5, train_fraction=0.5)
         params = {"sample_weight": weights}
         curve = fraction_curve(

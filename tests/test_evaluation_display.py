@@ -259,7 +259,7 @@ def test_everything_is_within_a_figure_as_wide_as_a_column(curve, draw, height):
     assert box.y1 <= height + 0.03
     for ax in figure.axes[:1]:  # and what is drawn has room beside what is written
         assert ax.get_position().width * 3.5 > 1
-    if len(legends := [ax.get_legend() for ax in figure.axes if ax.get_legend()]):
+    if legends := [ax.get_legend() for ax in figure.axes if ax.get_legend()]:
         under = figure.axes[0].xaxis.label.get_window_extent().y0
         assert legends[0].get_window_extent().y1 <= under + 2  # pixels
 

@@ -11,7 +11,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("plot_*.py"))
 
 
 def test_there_are_examples():
-    assert EXAMPLES
+    assert len(EXAMPLES) >= 11
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -35,3 +35,4 @@ def test_example_is_a_page_with_a_title_and_cells(example):
     title, underline = text.removeprefix('"""\n').splitlines()[:2]
     assert underline == "=" * len(title)
     assert text.count("\n# %%\n") >= 3
+    assert text.endswith("\nplt.show()\n")

@@ -159,7 +159,7 @@ def test_however_often_it_is_killed_it_ends_with_the_same_bits(command, uninterr
             assert not command.state.exists()
             finished += 1
             command.forget()
-    print(f"\n{len(kills)} kills, the states left at steps {kills}; {finished} runs finished")
+    print(f"\n{len(kills)} kills, the states left at steps {kills}; {finished} runs finished")  # noqa: T201 - read with -s
 
 
 def test_control_c_saves_says_how_to_go_on_and_loses_nothing(command, uninterrupted, capsys):

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 
-import matplotlib
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ OBJECTIVES = ["time", "freq", "both"]
 
 @pytest.fixture(autouse=True)
 def no_figure_is_left_open():
-    matplotlib.use("agg")
+    mpl.use("agg")
     assert plt.get_fignums() == []
     yield
     plt.close("all")

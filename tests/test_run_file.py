@@ -318,7 +318,7 @@ def test_where_the_disk_is_full_the_run_goes_on_and_the_last_good_state_stays(
     assert steps == set(range(5, N_STEPS + 1))
     assert str(path) in messages[0]
     assert path.read_bytes() == before[0]
-    assert os.listdir(path.parent) == [path.name]  # nothing half-written is left
+    assert list(path.parent.iterdir()) == [path]  # nothing half-written is left
     assert read(path)[0] == 4
     assert_same_bits(pretrainer(path, resume=True).fit(X), never_stopped)
 
@@ -360,7 +360,7 @@ def test_a_file_that_truly_cannot_grow_costs_nothing_but_the_saves(path, never_s
         fitted = pretrainer(path, resume=True, checkpoint_minutes=0).fit(X)
     assert_same_bits(fitted, never_stopped)
     assert path.read_bytes() == before
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_control_c_on_a_full_disk_is_still_a_control_c(path, monkeypatch):
@@ -371,7 +371,7 @@ def test_a_control_c_on_a_full_disk_is_still_a_control_c(path, monkeypatch):
         pytest.raises(KeyboardInterrupt),
     ):
         pretrainer(path).fit(X)
-    assert os.listdir(path.parent) == []
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_before_any_training(path, monkeypatch):
@@ -489,4 +489,4 @@ def test_the_state_holds_plain_numbers_alone(begun):
     assert "random_state" not in settings
     parts = {name.split(".")[0] for name in tensors}
     assert parts == {"model", "average", "optimizer"}
-    assert os.listdir(begun.parent) == [begun.name]  # no other file is left behind either
+    assert list(begun.parent.iterdir()) == [begun]  # no other file is left behind either

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import math
-import os
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -178,6 +177,6 @@ def _convert(path: Path, owner: Owner, settings: Settings, base: Path) -> dict[s
         }
         table.write_text(json.dumps(content))
         if writer.end:
-            os.replace(values, base.with_suffix(".bin"))
-        os.replace(table, base.with_suffix(".json"))
+            values.replace(base.with_suffix(".bin"))
+        table.replace(base.with_suffix(".json"))
     return content

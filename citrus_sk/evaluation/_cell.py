@@ -76,13 +76,13 @@ def run_cell(
             start = time.perf_counter()
             predicted = model.predict(held_out)
             row["predict_time"] = time.perf_counter() - start
-        except Exception as error:  # whatever an estimator raises is a result of this comparison
+        except Exception as error:  # noqa: BLE001 - what an estimator raises is a result too
             return row | {"error": _reason(error)}
         reasons = []
         for name, scorer in scorers.items():
             try:
                 row[name] = float(scorer(model, held_out, y[test], **for_score[name]))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - and what a scorer raises
                 reasons.append(f"{name}: {_reason(error)}")
         if oracle:
             seen.look_back(model)
@@ -204,7 +204,7 @@ def _outcomes(
                 raise ValueError(f"not finite for {unsure.sum()} of {len(proba)} windows")
             right = np.asarray(predicted) == y[test]
             found["reliability"] = reliability_bins(proba.max(axis=1), right).tolist()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - and what its predictions raise
         stage = "predict_proba" if "confusion" in found else "predict"
         reasons.append(f"{stage}: {_reason(error)}")
     return found

@@ -40,7 +40,10 @@ def fraction_curve(
     shots: Sequence[int] | None = None,
     cv: Any = 5,
     n_repeats: int | str = "auto",
-    scoring: str | Callable | Sequence[str] | Mapping[str, str | Callable] = SCORING,
+    scoring: str
+    | Callable[..., Any]
+    | Sequence[str]
+    | Mapping[str, str | Callable[..., Any]] = SCORING,
     params: Mapping[str, Any] | None = None,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,

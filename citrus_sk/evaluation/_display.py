@@ -303,7 +303,9 @@ def curve_size(n_estimators: int) -> tuple[float, float]:
     return 5.0, 3.6 + 0.2 * (n_estimators // 2)
 
 
-def _chance(metric: str, classes: dict[str, int]) -> tuple[float, str] | None:
+def _chance(  # noqa: PLR0911 - a table of cases
+    metric: str, classes: dict[str, int]
+) -> tuple[float, str] | None:
     """What a model reaches that knows how common classes are and sees nothing, and what it does."""
     counts = np.array(list(classes.values()), float)
     if len(counts) < 2:

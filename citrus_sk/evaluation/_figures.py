@@ -42,7 +42,7 @@ def legend_below(ax: Axes, **settings: object) -> None:
     ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + under,
         frameon=False, fontsize="small", **settings,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

@@ -92,7 +92,7 @@ class StratifiedFractionKFold(BaseCrossValidator):
         *,
         train_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
-    ):
+    ) -> None:
         _check_n_splits(n_splits)
         _check_train_fraction(train_fraction)
         self.n_splits = n_splits

@@ -51,14 +51,14 @@ class BestEpoch:
         for name, scorer in self.scorers.items():
             try:
                 score = float(scorer(_Epoch(classes, proba), self.X, self.y))
-            except Exception:  # the row says why this scorer fails
+            except Exception:  # noqa: BLE001, S112 - the row says why this scorer fails
                 continue
             self.best[PREFIX + name] = float(np.fmax(self.best[PREFIX + name], score))
 
     def watch(self, model: Any, classes: np.ndarray) -> None:
         """Look on while `model` is fitted, where it trains by skorch and takes ``callbacks``."""
         last = _last_step(model)
-        if "callbacks" in last.get_params(deep=False):
+        if "callbacks" in last.get_params(deep=False) and _trains(last):
             callbacks = [*(last.callbacks or []), _skorch_watcher(self, model, classes)]
             last.set_params(callbacks=callbacks)
 
@@ -73,6 +73,12 @@ def _last_step(model: Any) -> Any:
     return model.steps[-1][1] if isinstance(model, Pipeline) else model
 
 
+def _trains(estimator: Any) -> bool:
+    """Whether there are epochs; our linear probe has none, and refuses callbacks."""
+    choose = getattr(estimator, "_choose_strategy", None)
+    return choose is None or choose() != "linear-probe"
+
+
 def _as_it_is(X: np.ndarray) -> np.ndarray:
     return X
 
@@ -84,7 +90,7 @@ def _skorch_watcher(seen: BestEpoch, model: Any, classes: np.ndarray) -> Any:
     from .._callbacks import kept_module
     from .._training import FineTuner, infer
 
-    class Watcher(Callback):  # type: ignore[misc]
+    class Watcher(Callback):
         def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
             # A pipeline puts each fitted step in its place before it fits the last one.
             X = model[:-1].transform(seen.X) if isinstance(model, Pipeline) else seen.X

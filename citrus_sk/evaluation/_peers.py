@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from sklearn.base import ClassifierMixin
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +44,8 @@ def _rockets(sfreq: float | None, random_state: Any, *, names: tuple[str, ...]) 
 
 
 def _quant(sfreq: float | None, random_state: Any) -> Pipeline:
+    from sklearn.ensemble import ExtraTreesClassifier  # many modules, which nothing else needs
+
     # The forest of aeon's QUANTClassifier.
     forest = ExtraTreesClassifier(
         n_estimators=200, max_features=0.1, criterion="entropy", random_state=random_state

@@ -207,7 +207,7 @@ def _warn_shared(folds: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndar
             return
 
 
-def _as_list(name: str, values: Any, example: str) -> list:
+def _as_list(name: str, values: Any, example: str) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
             f"{name}={values!r} is a {type(values).__name__}; wanted a sequence of amounts, such "

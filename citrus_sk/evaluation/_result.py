@@ -276,7 +276,7 @@ class FractionCurve:
         """
         try:
             import pandas as pd
-            import pyarrow as _  # noqa: F401
+            import pyarrow as pa  # noqa: F401
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"to_parquet needs {error.name}, which is not installed. Install it with: "

@@ -85,7 +85,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         device: Any = "auto",
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         random_state: Any = None,
     ) -> None:
         self.model = model

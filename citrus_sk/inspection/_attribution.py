@@ -1,0 +1,267 @@
+"""Which samples of which channels a model's answer to a window is owed to."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._devices import draw_seed
+from .._parameters import check_choice, check_number
+from ._gradients import check_differentiable, integrated_gradients
+from ._grid import GridWindows, agreed_sfreq, channel_names, pass_steps, read_inspected
+from ._model import FittedModel
+from ._occlusion import occlude
+
+METHODS = ("occlusion", "integrated-gradients")
+FILLS = ("line", "references")
+# Of the change of score from the references to a window, that integrated gradients may miss.
+TOLERANCE = 0.05
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Attribution:
+    """What `attribution` found.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_windows, n_channels, n_times)
+        Positive where a sample speaks for the target. With occlusion, what the score loses when a
+        stretch around it is covered; with integrated gradients, its share of the score.
+    signal : ndarray of shape (n_windows, n_channels, n_times)
+        The windows on the same grid: that of the network, behind `SignalAligner`.
+    times : ndarray of shape (n_windows, n_times)
+        Where these samples lie in the windows that were passed, in `time_unit`.
+    time_unit : {"s", "samples"}
+        Samples of the windows that were passed, where no sampling rate is known.
+    targets : ndarray of shape (n_windows,)
+        The class, or the number of the output, that was asked about.
+    scores : ndarray of shape (n_windows,)
+        Score of the target for each whole window.
+    reference_scores : ndarray of shape (n_windows,) or None
+        Mean score of each window's references, with integrated gradients.
+    score_unit : {"log-odds", "probability", "prediction"}
+        What scores and values are.
+    method : {"occlusion", "integrated-gradients"}
+    ch_names : list of str
+    """
+
+    values: np.ndarray
+    signal: np.ndarray
+    times: np.ndarray
+    time_unit: str
+    targets: np.ndarray
+    scores: np.ndarray
+    reference_scores: np.ndarray | None
+    score_unit: str
+    method: str
+    ch_names: list[str]
+
+    @property
+    def gap(self) -> np.ndarray | None:
+        """By how much the values of a window miss the change of score that they share out.
+
+        Shape (n_windows,); None with occlusion, whose values share nothing out.
+        """
+        if self.reference_scores is None:
+            return None
+        return self.values.sum((1, 2)) - (self.scores - self.reference_scores)
+
+
+def attribution(
+    estimator: Any,
+    X: Any,
+    *,
+    method: str = "occlusion",
+    target: Any = None,
+    output: str = "log-odds",
+    sfreq: float | None = None,
+    ch_names: Sequence[str] | None = None,
+    stretch: float = 1 / 16,
+    fill: str = "line",
+    references: Any = None,
+    n_references: int = 8,
+    n_steps: int = 16,
+    random_state: Any = 0,
+) -> Attribution:
+    r"""Share out a model's answers among the samples of every channel.
+
+    Parameters
+    ----------
+    estimator : fitted estimator or Pipeline
+        With occlusion, any classifier with ``predict_proba`` and any regressor of windows. With
+        integrated gradients, `CitrusClassifier` or `CitrusRegressor`, or a Pipeline that ends in
+        one, with ``random_kernels=False`` or a ``module``.
+    X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list of \
+ndarray of shape (n_channels, n_times_i), or mne.Epochs
+        Windows to explain, as ``predict`` takes them.
+    method : {"occlusion", "integrated-gradients"}, default="occlusion"
+        - ``"occlusion"`` covers one stretch of one channel after another, and notes what the score
+          loses [1]_. It asks the model for about ``2 / stretch`` answers for each channel.
+        - ``"integrated-gradients"`` sums the gradient on the way from a reference to the window
+          [2]_. It asks for ``n_references * n_steps`` gradients, whatever the number of channels.
+    target : label, int, array-like of shape (n_windows,) or None, default=None
+        Class that is asked about, or of a regressor the number of the output: one for all windows,
+        or one for each. None asks about the class that is predicted.
+    output : {"log-odds", "probability"}, default="log-odds"
+        Score of a classifier. Log-odds of the target against all other classes (in nats) tell
+        more where a model is sure: its probability hardly moves then. Not used for a regressor,
+        whose score is its prediction.
+    sfreq : float or None, default=None
+        Sampling rate of `X` in Hz, for times in seconds. None takes that of Epochs, or that which
+        `SignalAligner` was told; where nobody knows it, times are counted in samples of `X`.
+    ch_names : sequence of str or None, default=None
+        Names of the channels. None takes those of Epochs, in ``fit`` or here, or numbers.
+    stretch : float, default=1/16
+        In (0, 0.5], or up to 1 with ``fill="references"``. Share of the window that occlusion
+        covers at a time. Stretches overlap by half; a sample gets the mean over its stretches.
+    fill : {"line", "references"}, default="line"
+        What covers a stretch: a straight line from the sample before it to the one behind it, or
+        the same stretch of the references, one after another, of whose losses the mean is taken.
+    references : array-like as X, or None, default=None
+        Windows that stand for what is usual, of the same kind as `X`: training windows, or those
+        of another class. None takes the others of `X`.
+    n_references : int, default=8
+        How many references are drawn for each window, or all if there are fewer.
+    n_steps : int, default=16
+        Gradients on the way from a reference to the window (nodes of a Gauss-Legendre rule).
+    random_state : int, RandomState instance or None, default=0
+        Of the draw of references.
+
+    Returns
+    -------
+    Attribution
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    TypeError
+        If it has no score, or a parameter has a wrong type.
+    ValueError
+        If the method cannot explain it, the target is none of its classes, there is no reference,
+        or `X` or a parameter is not what is wanted.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If integrated gradients miss more than 5 % of the change of score from the references to a
+        window, plus 0.05 (of a regressor: of the sd of `y` in ``fit``).
+
+    Notes
+    -----
+    Integrated gradients start from a reference, and their values share out the difference of two
+    scores, :math:`\sum_{ct} a_{ct} = f(x) - \frac{1}{m} \sum_i f(x'_i)` (completeness; what is
+    missed is ``gap``). The reference of an image is black. A constant channel would be the like of
+    it, but for a network that brings every channel to mean 0 and sd 1 there is no worse one: all
+    of the line from a constant to the window looks alike to it, except for the jump at the very
+    start, and only the amplitude would get a share. So references are real windows, of which
+    the mean is taken, as in expected gradients [3]_. A value then answers what sets this window
+    apart from the usual ones, and a sample may count because something is missing there.
+
+    The random kernels of the default classifier count samples above thresholds. Such
+    steps have no gradient, and are explained by occlusion alone.
+
+    References
+    ----------
+    .. [1] Zeiler, M. D. and Fergus, R. (2014). Visualizing and Understanding Convolutional
+       Networks. ECCV.
+    .. [2] Sundararajan, M., Taly, A. and Yan, Q. (2017). Axiomatic Attribution for Deep Networks.
+       ICML.
+    .. [3] Erion, G. et al. (2021). Improving performance of deep learning models with axiomatic
+       attribution priors and expected gradients. Nature Machine Intelligence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusClassifier
+    >>> from citrus_sk.inspection import attribution
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(["rest", "burst"], 20)
+    >>> X = rng.standard_normal((40, 2, 128))
+    >>> X[20:, 1, 64:96] += 3 * np.sin(np.arange(32))
+    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", random_state=0).fit(X, y)
+    >>> found = attribution(clf, X[20:24], sfreq=64)
+    >>> mean = found.values.mean(0)
+    >>> int(mean.sum(1).argmax()), bool(1.0 <= found.times[0, mean[1].argmax()] < 1.5)
+    (1, True)
+    """
+    check_choice("method", method, METHODS)
+    check_choice("fill", fill, FILLS)
+    longest = 0.5 if fill == "line" else 1.0  # a channel that is one line has no shape at all
+    check_number("stretch", stretch, high=longest, open_low=True)
+    check_number("n_references", n_references, Integral, low=1)
+    check_number("n_steps", n_steps, Integral, low=1)
+    by_gradient = method == "integrated-gradients"
+    model = FittedModel(estimator, output)
+    model.check_scores()
+    if by_gradient:
+        check_differentiable(model)
+    windows = read_inspected(model, X)
+    sfreq = agreed_sfreq(model, windows, sfreq)
+    names = channel_names(model, windows, ch_names)
+    n_passed = len(model.steps) - 1 if by_gradient else model.n_aligned
+    grid = pass_steps(model, n_passed, windows, sfreq)
+    all_scores = model.scores(grid.data, n_passed)
+    columns, targets = model.targets(target, all_scores)
+    scores, reference_scores = all_scores[np.arange(len(columns)), columns], None
+    chosen = None
+    if by_gradient or fill == "references":
+        pool = None
+        if references is not None:
+            pool = pass_steps(model, n_passed, read_inspected(model, references), sfreq)
+        chosen = _draw_references(grid, pool, n_references, random_state)
+    if by_gradient:
+        assert chosen is not None
+        values, scores, reference_scores = integrated_gradients(
+            model, grid.data, chosen, columns, n_steps
+        )
+    else:
+        values = occlude(model, n_passed, grid.data, chosen, columns, scores, stretch)
+    found = Attribution(
+        values=values, signal=grid.data, times=grid.times, time_unit=grid.unit, targets=targets,
+        scores=scores, reference_scores=reference_scores, score_unit=model.unit, method=method,
+        ch_names=names,
+    )  # fmt: skip
+    _warn_of_gaps(found, n_steps, model.score_scale(columns))
+    return found
+
+
+def _draw_references(
+    grid: GridWindows, pool: GridWindows | None, n_references: int, random_state: Any
+) -> list[np.ndarray]:
+    """References of each window: the same for all, but never the window itself."""
+    data = grid.data if pool is None else pool.data
+    order = np.random.default_rng(draw_seed(random_state)).permutation(len(data))
+    chosen = []
+    for number, window in enumerate(grid.data):
+        others = (place for place in order if not np.array_equal(data[place], window))
+        own = [place for place, _ in zip(others, range(n_references), strict=False)]
+        if not own:
+            raise ValueError(
+                f"references has no window other than window {number} itself. Pass training "
+                "windows as references."
+            )
+        chosen.append(data[own])
+    return chosen
+
+
+def _warn_of_gaps(found: Attribution, n_steps: int, scale: np.ndarray | float) -> None:
+    if found.gap is None or found.reference_scores is None:
+        return
+    change = np.abs(found.scores - found.reference_scores)
+    missed = np.abs(found.gap) > TOLERANCE * (change + scale)
+    if missed.any():
+        worst = int(np.argmax(np.abs(found.gap) - TOLERANCE * change))
+        warnings.warn(
+            f"Integrated gradients miss {abs(found.gap[worst]):.2g} of a change of score of "
+            f"{change[worst]:.2g} at window {worst}, and more than {TOLERANCE:.0%} at "
+            f"{missed.sum()} of {len(missed)} windows. Raise n_steps (it is {n_steps}).",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,136 @@
+"""Windows on the grid that a network sees, and where its samples lie on the user's time axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from .._aligner import SignalAligner
+from .._base import NetworkEstimator
+from .._containers import ch_names
+from .._parameters import check_number
+from .._resampling import GRID_SFREQ
+from .._signals import Windows, float32_chunks, read_windows, to_float32
+from ._model import FittedModel, as_called
+
+
+@dataclass(frozen=True)
+class GridWindows:
+    """Windows behind the steps that are passed once.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_windows, n_channels, n_times), float32
+    times : ndarray of shape (n_windows, n_times)
+        Where each sample lies after the start of the window, in `unit`.
+    unit : {"s", "samples"}
+        Samples, those of the windows that were passed, where no sampling rate is known.
+    """
+
+    data: np.ndarray
+    times: np.ndarray
+    unit: str
+
+
+class _Reader(BaseEstimator):
+    """Stands for a first step that is not ours where windows are checked."""
+
+
+def read_inspected(model: FittedModel, X: Any) -> Windows:
+    """Check windows as the first step of a model does."""
+    first = model.steps[0]
+    if isinstance(first, SignalAligner | NetworkEstimator):
+        ragged = isinstance(first, SignalAligner)
+        windows = read_windows(first, X, reset=False, ragged=ragged)
+    else:
+        windows = read_windows(_Reader(), X, reset=True)
+    if windows.n_times is None:
+        data: Any = [chunk[0] for _, chunk in float32_chunks(windows)]
+    else:
+        data = to_float32(windows)
+    return replace(windows, data=data)
+
+
+def channel_names(model: FittedModel, windows: Windows, given: Sequence[str] | None) -> list[str]:
+    """Names of the channels: those given, those of a container, or numbers."""
+    if given is not None:
+        names = [str(name) for name in given]
+        if len(names) != windows.n_chans:
+            raise ValueError(
+                f"ch_names has {len(names)} names, and X has {windows.n_chans} channels; wanted "
+                "one for each."
+            )
+        return names
+    known = ch_names(windows.chs) or getattr(model.steps[0], "ch_names_", None)
+    return list(known or (f"channel {i}" for i in range(windows.n_chans)))
+
+
+def agreed_sfreq(model: FittedModel, windows: Windows, sfreq: float | None) -> float | None:
+    """Sampling rate of the windows: what they say themselves, what is given, what fit was told."""
+    check_number("sfreq", sfreq, unit="Hz", open_low=True, alternatives=(None,))
+    if windows.sfreq is None:
+        return sfreq or getattr(model.steps[0], "sfreq_", None)
+    if sfreq is not None and not math.isclose(sfreq, windows.sfreq, rel_tol=1e-6):
+        raise ValueError(
+            f"sfreq={sfreq:g} Hz was given, but the Epochs were sampled at {windows.sfreq:g} Hz. "
+            "Leave sfreq=None to use the rate of the Epochs."
+        )
+    return windows.sfreq
+
+
+def pass_steps(
+    model: FittedModel, n_passed: int, windows: Windows, sfreq: float | None
+) -> GridWindows:
+    """Send windows through the first `n_passed` steps."""
+    data, aligner = windows.data, None
+    lengths = [window.shape[-1] for window in data]
+    for step in model.steps[:n_passed]:
+        if isinstance(step, SignalAligner):
+            aligner, lengths = step, [window.shape[-1] for window in data]
+        data = np.asarray(step.transform(as_called(step, data)))
+        data = data[:, None] if data.ndim == 2 and windows.n_chans == 1 else data
+        if data.ndim != 3:
+            raise ValueError(
+                f"{type(step).__name__} gives an array of shape {data.shape}, and what is "
+                "explained here has to be windows (n_windows, n_channels, n_times) up to the last "
+                "step. Use method='occlusion'."
+            )
+    if aligner is None:
+        samples = np.tile(np.arange(data.shape[2], dtype=float), (len(data), 1))
+    else:
+        samples = np.stack([source_samples(aligner, n, sfreq) for n in lengths])
+    if samples.shape[1] != data.shape[2]:
+        raise ValueError(
+            f"The steps behind the aligner make windows of {data.shape[2]} samples out of "
+            f"{samples.shape[1]}, so no sample can be found again in X. Put SignalAligner last "
+            "among them."
+        )
+    data = np.ascontiguousarray(data, np.float32)
+    return GridWindows(data, samples / (sfreq or 1.0), "samples" if sfreq is None else "s")
+
+
+def source_samples(aligner: SignalAligner, n_times: int, sfreq: float | None) -> np.ndarray:
+    """Where each sample that an aligner gives lies in a window of `n_times`, counted in samples."""
+    n_out = aligner.n_times_out_ if aligner.method != "native" else n_times
+    step, first = 1.0, 0.0
+    if aligner.method == "resample":
+        step = n_times / n_out
+    elif aligner.method == "rate":
+        rate = sfreq or aligner.sfreq_
+        assert rate is not None  # or the aligner's fit would have raised
+        step = rate / (aligner.target_sfreq or GRID_SFREQ)
+        first = _first_kept(round(n_times / step), n_out)
+    elif aligner.method == "pad":
+        first = _first_kept(n_times, n_out)
+    return (first + np.arange(n_out)) * step
+
+
+def _first_kept(n_times: int, n_out: int) -> int:
+    """Place of the first output sample; negative where a window was filled up on both sides."""
+    surplus = n_times - n_out
+    return surplus // 2 if surplus >= 0 else -(-surplus // 2)
