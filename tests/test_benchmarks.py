@@ -1,6 +1,7 @@
 """The benchmarks' own arithmetic, and that a run goes on where it stopped."""
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def load(monkeypatch):
     """A benchmark as a module; they import each other as scripts do."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("labelled_sets", "lowdata", "claims"):
+    for name in ("labelled_sets", "lowdata", "claims", "regression"):
         sys.modules.pop(name, None)
 
 
@@ -101,3 +102,26 @@ def test_calibration_error_is_nought_for_the_calibrated_and_large_for_the_certai
     right = np.arange(1000) % 10 < 7
     assert_allclose(error(np.tile([0.7, 0.3], (1000, 1)), right), 0.0, atol=1e-12)
     assert_allclose(error(np.tile([1.0, 0.0], (1000, 1)), right), 0.3)
+
+
+def test_heart_rate_is_read_from_the_ecg_and_nobody_is_trained_and_tested_on(load, tmp_path):
+    regression = load("regression")
+    rng = np.random.default_rng(0)
+    index, arrays = [], {}
+    for person, rate in enumerate((50, 60, 75, 90, 110)):
+        beats = np.zeros(9000)
+        beats[(np.arange(0, 89, 60 / rate) * 100).round().astype(int)] = 900
+        ecg = np.convolve(beats, np.hanning(9), "same") + rng.normal(0, 5, 9000)
+        arrays[f"r{person}"] = np.stack([ecg, rng.normal(0, 9, 9000)]).astype(np.int16)
+        entry = {"key": f"r{person}", "subject": f"p{person}", "ch_types": ["ecg", "ppg"]}
+        index.append(entry)
+    table = np.frombuffer(json.dumps(index).encode(), np.uint8)
+    np.savez(tmp_path / "corpus.npz", index=table, **arrays)
+    X, y, people = regression.heart_rate(str(tmp_path / "corpus.npz"))
+    assert X.shape[1:] == (1, 1024)
+    for person, rate in enumerate((50, 60, 75, 90, 110)):
+        assert_allclose(y[people == f"p{person}"], rate, rtol=0.03)
+    parts = list(regression.draws(people, 0.5, 3))
+    assert len(parts) == 3
+    for train, test in parts:
+        assert not set(people[train]) & set(people[test])
