@@ -132,7 +132,10 @@ def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
 
 
 def _n_columns(y: Any) -> int:
-    shape = getattr(y, "shape", None) or np.shape(y)
+    try:
+        shape = getattr(y, "shape", None) or np.asarray(y).shape
+    except ValueError:  # as many labels for each window as it happens to have
+        return max(len(row) for row in y)
     return shape[1] if len(shape) == 2 else 1
 
 
