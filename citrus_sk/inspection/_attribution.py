@@ -101,6 +101,8 @@ def attribution(
 ndarray of shape (n_channels, n_times_i), or mne.Epochs
         Windows to explain, as ``predict`` takes them.
     method : {"occlusion", "integrated-gradients"}, default="occlusion"
+        How it is found out:
+
         - ``"occlusion"`` covers one stretch of one channel after another, and notes what the score
           loses [1]_. It asks the model for about ``2 / stretch`` answers for each channel.
         - ``"integrated-gradients"`` sums the gradient on the way from a reference to the window
