@@ -89,7 +89,7 @@ def attribution(
     n_steps: int = 16,
     random_state: Any = 0,
 ) -> Attribution:
-    r"""Share out a model's answers among the samples of every channel.
+    """Share out a model's answers among the samples of every channel.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
     Notes
     -----
     Integrated gradients start from a reference, and their values share out the difference of two
-    scores, :math:`\sum_{ct} a_{ct} = f(x) - \frac{1}{m} \sum_i f(x'_i)` (completeness; what is
+    scores, :math:`\\sum_{ct} a_{ct} = f(x) - \\frac{1}{m} \\sum_i f(x'_i)` (completeness; what is
     missed is ``gap``). The reference of an image is black. A constant channel would be the like of
     it, but for a network that brings every channel to mean 0 and sd 1 there is no worse one: all
     of the line from a constant to the window looks alike to it, except for the jump at the very
