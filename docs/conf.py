@@ -102,6 +102,7 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
 }
-html_sidebars = {"results": [], "changelog": [], "contributing": []}
+# Pages that stand alone have nothing to list beside them.
+html_sidebars = dict.fromkeys(["results", "method", "comparison", "changelog", "contributing"], [])
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -89,7 +89,7 @@ def attribution(
     n_steps: int = 16,
     random_state: Any = 0,
 ) -> Attribution:
-    """Share out a model's answers among the samples of every channel.
+    r"""Share out a model's answers among the samples of every channel.
 
     Parameters
     ----------
@@ -97,9 +97,9 @@ def attribution(
         With occlusion, any classifier with ``predict_proba`` and any regressor of windows. With
         integrated gradients, `CitrusClassifier` or `CitrusRegressor`, or a Pipeline that ends in
         one, with ``random_kernels=False`` or a ``module``.
-    X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list of \
-ndarray of shape (n_channels, n_times_i), or mne.Epochs
-        Windows to explain, as ``predict`` takes them.
+    X : array-like of shape (n_windows, n_channels, n_times), list of ndarray, or mne.Epochs
+        Windows to explain, as ``predict`` takes them: one channel may come without its axis, and
+        windows of unequal lengths as a list of ``(n_channels, n_times_i)``.
     method : {"occlusion", "integrated-gradients"}, default="occlusion"
         How it is found out:
 
@@ -158,7 +158,7 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
     Notes
     -----
     Integrated gradients start from a reference, and their values share out the difference of two
-    scores, :math:`\\sum_{ct} a_{ct} = f(x) - \\frac{1}{m} \\sum_i f(x'_i)` (completeness; what is
+    scores, :math:`\sum_{ct} a_{ct} = f(x) - \frac{1}{m} \sum_i f(x'_i)` (completeness; what is
     missed is ``gap``). The reference of an image is black. A constant channel would be the like of
     it, but for a network that brings every channel to mean 0 and sd 1 there is no worse one: all
     of the line from a constant to the window looks alike to it, except for the jump at the very
