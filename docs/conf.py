@@ -103,6 +103,8 @@ html_theme_options = {
     "show_prev_next": True,
 }
 # Pages that stand alone have nothing to list beside them.
-html_sidebars = dict.fromkeys(["results", "method", "comparison", "changelog", "contributing"], [])
+html_sidebars = {
+    page: [] for page in ("results", "method", "comparison", "changelog", "contributing")
+}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
