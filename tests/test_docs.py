@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_the_blocks_of_the_page_on_evaluation_run(tmp_path):
     (tmp_path / "page.py").write_text(
         "import matplotlib\nmatplotlib.use('Agg')\n" + "\n".join(blocks)
     )
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
+    done = run([sys.executable, "page.py"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"\n{by_person}\n{at_random}\n" in done.stdout
     assert "windows overlap another one" in done.stderr
@@ -99,7 +100,9 @@ def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
 
 
 def run(arguments, folder):
-    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
+    # Threads on cores that other tests use too would wait for each other.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=environment)
 
 
 def test_modules_with_examples_are_found():
