@@ -140,9 +140,11 @@ NOT_TOLD_AGAIN = {"PR01", "RT01"}
 
 
 def public_names():
-    for module in ("", ".braindecode", ".datasets", ".evaluation", ".mne"):
+    for module in ("", ".braindecode", ".datasets", ".evaluation", ".inspection", ".mne"):
         home = importlib.import_module(f"citrus_sk{module}")
         for name in home.__all__:
+            if not callable(getattr(home, name)):  # a constant has no docstring
+                continue
             yield f"{home.__name__}.{name}"
             members = (
                 vars(getattr(home, name)).items() if inspect.isclass(getattr(home, name)) else ()
