@@ -86,10 +86,14 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
         alpha (8), beta (13) and gamma (30 to 45 Hz), as far as `sfreq` reaches. ``"octaves"`` halve
         from the Nyquist frequency down, to one cycle in the shortest window or eight of them. None
         is ``"eeg"`` for Epochs with EEG channels, else ``"octaves"``.
-    target, output, ch_names
-        As in `attribution`.
+    target : label, int, array-like of shape (n_windows,) or None, default=None
+        As in `attribution`: the class that is asked about; None asks about the predicted one.
+    output : {"log-odds", "probability"}, default="log-odds"
+        Score of a classifier, as in `attribution`.
     by_channel : bool, default=False
         Whether a band is removed from one channel at a time, instead of from all at once.
+    ch_names : sequence of str or None, default=None
+        Names of the channels, as in `attribution`.
 
     Returns
     -------
