@@ -21,7 +21,7 @@ import citrus_sk
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "guide"
 # Pages whose blocks need what a test of their own prepares, or leave what one of their own reads.
-PREPARED = {"evaluate.md", "pretrain.md", "track.md"}
+PREPARED = {"evaluate.md", "pretrain.md", "save_and_share.md", "track.md"}
 PACKAGE = ROOT / "citrus_sk"
 DOCUMENTED = [
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
