@@ -21,7 +21,13 @@ from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner, to_onnx
 from citrus_sk._alignment_graph import alignment_graph
-from citrus_sk.nn._exportable import longest_run, matrix_logarithm, power_spectrum, stretch_means
+from citrus_sk.nn._exportable import (
+    hann_window,
+    longest_run,
+    matrix_logarithm,
+    power_spectrum,
+    stretch_means,
+)
 from citrus_sk.nn._kernels import KernelBank, longest_stretch
 
 
@@ -152,6 +158,8 @@ def test_spectra_stretches_and_means_by_products_are_those_that_are_used_elsewhe
     x = torch.tensor(np.random.default_rng(0).standard_normal((4, 3, n_times)), dtype=torch.float32)
     power = torch.fft.rfft(x)[..., 1:].abs().square()
     assert_allclose(power_spectrum(x), power, atol=1e-5 * power.max())
+    expected = torch.hann_window(n_times, periodic=False)
+    assert_allclose(hann_window(x), expected, atol=1e-6)
     above = x > -0.5
     above[0] = True
     above[1] = False

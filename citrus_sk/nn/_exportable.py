@@ -83,6 +83,13 @@ def power_spectrum(x: Tensor) -> Tensor:
     return (x @ angle.cos()).square() + (x @ angle.sin()).square()
 
 
+def hann_window(x: Tensor) -> Tensor:
+    """Symmetric Hann window as long as the last axis, which older exporters do not know."""
+    n_times = x.shape[-1]
+    time = torch.arange(n_times, dtype=x.dtype, device=x.device)
+    return 0.5 - 0.5 * torch.cos(time * (2 * math.pi / max(1, n_times - 1)))
+
+
 def stretch_means(x: Tensor, n: int) -> Tensor:
     """Means of `n` stretches of the last axis, where ``adaptive_avg_pool1d`` cuts them."""
     n_times = x.shape[-1]

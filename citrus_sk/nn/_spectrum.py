@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._encoder import SHORTEST
-from ._exportable import power_spectrum
+from ._exportable import hann_window, power_spectrum
 
 N_BANDS = 24
 
@@ -29,10 +29,11 @@ def log_band_power(z: Tensor, log_sd: Tensor) -> Tensor:
     Tensor of shape (..., 24)
     """
     n_times = z.shape[-1]
-    window = torch.hann_window(n_times, periodic=False, dtype=z.dtype, device=z.device)
+    exporting = torch.compiler.is_exporting()
+    window = hann_window(z) if exporting else _hann_window(z)
     # The mean is told by another view; with two samples a Hann window leaves nothing.
     windowed = z if n_times < SHORTEST else z * window
-    if torch.compiler.is_exporting():
+    if exporting:
         power = power_spectrum(windowed) / n_times
     else:
         power = torch.fft.rfft(windowed)[..., 1:].abs().square() / n_times
@@ -44,3 +45,7 @@ def log_band_power(z: Tensor, log_sd: Tensor) -> Tensor:
     share = overlap.clamp_min(0) / edges.diff()
     # White noise of sd 1 has a power near 0.4 here: this is 90 dB below it.
     return (power @ share + 1e-9).log() + 2 * log_sd[..., None]
+
+
+def _hann_window(z: Tensor) -> Tensor:
+    return torch.hann_window(z.shape[-1], periodic=False, dtype=z.dtype, device=z.device)
