@@ -114,17 +114,19 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
 
 def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
     """The numbers of a regression as a float64 array of the shape that they came in."""
-    if y is None:
-        raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
-    if np.asarray(y).dtype.kind in "USOV":
-        try:
+    try:
+        if np.asarray(y).dtype.kind in "USOV":
             y = np.asarray(y, np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"y holds {np.ravel(np.asarray(y, object))[0]!r}, which is no number, and {who} "
-                "predicts numbers. Labels are for CitrusClassifier."
-            ) from error
+    except (TypeError, ValueError) as error:  # words, or rows of unequal lengths
+        raise ValueError(
+            f"y holds {np.ravel(np.asarray(y, object))[0]!r}, which is no number, and {who} "
+            "predicts numbers. Labels are for CitrusClassifier."
+        ) from error
     values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
+    if values.ndim == 0:
+        raise ValueError(
+            f"y is a single number, {values:g}; wanted one for each of the {n_windows} windows."
+        )
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
     _check_number_of(values, n_windows)
@@ -135,7 +137,7 @@ def _n_columns(y: Any) -> int:
     try:
         shape = getattr(y, "shape", None) or np.asarray(y).shape
     except ValueError:  # as many labels for each window as it happens to have
-        return max(len(row) for row in y)
+        return max(np.size(row) for row in y)
     return shape[1] if len(shape) == 2 else 1
 
 

@@ -84,8 +84,20 @@ def test_predict_refuses_windows_unlike_those_of_fit(bad, message, quick):
         (np.linspace(0, 1, 8), ValueError, "Unknown label type: continuous.*CitrusRegressor"),
         (np.eye(2)[[0, 1] * 4], ValueError, r"y has 2 columns.*argmax.*MultiOutputClassifier"),
         ([["a"], ["a", "b"]] * 4, ValueError, r"y has 2 columns .multilabel"),
+        (["a", ["a", "b"]] * 4, ValueError, r"y has 2 columns .multilabel"),
     ],
-    ids=["one class", "short", "None", "NaN", "Nones", "mixed", "continuous", "one-hot", "sets"],
+    ids=[
+        "one class",
+        "short",
+        "None",
+        "NaN",
+        "Nones",
+        "mixed",
+        "continuous",
+        "one-hot",
+        "sets",
+        "some sets",
+    ],
 )
 def test_bad_labels_are_refused(y, error, message, quick):
     if isinstance(y, list) and 1 in y and "a" in y:

@@ -160,6 +160,8 @@ def test_a_useless_family_has_little_say():
         (["fast"] * 60, ValueError, "y holds 'fast', which is no number.*CitrusClassifier"),
         ("age", ValueError, "y='age' names a column, and X is a ndarray"),
         (np.ones((60, 2, 2)), ValueError, "dim 3"),
+        (7.5, ValueError, "y is a single number, 7.5; wanted one for each of the 60 windows"),
+        ([[1.0], [1.0, 2.0]] * 30, ValueError, "y holds .*, which is no number"),
     ],
 )
 def test_bad_targets_are_refused(y, error, message):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._figures import literal, new_axes
 from .._parameters import check_number
-from ..evaluation._figures import literal, new_axes
 from ._attribution import Attribution, attribution
+from ._grid import read_inspected
 from ._model import FittedModel
 
 if TYPE_CHECKING:
@@ -102,10 +103,10 @@ mne.Epochs
         TypeError, ValueError
             As `citrus_sk.inspection.attribution`.
         """
+        # What is wrong with a model or its windows is said before anything is cut.
+        read_inspected(FittedModel(estimator), X)
         data = X if hasattr(X, "__len__") else np.asarray(X)
         check_number("window", window, Integral, high=len(data) - 1)
-        ax = None if ax is None else new_axes(ax, (1, 1))
-        FittedModel(estimator)  # what is wrong with it is said before anything is cut
         others = [place for place in range(len(data)) if place != window]
         if settings.get("references") is None and others:
             settings["references"] = take(data, others)
