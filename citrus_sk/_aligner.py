@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Integral
 from typing import Any
 
@@ -14,22 +13,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._documented import Documented
 from ._parameters import all_or_nothing, check_choice, check_number
-from ._resampling import GRID_N_TIMES, GRID_SFREQ, resample
-from ._signals import MIN_TIMES, Windows, float32_chunks, read_windows
+from ._resampling import GRID_N_TIMES, GRID_SFREQ, first_centred, resample
+from ._signals import MIN_TIMES, Windows, agreed_sfreq, float32_chunks, read_windows
 
 METHODS = ("resample", "rate", "crop", "pad", "native")
 
 
 def _place_centred(x: np.ndarray, out: np.ndarray, fill: np.ndarray | float) -> None:
     """Write the middle of `x` into `out`, or `x` into the middle of `out`."""
-    surplus = x.shape[-1] - out.shape[-1]
-    if surplus >= 0:
-        before = surplus // 2
-        out[:] = x[..., before : before + out.shape[-1]]
+    first = first_centred(x.shape[-1], out.shape[-1])
+    if x.shape[-1] >= out.shape[-1]:
+        out[:] = x[..., first : first + out.shape[-1]]
     else:
-        before = -surplus // 2
         out[:] = fill
-        out[..., before : before + x.shape[-1]] = x
+        out[..., -first : x.shape[-1] - first] = x
 
 
 def _place_first(x: np.ndarray, out: np.ndarray) -> None:
@@ -48,7 +45,7 @@ def _change_rate(x: np.ndarray, out: np.ndarray, sfreq: float, target_sfreq: flo
             "higher target_sfreq, or use method='resample', which fits any duration to the grid."
         )
     if n_all >= n_times:
-        resample(x, step, n_times, first=(n_all - n_times) // 2, out=out)
+        resample(x, step, n_times, first=first_centred(n_all, n_times), out=out)
     else:
         means = x.mean(axis=-1, keepdims=True, dtype=np.float64)
         _place_centred(resample(x, step, n_all), out, fill=means)
@@ -267,15 +264,7 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
             check_number(name, getattr(self, name), unit="Hz", open_low=True, alternatives=(None,))
 
     def _agreed_sfreq(self, windows: Windows) -> float | None:
-        """Sampling rate of the windows: what they say themselves, else the parameter."""
-        if windows.sfreq is None:
-            return None if self.sfreq is None else float(self.sfreq)
-        if self.sfreq is not None and not math.isclose(self.sfreq, windows.sfreq, rel_tol=1e-6):
-            raise ValueError(
-                f"sfreq={self.sfreq:g} Hz was given, but the Epochs were sampled at "
-                f"{windows.sfreq:g} Hz. Leave sfreq=None to use the rate of the Epochs."
-            )
-        return windows.sfreq
+        return agreed_sfreq(windows, self.sfreq)
 
     def _native_n_times(self, windows: Windows) -> int:
         if windows.n_times is None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._aligner import SignalAligner
-from ._resampling import GRID_SFREQ, Operator, operator_stages
+from ._resampling import GRID_SFREQ, Operator, first_centred, operator_stages
 
 
 def alignment_graph(aligner: SignalAligner) -> nn.Module:
@@ -20,7 +20,7 @@ def alignment_graph(aligner: SignalAligner) -> nn.Module:
     if method == "crop":
         return _Placed(n_out, 0)
     if method == "pad":
-        return _Placed(n_out, _before(n_in, n_out))
+        return _Placed(n_out, first_centred(n_in, n_out))
     if method == "resample":
         return _Resampled(n_in, n_out, n_in / n_out, 0)
     assert aligner.sfreq_ is not None
@@ -28,14 +28,8 @@ def alignment_graph(aligner: SignalAligner) -> nn.Module:
     step = aligner.sfreq_ / target_sfreq
     n_all = round(n_in / step)
     if n_all >= n_out:
-        return _Resampled(n_in, n_out, step, (n_all - n_out) // 2)
-    return _Padded(_Resampled(n_in, n_all, step, 0), _Placed(n_out, _before(n_all, n_out)))
-
-
-def _before(n_in: int, n_out: int) -> int:
-    """Samples that stand before the middle: those left out, or the negative of those put there."""
-    surplus = n_in - n_out
-    return surplus // 2 if surplus >= 0 else -(-surplus // 2)
+        return _Resampled(n_in, n_out, step, first_centred(n_all, n_out))
+    return _Padded(_Resampled(n_in, n_all, step, 0), _Placed(n_out, first_centred(n_all, n_out)))
 
 
 class _Placed(nn.Module):

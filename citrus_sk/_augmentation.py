@@ -40,27 +40,26 @@ def prepare_augmentation(augmentation: Any, seed: int) -> Augment | None:
             part.rng = np.random.RandomState(draw.randint(2**31 - 1))
 
     def augment(x: Tensor, targets: Tensor, encode: Encode) -> tuple[Tensor, Tensor]:
-        shape, dtype, rows = x.shape, x.dtype, encode(targets)
+        shape, dtype, rows = x.shape, x.dtype, None
         for place, step in enumerate(steps):
             x, y = step(x, targets)
             if isinstance(y, tuple):  # of two labels and the first one's share
-                first, second, share = y
-                share = share.to(dtype)[:, None]
-                rows = share * encode(first) + (1 - share) * encode(second)
                 if place < len(steps) - 1:
                     raise ValueError(
                         f"augmentation mixes labels in step {place} of {len(steps)}, and only the "
                         "last one can: put Mixup at the end, or use the parameter mixup."
                     )
+                first, second, share = y
+                share = share.to(dtype)[:, None]
+                rows = share * encode(first) + (1 - share) * encode(second)
             else:
                 targets = y
-                rows = encode(targets)
         if x.shape != shape:
             raise ValueError(
                 f"augmentation made windows of shape {tuple(x.shape)} out of {tuple(shape)}; "
                 "wanted transforms that keep it."
             )
-        return x.to(dtype), rows.to(dtype)
+        return x.to(dtype), (encode(targets) if rows is None else rows).to(dtype)
 
     return augment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ._labelled import LabelledWindows, check_labels, label_windows
 from ._parameters import all_or_nothing, check_number
 from ._probe import fit_probe
 from ._signals import Windows, to_float32
+from ._training import Recipe
 from .nn import CitrusNetwork
 
 
@@ -321,6 +323,9 @@ or mne.Epochs
     @property
     def _n_outputs(self) -> int:
         return len(self.classes_)
+
+    def _recipe(self, labelled: LabelledWindows) -> Recipe:
+        return replace(super()._recipe(labelled), label_smoothing=self.label_smoothing)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -314,7 +314,6 @@ class NetworkPredictor(NetworkEstimator):
             trunk_factor=1.0 if self.strategy_ == "finetune" else 0.3,
             weight_decay=self.weight_decay,
             warmup=0.1,
-            label_smoothing=getattr(self, "label_smoothing", 0.0),
             mixup=self.mixup,
             ema=self.ema,
             patience=patience,

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, LRScheduler
 
 from ._estimator import NetworkPredictor
+from ._figures import new_axes
 from ._parameters import check_number
 
 _DIVERGED = 4.0  # times the lowest loss; what comes after tells nothing of learning
@@ -68,10 +69,7 @@ class LearningRateDisplay:
         LearningRateDisplay
             Itself.
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots(figsize=(6, 4), layout="constrained")[1]
+        ax = new_axes(ax, (6, 4))
         ax.plot(self.rates, self.losses, ".", color="0.7", label="batch")
         ax.plot(self.rates, self.smoothed, color="C0", label="running mean")
         ax.axvline(self.suggestion, color="C1", ls="--", label=f"suggestion: {self.suggestion:.1e}")
@@ -120,6 +118,10 @@ def steepest(rates: np.ndarray, smoothed: np.ndarray) -> float:
     end = max(_SETTLED + 2, int(np.argmin(smoothed[_SETTLED:])) + _SETTLED + 1)
     slope = np.gradient(smoothed[_SETTLED:end], np.log(rates[_SETTLED:end]))
     return float(rates[_SETTLED + int(np.argmin(slope))])
+
+
+def _last_step(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 def find_learning_rate(
@@ -176,8 +178,7 @@ def find_learning_rate(
     check_number("n_steps", n_steps, Integral, low=2 * _SETTLED)
     if low >= high:
         raise ValueError(f"low={low!r} is not below high={high!r}.")
-    model = clone(estimator)
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    last = _last_step(estimator)
     if not isinstance(last, NetworkPredictor):
         raise TypeError(
             f"{type(last).__name__} is not trained by steps; wanted a CitrusClassifier, a "
@@ -188,12 +189,13 @@ def find_learning_rate(
             f"strategy={last.strategy!r} fits a linear probe, which has no learning rate. Use "
             "'finetune' or 'probe-then-finetune'."
         )
+    model = clone(estimator)
     factor = (high / low) ** (1 / (n_steps - 1))
     rising = LRScheduler(
         torch.optim.lr_scheduler.LambdaLR, lr_lambda=partial(pow, factor), step_every="batch"
     )
     watch = _RangeTest(n_steps)
-    last.set_params(
+    _last_step(model).set_params(
         learning_rate=low, max_epochs=n_steps, early_stopping=False, ema=False, n_members=1,
         callbacks=[rising, lambda: watch], verbose=0,
     )  # fmt: skip

@@ -33,6 +33,15 @@ ROWS_BYTES = 2**20
 Operator = tuple[tuple[int, int, np.ndarray], ...]
 
 
+def first_centred(n_in: int, n_out: int) -> int:
+    """Number of the sample that a centred output of `n_out` begins with.
+
+    Negative where there are fewer than `n_out`: as many are put before the first one.
+    """
+    surplus = n_in - n_out
+    return surplus // 2 if surplus >= 0 else -(-surplus // 2)
+
+
 def resample(
     x: np.ndarray, step: float, n_out: int, *, first: int = 0, out: np.ndarray | None = None
 ) -> np.ndarray:

@@ -5,6 +5,7 @@ Windows are ``(n_windows, n_chans, n_times)``; ``(n_windows, n_times)`` is one c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,18 @@ def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool 
     _check_length(array.shape, who)  # after scikit-learn's own comparison with fit
     _note_shape(estimator, windows, reset, any_length)
     return windows
+
+
+def agreed_sfreq(windows: Windows, sfreq: float | None) -> float | None:
+    """Sampling rate in Hz: what the windows say themselves, else what is given."""
+    if windows.sfreq is None:
+        return None if sfreq is None else float(sfreq)
+    if sfreq is not None and not math.isclose(sfreq, windows.sfreq, rel_tol=1e-6):
+        raise ValueError(
+            f"sfreq={sfreq:g} Hz was given, but the Epochs were sampled at {windows.sfreq:g} Hz. "
+            "Leave sfreq=None to use the rate of the Epochs."
+        )
+    return windows.sfreq
 
 
 def float32_chunks(windows: Windows, max_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, Any]]:

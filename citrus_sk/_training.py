@@ -37,10 +37,10 @@ class Recipe:
     trunk_factor: float
     weight_decay: float
     warmup: float
-    label_smoothing: float
     mixup: float
     ema: bool
     patience: int
+    label_smoothing: float = 0.0
 
     def n_steps(self, n_windows: int) -> int:
         """Batches in a whole run over `n_windows`."""

@@ -12,6 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
+from citrus_sk._figures import style
 from citrus_sk.evaluation import (
     ConfusionCurveDisplay,
     CriticalDifferenceDisplay,
@@ -20,7 +21,6 @@ from citrus_sk.evaluation import (
     ReliabilityDisplay,
     fraction_curve,
 )
-from citrus_sk.evaluation._figures import style
 
 
 @pytest.fixture(autouse=True)

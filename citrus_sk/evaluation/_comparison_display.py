@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from ._figures import literal, new_axes
+from .._figures import literal, new_axes
 from ._statistics import ModelRanks, rank_models
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._figures import legend_below, literal, new_axes, style
+from .._figures import legend_below, literal, new_axes, style
 from ._result import FractionCurve
 
 if TYPE_CHECKING:

@@ -213,7 +213,6 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
             trunk_factor=1.0,
             weight_decay=self.weight_decay,
             warmup=0.1,
-            label_smoothing=0.0,
             mixup=0.0,
             ema=False,
             patience=1,

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._devices import draw_seed
 from .._parameters import check_choice, check_number
 from ._gradients import check_differentiable, integrated_gradients
-from ._grid import GridWindows, agreed_sfreq, channel_names, pass_steps, read_inspected
+from ._grid import GridWindows, channel_names, known_sfreq, pass_steps, read_inspected
 from ._model import FittedModel
 from ._occlusion import occlude
 
@@ -205,7 +205,7 @@ def attribution(
     if by_gradient:
         check_differentiable(model)
     windows = read_inspected(model, X)
-    sfreq = agreed_sfreq(model, windows, sfreq)
+    sfreq = known_sfreq(model, windows, sfreq)
     names = channel_names(model, windows, ch_names)
     n_passed = len(model.steps) - 1 if by_gradient else model.n_aligned
     grid = pass_steps(model, n_passed, windows, sfreq)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._parameters import check_pair
 from .._signals import Windows
-from ._grid import agreed_sfreq, channel_names, read_inspected
+from ._grid import channel_names, known_sfreq, read_inspected
 from ._model import FittedModel, as_called
 
 EEG_BANDS = {
@@ -137,7 +137,7 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
     model = FittedModel(estimator, output)
     model.check_scores()
     windows = read_inspected(model, X)
-    sfreq = agreed_sfreq(model, windows, sfreq)
+    sfreq = known_sfreq(model, windows, sfreq)
     if sfreq is None:
         raise ValueError(
             "sfreq=None, and X does not tell its sampling rate, without which no band has a place. "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evaluation._figures import STYLES, literal, new_axes
+from .._figures import STYLES, literal, new_axes
 from ._band_occlusion import BandOcclusion, band_occlusion, octave_name
 
 if TYPE_CHECKING:

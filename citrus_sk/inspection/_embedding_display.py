@@ -13,9 +13,9 @@ import torch
 
 from .._containers import resolve_labels
 from .._devices import draw_seed, out_of_memory_hint
+from .._figures import legend_below, literal, new_axes, style
 from .._parameters import check_choice
 from .._training import infer
-from ..evaluation._figures import legend_below, literal, new_axes, style
 from ._grid import pass_steps, read_inspected
 from ._model import FittedModel, as_called
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +13,8 @@ from .._aligner import SignalAligner
 from .._base import NetworkEstimator
 from .._containers import ch_names
 from .._parameters import check_number
-from .._resampling import GRID_SFREQ
-from .._signals import Windows, float32_chunks, read_windows, to_float32
+from .._resampling import GRID_SFREQ, first_centred
+from .._signals import Windows, agreed_sfreq, float32_chunks, read_windows, to_float32
 from ._model import FittedModel, as_called
 
 
@@ -70,17 +69,10 @@ def channel_names(model: FittedModel, windows: Windows, given: Sequence[str] | N
     return list(known or (f"channel {i}" for i in range(windows.n_chans)))
 
 
-def agreed_sfreq(model: FittedModel, windows: Windows, sfreq: float | None) -> float | None:
+def known_sfreq(model: FittedModel, windows: Windows, sfreq: float | None) -> float | None:
     """Sampling rate of the windows: what they say themselves, what is given, what fit was told."""
     check_number("sfreq", sfreq, unit="Hz", open_low=True, alternatives=(None,))
-    if windows.sfreq is None:
-        return sfreq or getattr(model.steps[0], "sfreq_", None)
-    if sfreq is not None and not math.isclose(sfreq, windows.sfreq, rel_tol=1e-6):
-        raise ValueError(
-            f"sfreq={sfreq:g} Hz was given, but the Epochs were sampled at {windows.sfreq:g} Hz. "
-            "Leave sfreq=None to use the rate of the Epochs."
-        )
-    return windows.sfreq
+    return agreed_sfreq(windows, sfreq) or getattr(model.steps[0], "sfreq_", None)
 
 
 def pass_steps(
@@ -124,13 +116,7 @@ def source_samples(aligner: SignalAligner, n_times: int, sfreq: float | None) ->
         rate = sfreq or aligner.sfreq_
         assert rate is not None  # or the aligner's fit would have raised
         step = rate / (aligner.target_sfreq or GRID_SFREQ)
-        first = _first_kept(round(n_times / step), n_out)
+        first = first_centred(round(n_times / step), n_out)
     elif aligner.method == "pad":
-        first = _first_kept(n_times, n_out)
+        first = first_centred(n_times, n_out)
     return (first + np.arange(n_out)) * step
-
-
-def _first_kept(n_times: int, n_out: int) -> int:
-    """Place of the first output sample; negative where a window was filled up on both sides."""
-    surplus = n_times - n_out
-    return surplus // 2 if surplus >= 0 else -(-surplus // 2)
