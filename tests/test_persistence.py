@@ -106,7 +106,12 @@ def test_weights_that_do_not_fit_the_network_are_refused(fitted):
 
 
 def probe(**settings):
-    known = {"backbone": "conv", "strategy": "linear-probe", "random_kernels": False}
+    known = {
+        "backbone": "conv",
+        "strategy": "linear-probe",
+        "random_kernels": False,
+        "random_state": 0,
+    }
     return CitrusClassifier(**{**known, "store_weights": "reference", **settings})
 
 
