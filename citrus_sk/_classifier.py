@@ -11,10 +11,11 @@ from sklearn.base import ClassifierMixin
 from ._containers import resolve_labels
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_probe
-from ._labelled import LabelledWindows, check_labels, label_windows
+from ._labelled import LabelledWindows, label_windows
 from ._parameters import all_or_nothing, check_number
 from ._probe import fit_probe
 from ._signals import Windows, to_float32
+from ._targets import check_labels
 from ._training import Recipe
 from .nn import CitrusNetwork
 

@@ -1,4 +1,4 @@
-"""Missing values: the one place that decides what counts as missing in labels, groups and tables."""
+"""The one place that decides what counts as a missing value in labels, groups and tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,4 @@ def is_missing(value: Any) -> bool:
 
 def missing_rows(values: Iterable[Any]) -> list[int]:
     """Positions of the missing entries of a one-dimensional sequence."""
-    if np.ma.isMaskedArray(values):
-        masked = np.ma.getmaskarray(values)
-        return [i for i, value in enumerate(values.data) if masked[i] or is_missing(value)]
     return [i for i, value in enumerate(values) if is_missing(value)]

@@ -10,9 +10,10 @@ from sklearn.base import RegressorMixin
 from ._containers import resolve_labels
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_values
-from ._labelled import LabelledWindows, check_values, measure_windows
+from ._labelled import LabelledWindows, measure_windows
 from ._parameters import all_or_nothing
 from ._signals import Windows, to_float32
+from ._targets import check_values
 from .nn import CitrusNetwork
 
 

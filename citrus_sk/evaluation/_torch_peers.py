@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from .._base import NetworkEstimator, pack
 from .._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
 from .._foreign import Doubled, auto_epochs, settle_batch_norm, shortest_window, try_network
-from .._labelled import check_labels, label_windows
+from .._labelled import label_windows
 from .._parameters import all_or_nothing, check_choice, check_number
 from .._signals import channel_statistics, read_windows, to_float32
+from .._targets import check_labels
 from .._training import Recipe, fine_tune, infer, make_net
 from ..nn import NetworkConfig
 from ..nn._transformer import PatchTransformer
