@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._consistency import RATE_TOLERANCE, same_rate
 from ._documented import Documented
 from ._parameters import all_or_nothing, check_choice, check_number
 from ._resampling import GRID_N_TIMES, GRID_SFREQ, first_centred, resample
@@ -98,6 +99,10 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
         Channels of the input and of the output.
     sfreq_ : float or None
         Sampling rate of the input in Hz, where it is known.
+    method_ : str
+        The method that ``fit`` was called with.
+    target_sfreq_ : float
+        Sampling rate of the output in Hz for ``method="rate"``.
     n_features_in_ : int
         Length of the second axis of `X`: channels, or samples if `X` is 2-D.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -159,6 +164,8 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     n_times_out_: int
     n_features_in_: int
     sfreq_: float | None
+    method_: str
+    target_sfreq_: float
 
     def __init__(
         self,
@@ -218,10 +225,11 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
             As many dimensions as `X`.
         """
         check_is_fitted(self)
-        windows = read_windows(self, X, reset=False, ragged=True)
-        sfreq = self._agreed_sfreq(windows) or self.sfreq_
-        if self.method == "native":
+        windows = read_windows(self, X, reset=False, ragged=True, any_rate=True)
+        sfreq = self.sfreq_ if windows.sfreq is None else windows.sfreq
+        if self.method_ == "native":
             self._native_n_times(windows)
+        self._check_rate(windows)
         out = np.empty((len(windows), windows.n_chans, self.n_times_out_), np.float32)
         for start, chunk in float32_chunks(windows):
             self._align(chunk, out[start : start + len(chunk)], sfreq)
@@ -229,13 +237,15 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
 
     def _note(self, windows: Windows) -> None:
         """Set what ``transform`` needs to know, and look at every value once."""
-        self.sfreq_ = self._agreed_sfreq(windows)
-        if self.method == "rate" and self.sfreq_ is None:
+        self.method_ = self.method
+        self.target_sfreq_ = float(GRID_SFREQ if self.target_sfreq is None else self.target_sfreq)
+        self.sfreq_ = agreed_sfreq(windows, self.sfreq)
+        if self.method_ == "rate" and self.sfreq_ is None:
             raise ValueError(
-                "method='rate' needs the sampling rate of X, and an array does not tell it. Set "
+                "method='rate' needs the sampling rate of X, which an array does not hold. Set "
                 "sfreq to it, in Hz, or pass an mne.Epochs, or use method='resample'."
             )
-        if self.method == "native":
+        if self.method_ == "native":
             self.n_times_out_ = self._native_n_times(windows)
         else:
             self.n_times_out_ = int(GRID_N_TIMES if self.n_times is None else self.n_times)
@@ -243,13 +253,12 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
             pass  # A NaN is reported here, where the windows were passed for the first time.
 
     def _align(self, x: np.ndarray, out: np.ndarray, sfreq: float | None) -> None:
-        match self.method:
+        match self.method_:
             case "resample":
                 resample(x, x.shape[-1] / out.shape[-1], out.shape[-1], out=out)
             case "rate":
                 assert sfreq is not None  # or fit would have raised
-                target_sfreq = GRID_SFREQ if self.target_sfreq is None else self.target_sfreq
-                _change_rate(x, out, sfreq, target_sfreq)
+                _change_rate(x, out, sfreq, self.target_sfreq_)
             case "crop":
                 _place_first(x, out)
             case "pad":
@@ -263,8 +272,23 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         for name in ("sfreq", "target_sfreq"):
             check_number(name, getattr(self, name), unit="Hz", open_low=True, alternatives=(None,))
 
-    def _agreed_sfreq(self, windows: Windows) -> float | None:
-        return agreed_sfreq(windows, self.sfreq)
+    def _check_rate(self, windows: Windows) -> None:
+        """Refuse another rate than in fit, but where a second keeps its length in the output."""
+        if self.method_ == "rate" or same_rate(windows.sfreq, self.sfreq_):
+            return
+        assert windows.sfreq is not None
+        assert self.sfreq_ is not None
+        if self.method_ == "resample" and windows.n_times and self.n_times_:
+            # A whole window becomes n_times_out_ samples: equal durations stay equal.
+            expected = self.n_times_ * windows.sfreq / self.sfreq_
+            if abs(windows.n_times - expected) <= 1 + RATE_TOLERANCE * expected:
+                return
+        raise ValueError(
+            f"X was sampled at {windows.sfreq:g} Hz, but SignalAligner was fitted on windows "
+            f"sampled at {self.sfreq_:g} Hz, and method={self.method_!r} would give a second "
+            f"another length. Resample it: epochs.resample({self.sfreq_:g}); or use "
+            "SignalAligner(method='rate'), which resamples from any rate."
+        )
 
     def _native_n_times(self, windows: Windows) -> int:
         if windows.n_times is None:

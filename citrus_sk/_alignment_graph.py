@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._aligner import SignalAligner
-from ._resampling import GRID_SFREQ, Operator, first_centred, operator_stages
+from ._resampling import Operator, first_centred, operator_stages
 
 
 def alignment_graph(aligner: SignalAligner) -> nn.Module:
     """A module from ``(n_windows, n_chans, n_times_)`` to ``(..., n_times_out_)``."""
     assert aligner.n_times_ is not None
-    n_in, n_out, method = aligner.n_times_, aligner.n_times_out_, aligner.method
+    n_in, n_out, method = aligner.n_times_, aligner.n_times_out_, aligner.method_
     if method == "native":
         return nn.Identity()
     if method == "crop":
@@ -24,8 +24,7 @@ def alignment_graph(aligner: SignalAligner) -> nn.Module:
     if method == "resample":
         return _Resampled(n_in, n_out, n_in / n_out, 0)
     assert aligner.sfreq_ is not None
-    target_sfreq = GRID_SFREQ if aligner.target_sfreq is None else aligner.target_sfreq
-    step = aligner.sfreq_ / target_sfreq
+    step = aligner.sfreq_ / aligner.target_sfreq_
     n_all = round(n_in / step)
     if n_all >= n_out:
         return _Resampled(n_in, n_out, step, first_centred(n_all, n_out))

@@ -1,13 +1,14 @@
 """Windows in the containers of MNE and braindecode: signals, channels, rates and labels.
 
-Containers are recognised by what they offer, so that neither library is imported.
+Containers are recognised by their class, and neither library is imported for it.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +40,14 @@ class Contained:
 
 
 def is_epochs(X: Any) -> bool:
-    """Whether this is an `mne.Epochs`, or has its methods."""
-    known = hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
-    return known and not hasattr(X, "first_samp")  # a Raw, which has no windows
+    """Whether this is an `mne.Epochs`, of whichever kind."""
+    return _is_a(X, "mne", "BaseEpochs")
 
 
 def is_window_set(X: Any) -> bool:
     """Whether this is a data set of braindecode: of one recording, or several of them."""
+    if not _is_a(X, "torch.utils.data", "Dataset"):
+        return False
     parts = getattr(X, "datasets", [X])
     return isinstance(parts, list) and all(
         hasattr(part, "description") and hasattr(part, "transform") for part in parts
@@ -53,24 +55,89 @@ def is_window_set(X: Any) -> bool:
 
 
 def unpack_container(X: Any, who: str) -> Contained | None:
-    """Windows of a container, or of a list that indexing one gives; None if `X` is neither."""
-    if hasattr(X, "first_samp"):
-        raise TypeError(
-            f"X is an mne.io.Raw, and {who} wants windows. Cut them with citrus_sk.mne.make_epochs."
-        )
-    if (listed := _epochs_in(X)) is not None:
-        return _from_epochs(listed)
+    """Windows of a container, or of a list that indexing one gives; None if `X` is neither.
+
+    Raises
+    ------
+    TypeError
+        If `X` is a container that does not hold windows of signals.
+    """
+    if (listed := _list_of(X, is_epochs)) is not None:
+        return _from_mne(listed, "Epochs", _epochs_data)
+    if (listed := _list_of(X, _is_evoked)) is not None:
+        return _from_mne(listed, "Evoked", _evoked_data)
     # Items of a data set, which scikit-learn has indexed.
     if isinstance(X, list | tuple) and X and all(map(_is_item, X)):
         return Contained(_together([[np.asarray(item[0]) for item in X]]))
-    return _from_window_set(X) if is_window_set(X) else None
+    if is_window_set(X):
+        return _from_window_set(X)
+    _refuse_other_containers(X, who)
+    return None
+
+
+# Containers that are not windows of signals, the most special first, and what to pass instead.
+_NOT_WINDOWS = (
+    ("mne.io", "BaseRaw", "Cut windows with citrus_sk.mne.make_epochs."),
+    (
+        "torch.utils.data",
+        "TensorDataset",
+        "Pass its tensors: fit(dataset.tensors[0], dataset.tensors[1]).",
+    ),
+    (
+        "torch.utils.data",
+        "Dataset",
+        "Pass arrays: X = np.stack([item[0] for item in dataset]), and y likewise.",
+    ),
+    ("torch.utils.data", "DataLoader", "Pass the arrays that its data set holds."),
+    ("collections.abc", "Mapping", "Pass one of its arrays."),
+)
+
+
+def _refuse_other_containers(X: Any, who: str) -> None:
+    for item in X[:1] if isinstance(X, list | tuple) else [X]:
+        for module, name, remedy in _NOT_WINDOWS:
+            if _is_a(item, module, name):
+                keys = f" with the keys {_some(list(map(str, item)))}" if name == "Mapping" else ""
+                raise TypeError(
+                    f"X is {_kind_of(X, item)}{keys}, and {who} expects windows. {remedy}"
+                )
+        if type(item).__module__.partition(".")[0] == "mne":
+            raise TypeError(
+                f"X is {_kind_of(X, item)}, and {who} expects windows of signals. Pass the "
+                "mne.Epochs or mne.Evoked that it was computed from."
+            )
+
+
+def _kind_of(X: Any, item: Any) -> str:
+    """The type of a container in words, with its package."""
+    package = type(item).__module__.partition(".")[0]
+    kind = type(item).__name__ if package == "builtins" else f"{package} {type(item).__name__}"
+    return f"a list of {kind}" if item is not X else f"of type {kind}"
+
+
+def _is_a(X: Any, module: str, name: str) -> bool:
+    """Whether X is an instance of a class of a package, which is not imported for it.
+
+    If the package was not imported before, nobody can have made an instance.
+    """
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(X, kind)
+
+
+def _is_evoked(X: Any) -> bool:
+    return _is_a(X, "mne", "Evoked")
+
+
+def _list_of(X: Any, is_kind: Callable[[Any], bool]) -> Sequence[Any] | None:
+    """X as a list of containers of a kind; None where it is something else."""
+    if is_kind(X):
+        return [X]
+    return X if isinstance(X, list | tuple) and X and all(map(is_kind, X)) else None
 
 
 def _epochs_in(X: Any) -> Sequence[Any] | None:
     """The Epochs that X is, or is a list of; None where it is something else."""
-    if is_epochs(X):
-        return [X]
-    return X if isinstance(X, list | tuple) and X and all(map(is_epochs, X)) else None
+    return _list_of(X, is_epochs)
 
 
 def signal_picks(recording: Any) -> list[int]:
@@ -228,36 +295,44 @@ def _complete(values: np.ndarray, what: str) -> np.ndarray:
 # --- signals -------------------------------------------------------------------------------------
 
 
-def _from_epochs(listed: Sequence[Any]) -> Contained:
+def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray]) -> Contained:
+    """Windows of Epochs or of averages, with equal channels and rates."""
     data: list[np.ndarray] = []
     names: tuple[str, ...] = ()
     chs: list[dict[str, Any]] | None = None
-    for place, epochs in enumerate(listed):
-        picks = signal_picks(epochs)
+    for i, each in enumerate(listed):
+        picks = signal_picks(each)
         if not picks:
             raise ValueError(
-                "X is an Epochs object without a usable signal channel: all "
-                f"{len(epochs.ch_names)} channels are stimulus channels or marked bad."
+                f"X is an {kind} object without a usable signal channel: all "
+                f"{len(each.ch_names)} channels are stimulus channels or marked bad."
             )
-        found = tuple(epochs.ch_names[pick] for pick in picks)
-        if not place:
-            names, every = found, epochs.info.get("chs")
+        found = tuple(each.ch_names[pick] for pick in picks)
+        if not i:
+            names, every = found, each.info.get("chs")
             chs = None if every is None else [every[pick] for pick in picks]
-        _check_channels("list of Epochs", f"X[{place}]", "X[0]", found, names, "epochs.pick([...])")
-        whole = len(picks) == len(epochs.ch_names)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "epochs._get_data.. can't run|All epochs were dropped"
-            )
-            data.append(epochs.get_data(picks=None if whole else picks, copy=False))
-    sfreq = _one_rate("list of Epochs", listed, "epochs.resample(sfreq)")
+        _check_channels(f"list of {kind}", f"X[{i}]", "X[0]", found, names, "epochs.pick([...])")
+        whole = len(picks) == len(each.ch_names)
+        data.append(read(each, None if whole else picks))
+    sfreq = _one_rate(f"list of {kind}", listed, "epochs.resample(sfreq)")
     if not sum(map(len, data)):
-        reasons = "; ".join(sorted({drop_reasons(epochs) for epochs in listed}))
+        reasons = "; ".join(sorted({drop_reasons(each) for each in listed}))
         raise ValueError(
             "Found array with 0 sample(s): X holds no window, all of its epochs were dropped "
             f"({reasons}). Mend what rejects them, such as reject= or BAD_ annotations."
         )
     return Contained(_together(data), sfreq, chs)
+
+
+def _epochs_data(epochs: Any, picks: list[int] | None) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "epochs._get_data.. can't run|All epochs were dropped")
+        return epochs.get_data(picks=picks, copy=False)
+
+
+def _evoked_data(evoked: Any, picks: list[int] | None) -> np.ndarray:
+    """An average is one window."""
+    return evoked.get_data(picks=picks)[None]
 
 
 def _from_window_set(X: Any) -> Contained:

@@ -19,6 +19,7 @@ from ._base import (
     starting_point,
     unpack,
 )
+from ._consistency import amplitude_range, warn_of_other_amplitude
 from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
 from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
@@ -131,7 +132,7 @@ or mne.Epochs
         reference = make_reference(self.store_weights, self.pretrained, frozen=True)
         device = resolve_device(self.device)
         with all_or_nothing(self):
-            to_float32(read_windows(self, X, reset=True))
+            self._amplitude = amplitude_range(to_float32(read_windows(self, X, reset=True)))
             self._config, self._reference = config, reference
             self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
             with isolated_seed(draw_seed(self.random_state), device):
@@ -155,6 +156,7 @@ or mne.Epochs
         """
         check_is_fitted(self)
         values = to_float32(read_windows(self, X, reset=False))
+        warn_of_other_amplitude(self, values)
         device = next(self.module_.parameters()).device
         with out_of_memory_hint(self.batch_size):
             return infer(self.module_, values, device, self.batch_size, features=True).numpy()

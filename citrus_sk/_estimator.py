@@ -20,6 +20,7 @@ from ._base import (
     starting_point,
     unpack,
 )
+from ._consistency import amplitude_range, warn_of_other_amplitude
 from ._containers import resolve_labels
 from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
 from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
@@ -126,6 +127,7 @@ class NetworkPredictor(NetworkEstimator):
         y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
+        self._amplitude = amplitude_range(labelled.X)
         self.strategy_ = self._choose_strategy()
         frozen = make is None and self.strategy_ == "linear-probe"
         self._reference = make_reference(self.store_weights, self.pretrained, frozen)
@@ -152,6 +154,7 @@ class NetworkPredictor(NetworkEstimator):
         """What each network says of each window, float64 ``(n_members, n_windows, n_outputs)``."""
         check_is_fitted(self)
         values = to_float32(read_windows(self, X, reset=False))
+        warn_of_other_amplitude(self, values)
         with out_of_memory_hint(self.batch_size):
             return torch.stack(
                 [

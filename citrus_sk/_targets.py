@@ -18,7 +18,11 @@ from ._missing import missing_rows
 def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
     """Return ``classes`` and the index into them of each label, as scikit-learn defines them."""
     if y is None:
-        raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
+        raise ValueError(
+            f"This {who} estimator requires y to be passed, but the target y is None. Pass one "
+            "label for each window. Events of mne.Epochs serve as labels only where the Epochs "
+            "come to it directly; in a pipeline pass y=citrus_sk.mne.labels_of(epochs)."
+        )
     y = one_label_each(y, n_windows, who)
     check_number_of(y, n_windows)
     classes, codes = np.unique(y, return_inverse=True)
@@ -40,7 +44,7 @@ def one_label_each(y: Any, n_windows: int | None, who: str) -> np.ndarray:
     n_windows : int or None
         Number of windows, where it is known.
     who : str
-        Name of the estimator or splitter, for messages.
+        Name of the estimator, for messages.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
             y = np.asarray(y, np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"y holds {y.ravel()[0]!r}, which is not a number, and {who} predicts numbers. "
+                f"y holds {y.ravel()[:1].tolist()[0]!r}, which is not a number, and {who} predicts numbers. "
                 "Labels are for CitrusClassifier."
             ) from error
     values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
@@ -151,7 +155,7 @@ def unwrap(values: Any, name: str, n_windows: int | None = None) -> np.ndarray:
     except ValueError as error:
         most = max(np.size(row) for row in values)
         raise ValueError(
-            f"{name} holds up to {most} values for a window (multilabel); expected one for each "
+            f"{name} has up to {most} values for a window (multilabel); expected one for each "
             "window."
         ) from error
     if array.dtype.kind == "S":
@@ -214,10 +218,10 @@ def _refuse_missing(values: np.ndarray, name: str, remedy: str) -> None:
 
 def _several_labels(n_columns: int, who: str) -> ValueError:
     return ValueError(
-        f"y has {n_columns} columns (multilabel or multioutput), and {who} takes one label for "
-        f"each window. Of one-hot rows pass y.argmax(1). For several labels at once, "
-        f"sklearn.multioutput.MultiOutputClassifier({who}(...)) fits one for each column; "
-        "numbers to predict are for CitrusRegressor."
+        f"y has {n_columns} columns (multilabel or multioutput), but {who} takes one label for "
+        "each window. Of one-hot rows pass y.argmax(1). For several labels at once, "
+        "sklearn.multioutput.MultiOutputClassifier fits one classifier for each column. For "
+        "numbers, use CitrusRegressor."
     )
 
 

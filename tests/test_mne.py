@@ -112,10 +112,11 @@ def test_a_column_of_an_array_is_refused(quick):
 
 def test_other_channels_than_in_fit_are_refused_by_name(epochs, quick):
     clf = quick(strategy="linear-probe").fit(epochs)
+    other = epochs.copy().rename_channels({"Cz": "Pz"})
+    with pytest.raises(ValueError, match=r"X has the channels C3, Pz, C4, but .* on C3, Cz, C4"):
+        clf.predict(other)
     turned = epochs.copy().reorder_channels(NAMES[::-1])
-    with pytest.raises(ValueError, match=r"X has the channels C4, Cz, C3, but .* on C3, Cz, C4"):
-        clf.predict(turned)
-    assert clf.predict(turned.pick(NAMES)).shape == (30,)
+    np.testing.assert_array_equal(clf.predict_proba(turned), clf.predict_proba(epochs))
 
 
 def test_a_list_of_epochs_needs_equal_channels_and_rates(epochs, quick):
@@ -156,7 +157,7 @@ def test_epochs_that_were_all_dropped_say_why(epochs, quick):
 
 
 def test_a_recording_is_no_windows(quick):
-    with pytest.raises(TypeError, match=r"X is an mne\.io\.Raw.*citrus_sk\.mne\.make_epochs"):
+    with pytest.raises(TypeError, match=r"X is of type mne RawArray.*citrus_sk\.mne\.make_epochs"):
         quick().fit(make_raw()[0], [0, 1])
 
 

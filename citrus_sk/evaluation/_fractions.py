@@ -231,7 +231,7 @@ def check_labels(y: Any, n_windows: int | None = None) -> np.ndarray:
             "y is None; expected one class label for each window, since the folds and the draws "
             "are stratified. Pass split(X, y)."
         )
-    return one_label_each(y, n_windows, "a classifier")
+    return one_label_each(y, n_windows, "a stratified splitter")
 
 
 def _check_enough_windows(y: np.ndarray, n_splits: int) -> None:

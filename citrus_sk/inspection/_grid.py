@@ -13,7 +13,7 @@ from .._aligner import SignalAligner
 from .._base import NetworkEstimator
 from .._containers import ch_names
 from .._parameters import check_number
-from .._resampling import GRID_SFREQ, first_centred
+from .._resampling import first_centred
 from .._signals import Windows, agreed_sfreq, float32_chunks, read_windows, to_float32
 from ._model import FittedModel, as_called
 
@@ -108,15 +108,15 @@ def pass_steps(
 
 def source_samples(aligner: SignalAligner, n_times: int, sfreq: float | None) -> np.ndarray:
     """Where each sample that an aligner gives lies in a window of `n_times`, counted in samples."""
-    n_out = aligner.n_times_out_ if aligner.method != "native" else n_times
+    n_out = aligner.n_times_out_ if aligner.method_ != "native" else n_times
     step, first = 1.0, 0.0
-    if aligner.method == "resample":
+    if aligner.method_ == "resample":
         step = n_times / n_out
-    elif aligner.method == "rate":
+    elif aligner.method_ == "rate":
         rate = sfreq or aligner.sfreq_
         assert rate is not None  # or the aligner's fit would have raised
-        step = rate / (aligner.target_sfreq or GRID_SFREQ)
+        step = rate / aligner.target_sfreq_
         first = first_centred(round(n_times / step), n_out)
-    elif aligner.method == "pad":
+    elif aligner.method_ == "pad":
         first = first_centred(n_times, n_out)
     return (first + np.arange(n_out)) * step
