@@ -84,8 +84,8 @@ def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
             y = np.asarray(y, np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"y holds {y.ravel()[:1].tolist()[0]!r}, which is not a number, and {who} predicts numbers. "
-                "Labels are for CitrusClassifier."
+                f"y holds {y.ravel()[:1].tolist()[0]!r}, which is not a number, and {who} predicts "
+                "numbers. Labels are for CitrusClassifier."
             ) from error
     values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
     if values.ndim == 0:
