@@ -11,45 +11,12 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._alignment import METHODS, MIN_TIMES, Alignment
 from ._consistency import RATE_TOLERANCE, same_rate
 from ._documented import Documented
 from ._parameters import all_or_nothing, check_choice, check_number
-from ._resampling import GRID_N_TIMES, GRID_SFREQ, first_centred, resample
-from ._signals import MIN_TIMES, Windows, agreed_sfreq, float32_chunks, read_windows
-
-METHODS = ("resample", "rate", "crop", "pad", "native")
-
-
-def _place_centred(x: np.ndarray, out: np.ndarray, fill: np.ndarray | float) -> None:
-    """Write the middle of `x` into `out`, or `x` into the middle of `out`."""
-    first = first_centred(x.shape[-1], out.shape[-1])
-    if x.shape[-1] >= out.shape[-1]:
-        out[:] = x[..., first : first + out.shape[-1]]
-    else:
-        out[:] = fill
-        out[..., -first : x.shape[-1] - first] = x
-
-
-def _place_first(x: np.ndarray, out: np.ndarray) -> None:
-    n_kept = min(x.shape[-1], out.shape[-1])
-    out[..., :n_kept] = x[..., :n_kept]
-    out[..., n_kept:] = 0
-
-
-def _change_rate(x: np.ndarray, out: np.ndarray, sfreq: float, target_sfreq: float) -> None:
-    step = sfreq / target_sfreq
-    n_all, n_times = round(x.shape[-1] / step), out.shape[-1]
-    if n_all < MIN_TIMES:
-        raise ValueError(
-            f"A window of {x.shape[-1]} samples at {sfreq:g} Hz (sfreq) holds {n_all} sample(s) at "
-            f"{target_sfreq:g} Hz (target_sfreq), and at least {MIN_TIMES} are needed. Set a "
-            "higher target_sfreq, or use method='resample', which fits any duration to the grid."
-        )
-    if n_all >= n_times:
-        resample(x, step, n_times, first=first_centred(n_all, n_times), out=out)
-    else:
-        means = x.mean(axis=-1, keepdims=True, dtype=np.float64)
-        _place_centred(resample(x, step, n_all), out, fill=means)
+from ._resampling import GRID_N_TIMES, GRID_SFREQ
+from ._signals import Windows, agreed_sfreq, float32_chunks, read_windows
 
 
 def _has_columns(aligner: SignalAligner) -> bool:
@@ -226,13 +193,16 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         """
         check_is_fitted(self)
         windows = read_windows(self, X, reset=False, ragged=True, any_rate=True)
-        sfreq = self.sfreq_ if windows.sfreq is None else windows.sfreq
-        if self.method_ == "native":
-            self._native_n_times(windows)
+        if self.method_ == "native" and self._native_n_times(windows) != self.n_times_out_:
+            raise ValueError(
+                f"X has windows of {windows.n_times} samples, but SignalAligner(method='native') "
+                f"was fitted on {self.n_times_out_} and keeps the length. Use method='resample'."
+            )
         self._check_rate(windows)
         out = np.empty((len(windows), windows.n_chans, self.n_times_out_), np.float32)
         for start, chunk in float32_chunks(windows):
-            self._align(chunk, out[start : start + len(chunk)], sfreq)
+            alignment = self.alignment(chunk.shape[-1], windows.sfreq)
+            alignment.apply(chunk, out[start : start + len(chunk)])
         return out[:, 0] if windows.is_2d else out
 
     def _note(self, windows: Windows) -> None:
@@ -252,23 +222,36 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         for _ in float32_chunks(windows):
             pass  # A NaN is reported here, where the windows were passed for the first time.
 
-    def _align(self, x: np.ndarray, out: np.ndarray, sfreq: float | None) -> None:
-        match self.method_:
-            case "resample":
-                resample(x, x.shape[-1] / out.shape[-1], out.shape[-1], out=out)
-            case "rate":
-                assert sfreq is not None  # or fit would have raised
-                _change_rate(x, out, sfreq, self.target_sfreq_)
-            case "crop":
-                _place_first(x, out)
-            case "pad":
-                _place_centred(x, out, fill=0)
-            case "native":
-                out[:] = x
+    def alignment(self, n_times: int, sfreq: float | None = None) -> Alignment:
+        """The map from windows of a length and a rate to the grid.
+
+        Parameters
+        ----------
+        n_times : int
+            Samples of a window.
+        sfreq : float or None, default=None
+            Sampling rate in Hz; None means that seen in ``fit``.
+
+        Returns
+        -------
+        Alignment
+        """
+        check_is_fitted(self)
+        sfreq = self.sfreq_ if sfreq is None else sfreq
+        step = 1.0 if sfreq is None else sfreq / self.target_sfreq_
+        found = METHODS[self.method_](n_times, self.n_times_out_, step)
+        if found.n_all < MIN_TIMES:
+            raise ValueError(
+                f"A window of {n_times} samples at {sfreq:g} Hz (sfreq) has {found.n_all} "
+                f"sample(s) at {self.target_sfreq_:g} Hz (target_sfreq), and at least {MIN_TIMES} "
+                "are needed. Set a higher target_sfreq, or use method='resample', which fits any "
+                "duration to the grid."
+            )
+        return found
 
     def _check_params(self) -> None:
         check_number("n_times", self.n_times, Integral, low=MIN_TIMES, alternatives=(None,))
-        check_choice("method", self.method, METHODS)
+        check_choice("method", self.method, tuple(METHODS))
         for name in ("sfreq", "target_sfreq"):
             check_number(name, getattr(self, name), unit="Hz", open_low=True, alternatives=(None,))
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ._containers import ch_names
-
-if TYPE_CHECKING:
-    from ._signals import Windows
+from ._containers import Windows, ch_names
 
 # Rates this close are the same rate: clocks of recorders are off by more.
 RATE_TOLERANCE = 1e-3

@@ -21,22 +21,37 @@ _NO_TARGET = -1
 
 
 @dataclass(frozen=True)
-class Contained:
-    """What a container holds.
+class Windows:
+    """Windows in the caller's own memory and dtype, with what their container knows of them.
 
     Attributes
     ----------
     data : ndarray of shape (n_windows, n_chans, n_times) or list of ndarray (n_chans, n_times_i)
         A list only where the lengths differ.
     sfreq : float or None
-        Sampling rate in Hz.
+        Sampling rate in Hz, where the container knows it.
     chs : list of dict or None
         MNE's description of each channel, as in ``info["chs"]``.
+    is_2d : bool
+        Whether the caller passed ``(n_windows, n_times)``.
     """
 
     data: Any
     sfreq: float | None = None
     chs: list[dict[str, Any]] | None = None
+    is_2d: bool = False
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def n_chans(self) -> int:
+        return self.data[0].shape[0]
+
+    @property
+    def n_times(self) -> int | None:
+        """Samples in a window; None where the lengths differ."""
+        return None if isinstance(self.data, list) else self.data.shape[2]
 
 
 def is_epochs(X: Any) -> bool:
@@ -54,7 +69,7 @@ def is_window_set(X: Any) -> bool:
     )
 
 
-def unpack_container(X: Any, who: str) -> Contained | None:
+def unpack_container(X: Any, who: str) -> Windows | None:
     """Windows of a container, or of a list that indexing one gives; None if `X` is neither.
 
     Raises
@@ -68,7 +83,7 @@ def unpack_container(X: Any, who: str) -> Contained | None:
         return _from_mne(listed, "Evoked", _evoked_data)
     # Items of a data set, which scikit-learn has indexed.
     if isinstance(X, list | tuple) and X and all(map(_is_item, X)):
-        return Contained(_together([[np.asarray(item[0]) for item in X]]))
+        return Windows(_together([[np.asarray(item[0]) for item in X]]))
     if is_window_set(X):
         return _from_window_set(X)
     _refuse_other_containers(X, who)
@@ -295,7 +310,7 @@ def _complete(values: np.ndarray, what: str) -> np.ndarray:
 # --- signals -------------------------------------------------------------------------------------
 
 
-def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray]) -> Contained:
+def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray]) -> Windows:
     """Windows of Epochs or of averages, with equal channels and rates."""
     data: list[np.ndarray] = []
     names: tuple[str, ...] = ()
@@ -321,7 +336,7 @@ def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray])
             "Found array with 0 sample(s): X holds no window, all of its epochs were dropped "
             f"({reasons}). Mend what rejects them, such as reject= or BAD_ annotations."
         )
-    return Contained(_together(data), sfreq, chs)
+    return Windows(_together(data), sfreq, chs)
 
 
 def _epochs_data(epochs: Any, picks: list[int] | None) -> np.ndarray:
@@ -335,7 +350,7 @@ def _evoked_data(evoked: Any, picks: list[int] | None) -> np.ndarray:
     return evoked.get_data(picks=picks)[None]
 
 
-def _from_window_set(X: Any) -> Contained:
+def _from_window_set(X: Any) -> Windows:
     parts = getattr(X, "datasets", [X])
     for part in parts:
         _check_windowed(part)
@@ -350,12 +365,12 @@ def _from_window_set(X: Any) -> Contained:
     if not sum(map(len, data)):
         raise ValueError("Found array with 0 sample(s): X is a data set that holds no window.")
     if not all(described):
-        return Contained(_together(data), sfreq)
+        return Windows(_together(data), sfreq)
     first = ch_names(described[0])
     for place, chs in enumerate(described):
         where, remedy = f"datasets[{place}]", "braindecode's Preprocessor('pick', picks=[...])"
         _check_channels("data set", where, "datasets[0]", ch_names(chs), first, remedy)
-    return Contained(_together(data), sfreq, described[0])
+    return Windows(_together(data), sfreq, described[0])
 
 
 def _read_part(part: Any, holder: Any) -> tuple[list[np.ndarray], list[dict[str, Any]] | None]:

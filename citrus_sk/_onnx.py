@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from . import __version__
 from ._aligner import SignalAligner
-from ._alignment_graph import alignment_graph
 from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
 from ._devices import isolated_seed
+from ._resampling import operator_stages
+from .nn._resample import Align
 
 # Below, torch cannot write; above, torch 2.14 writes what onnxruntime 1.32 takes for invalid.
 _LOWEST_OPSET, _HIGHEST_OPSET = 18, 25
@@ -167,7 +168,7 @@ class _Graph(nn.Module):
     def __init__(self, steps: list[Any]) -> None:
         super().__init__()
         self.is_2d, last = bool(steps[0]._fitted_on_2d), steps[-1]
-        self.alignment = nn.Sequential(*(alignment_graph(step) for step in steps[:-1]))
+        self.alignment = nn.Sequential(*(alignment_layer(step) for step in steps[:-1]))
         self.kind = _outputs(last)
         if self.kind == "features":
             modules = [last.module_]
@@ -324,3 +325,17 @@ def _check_answers(data: bytes, estimator: Any, first: Any, last: Any) -> None:
             f"windows of noise, and at most {_TOLERANCE:g} is allowed; nothing is written. Try "
             "another version of torch, onnxscript or onnxruntime."
         )
+
+
+def alignment_layer(aligner: SignalAligner) -> nn.Module:
+    """What a fitted aligner does to windows of the length seen in ``fit``, as a layer."""
+    assert aligner.n_times_ is not None
+    alignment = aligner.alignment(aligner.n_times_)
+    first, n_inner = alignment.inner
+    stages = []
+    if alignment.step != 1:
+        stages = operator_stages(aligner.n_times_, n_inner, alignment.step, first)
+    return Align(
+        aligner.n_times_, alignment.n_out, [operator for operator, _ in stages],
+        first=alignment.first, fill_mean=alignment.fill == "mean",
+    )  # fmt: skip

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,48 +14,15 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
+from ._alignment import MIN_TIMES
 from ._consistency import note_or_compare
+from ._containers import Windows as Windows
 from ._containers import unpack_container
 from ._missing import is_missing
 from ._nested import unnest
 from ._targets import refuse_masked
 
 CHUNK_BYTES = 32 * 2**20
-MIN_TIMES = 2
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Checked windows in the caller's own memory and dtype.
-
-    Attributes
-    ----------
-    data : ndarray of shape (n_windows, n_chans, n_times) or list of ndarray (n_chans, n_times_i)
-        A list only where the lengths differ.
-    is_2d : bool
-        Whether the caller passed ``(n_windows, n_times)``.
-    sfreq : float or None
-        Sampling rate in Hz, where the container knows it.
-    chs : list of dict or None
-        MNE's description of each channel, where the container knows it.
-    """
-
-    data: Any
-    is_2d: bool
-    sfreq: float | None = None
-    chs: list[dict[str, Any]] | None = None
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @property
-    def n_chans(self) -> int:
-        return self.data[0].shape[0]
-
-    @property
-    def n_times(self) -> int | None:
-        """Samples in a window; None where the lengths differ."""
-        return None if isinstance(self.data, list) else self.data.shape[2]
 
 
 def read_windows(
@@ -103,7 +69,7 @@ windows of braindecode
     if (listed := _as_list(X)) is not None:
         shapes = {window.shape for window in listed}
         if len(shapes) > 1:
-            windows = Windows(_check_ragged(listed, who, ragged), False, sfreq, chs)
+            windows = Windows(_check_ragged(listed, who, ragged), sfreq, chs)
             return note_or_compare(
                 estimator, windows, reset=reset, any_length=True, any_rate=any_rate
             )
@@ -111,7 +77,7 @@ windows of braindecode
         any_length = ragged
     array = _check_array(X, who)
     is_2d = array.ndim == 2
-    windows = Windows(array[:, None, :] if is_2d else array, is_2d, sfreq, chs)
+    windows = Windows(array[:, None, :] if is_2d else array, sfreq, chs, is_2d)
     if windows.is_2d and (reset or getattr(estimator, "_fitted_on_2d", False)):
         validate_data(
             estimator, frame if hasattr(frame, "shape") else array, reset=reset,

@@ -945,7 +945,7 @@ def test_an_estimator_is_named_in_errors_and_notes_the_shape():
     estimator = Pretrainer()
     array_corpus(noise(4, 2, 100), estimator=estimator)
     assert estimator.n_features_in_ == 2
-    with pytest.raises(ValueError, match="Pretrainer wants"):
+    with pytest.raises(ValueError, match="Pretrainer expects"):
         array_corpus(noise(4, 2, 100, 1), estimator=estimator)
 
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner, to_onnx
-from citrus_sk._alignment_graph import alignment_graph
+from citrus_sk._onnx import alignment_layer
 from citrus_sk.nn._exportable import (
     hann_window,
     longest_run,
@@ -135,7 +135,7 @@ def test_a_network_of_braindecode_gives_its_probabilities(tones, tmp_path):
 def test_the_graph_of_an_aligner_does_what_the_aligner_does(settings, watch):
     X = watch.X.astype(np.float32)
     aligner = SignalAligner(**settings).fit(X)
-    found = alignment_graph(aligner)(torch.tensor(X)).numpy()
+    found = alignment_layer(aligner)(torch.tensor(X)).numpy()
     assert_allclose(found, aligner.transform(X), rtol=1e-5, atol=1e-5 * np.abs(X).max())
 
 
