@@ -13,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._alignment import METHODS, MIN_TIMES, Alignment
 from ._consistency import RATE_TOLERANCE, same_rate
+from ._containers import Windows
 from ._documented import Documented
 from ._parameters import all_or_nothing, check_choice, check_number
 from ._resampling import GRID_N_TIMES, GRID_SFREQ
-from ._signals import Windows, agreed_sfreq, float32_chunks, read_windows
+from ._signals import agreed_sfreq, float32_chunks, read_windows
 
 
 def _has_columns(aligner: SignalAligner) -> bool:

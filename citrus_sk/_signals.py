@@ -16,8 +16,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from ._alignment import MIN_TIMES
 from ._consistency import note_or_compare
-from ._containers import Windows as Windows
-from ._containers import unpack_container
+from ._containers import Windows, unpack_container
 from ._missing import is_missing
 from ._nested import unnest
 from ._targets import refuse_masked

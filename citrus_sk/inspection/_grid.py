@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 
 from .._aligner import SignalAligner
 from .._base import NetworkEstimator
-from .._containers import ch_names
+from .._containers import Windows, ch_names
 from .._parameters import check_number
-from .._signals import Windows, agreed_sfreq, float32_chunks, read_windows, to_float32
+from .._signals import agreed_sfreq, float32_chunks, read_windows, to_float32
 from ._model import FittedModel, as_called
 
 
