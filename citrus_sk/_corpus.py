@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from numbers import Integral
@@ -25,8 +26,8 @@ from ._recordings.cache import Recording, load_file
 from ._recordings.channels import as_named, modality_of
 from ._recordings.conversion import PIECE_VALUES, Settings
 from ._recordings.corpus import Corpus, CorpusReport
+from ._recordings.folders import EXTENSIONS, search
 from ._recordings.quality import FATES, Stretches, flat_runs, n_flat
-from ._recordings.readers import EXTENSIONS, find_files
 from ._signals import read_windows
 
 __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
@@ -141,9 +142,10 @@ def read_corpus(  # noqa: C901 - one check after the other
     if not isinstance(cache, str | Path | None):
         raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; wanted a path or None.")
     settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))
-    files = find_files(source)
+    found_files = search(source)
+    files = found_files.files
     storage = _Folder(cache)
-    report = CorpusReport()
+    report = CorpusReport(passed_over=found_files.passed_over)
     recordings: list[Recording] = []
     about: dict[str, dict[str, str]] = {}
     for path in _progress(files) if verbose else files:
@@ -163,6 +165,7 @@ def read_corpus(  # noqa: C901 - one check after the other
             continue
         recordings += found.recordings
         report.skipped_channels += found.left_out
+        report.notes += found.notes
         for key, seconds in found.seconds.items():
             report.seconds[key] = report.seconds.get(key, np.zeros(len(FATES))) + seconds
         for dataset, known in found.about.items():
@@ -170,8 +173,8 @@ def read_corpus(  # noqa: C901 - one check after the other
     corpus = Corpus(recordings, settings.sfreq, report, about, storage)
     if not recordings:
         raise ValueError(_nothing_usable(source, files, corpus))
-    if report.skipped:
-        warnings.warn(_left_out(report.skipped, len(files)), UserWarning, stacklevel=2)
+    if text := _reservations(report, len(files)):
+        warnings.warn(text, UserWarning, stacklevel=2)
     return corpus
 
 
@@ -281,24 +284,39 @@ def _progress(files: list[Path]) -> Iterable[Path]:
     return tqdm(files, desc="recordings", unit="file")
 
 
-def _left_out(skipped: list[tuple[str, str]], n_files: int) -> str:
-    named = [f"{name}: {reason}" for name, reason in skipped[:_N_NAMED]]
-    if len(skipped) > _N_NAMED:
-        named.append(f"and {len(skipped) - _N_NAMED} more, see report.skipped of the corpus")
-    return "\n  ".join([f"{len(skipped)} of {n_files} files were left out:", *named])
+def _reservations(report: CorpusReport, n_files: int) -> str:
+    """What a user should know of files that were not read, or not as a whole; empty if nothing."""
+    parts = []
+    for title, listed, name in (
+        (f"{len(report.skipped)} of {n_files} files were left out:", report.skipped, "skipped"),
+        (_formats(report.passed_over), report.passed_over, "passed_over"),
+        (f"files that were not read as a whole, or not as their tables say: {len(report.notes)}", report.notes, "notes"),
+    ):
+        if listed:
+            lines = [f"{file}: {reason}" for file, reason in listed[:_N_NAMED]]
+            if len(listed) > _N_NAMED:
+                lines.append(f"and {len(listed) - _N_NAMED} more, see report.{name} of the corpus")
+            parts.append("\n  ".join([title, *lines]))
+    return "\n".join(parts)
+
+
+def _formats(passed_over: list[tuple[str, str]]) -> str:
+    counts = Counter(Path(name).suffix.lower() or "no extension" for name, _ in passed_over)
+    named = ", ".join(f"{suffix} ({n})" for suffix, n in counts.most_common())
+    return f"{len(passed_over)} files or folders were passed over, by extension: {named}"
 
 
 def _nothing_usable(source: Any, files: list[Path], corpus: Corpus) -> str:
     listed = [source] if isinstance(source, str | Path) else source
     searched = ", ".join(str(path) for path in listed[:_N_NAMED])
+    rest = _reservations(corpus.report, len(files))
     if not files:
         return (
             f"source: there is no recording in {searched or 'an empty list'}; looked for files "
-            f"that end in {', '.join(EXTENSIONS)}."
+            f"that end in {', '.join(EXTENSIONS)}. {rest}".strip()
         )
     if len(corpus.report.skipped) == len(files):
-        reasons = _left_out(corpus.report.skipped, len(files))
-        return f"source: no file in {searched} can be read. {reasons}"
+        return f"source: no file in {searched} can be read. {rest}"
     return f"source: nothing in {searched} is usable.\n{corpus.summary()}"
 
 

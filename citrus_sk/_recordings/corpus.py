@@ -38,11 +38,17 @@ class CorpusReport:
     skipped_channels : list of (str, str)
         Channels left out as a whole, as "file: channel", and why. Events, stages and slow
         readings such as temperature are not listed.
+    passed_over : list of (str, str)
+        Files and folders that look like recordings and were not read, and why.
+    notes : list of (str, str)
+        Files that were not read as a whole, or not as their tables say, and what differs.
     """
 
     seconds: Seconds = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     skipped_channels: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def by_modality(self) -> dict[tuple[str, str], dict[str, float]]:
         """For each (data set, modality), sorted, its seconds by fate."""
@@ -316,9 +322,13 @@ class Corpus:
         lines = _table(rows)
         if self.report.skipped_channels:
             lines += ["", f"channels left out: {_reasons(self.report.skipped_channels)}"]
-        if self.report.skipped:
-            lines += ["", "files left out:"]
-            lines += [f"  {name}: {reason}" for name, reason in self.report.skipped]
+        for title, listed in (
+            ("files left out:", self.report.skipped),
+            ("passed over:", self.report.passed_over),
+            ("notes:", self.report.notes),
+        ):
+            if listed:
+                lines += ["", title, *(f"  {name}: {reason}" for name, reason in listed)]
         return "\n".join(lines)
 
     def provenance(self) -> list[dict[str, Any]]:
