@@ -193,7 +193,7 @@ def draw_curves(paths: list[Path], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoints", type=Path, nargs="+")
-    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="CSV files of pretraining.py")
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by pretraining.py")
     parser.add_argument("--curves", type=Path, help="where to write a PNG of the loss curves")
     arguments = parser.parse_args()
     scores = read_scores(arguments.scores)
