@@ -227,7 +227,7 @@ def test_duplicate_channel_names_are_named(tmp_path):
         ({"duration": "2"}, TypeError, "duration='2' is a str"),
         ({"duration": 2, "overlap": 2}, ValueError, "overlap=2 is out of range"),
         ({"duration": 2, "picks": ["Oz"]}, ValueError, "'Oz', and the recording has C3"),
-        ({"duration": 2, "picks": [0]}, TypeError, "holds numbers; wanted names"),
+        ({"duration": 2, "picks": [0]}, TypeError, "holds numbers; expected names"),
         ({"duration": 2, "events": []}, ValueError, "events has shape"),
         ({"duration": 2, "events": np.ones((0, 3), int)}, ValueError, "events is empty"),
         ({"duration": 2, "event_id": IDS}, ValueError, "events is None. Pass both"),
@@ -245,8 +245,47 @@ def test_bad_arguments_are_refused(settings, error, message):
         make_epochs(make_raw()[0], **settings)
 
 
+def test_the_same_event_twice_is_cut_once():
+    raw, events = make_raw(10)
+    doubled = np.repeat(events, 2, axis=0)
+    assert labels_of(make_epochs(raw, doubled, IDS, duration=1.5)).tolist() == [
+        "left", "right", "left", "right", "left",
+    ]  # fmt: skip
+
+
+def test_two_events_at_one_sample_are_named_with_a_remedy():
+    raw, events = make_raw(10)
+    events = np.insert(events, 2, [events[1, 0], 0, 3], axis=0)
+    with pytest.raises(ValueError, match=r"at sample 200 \(2 s\): codes 2, 3.*event_repeated='dr"):
+        make_epochs(raw, events, duration=1.5)
+    assert len(make_epochs(raw, events, duration=1.5, event_repeated="drop")) == 5
+    # A code that is not cut is not in the way.
+    assert len(make_epochs(raw, events, IDS, duration=1.5)) == 5
+
+
+def test_a_code_without_an_event_is_left_out_with_a_word():
+    raw, events = make_raw(10)
+    ids = IDS | {"REM": 5}
+    with pytest.warns(UserWarning, match=r"no event has the code of REM \(5\).*codes 1, 2"):
+        epochs = make_epochs(raw, events, ids, duration=1.5)
+    assert set(epochs.event_id) == {"left", "right"}
+    assert len(make_epochs(raw, events, ids, duration=1.5, on_missing="ignore")) == 5
+    with pytest.raises(ValueError, match=r"REM \(5\).*on_missing='warn'"):
+        make_epochs(raw, events, ids, duration=1.5, on_missing="raise")
+    with pytest.raises(ValueError, match=r"N3 \(7\); the recording has the codes 1, 2"):
+        make_epochs(raw, events, {"N3": 7}, duration=1.5)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "n/a", "NaN", ""])
+def test_a_missing_value_in_metadata_is_refused(epochs, missing):
+    epochs.metadata["stage"] = epochs.metadata["stage"].astype(object)
+    epochs.metadata.iloc[4, 0] = missing
+    with pytest.raises(ValueError, match=r"'stage' is missing in 1 of 30 windows of X \(first: 4"):
+        labels_of(epochs, "stage")
+
+
 def test_a_path_is_no_recording():
-    with pytest.raises(TypeError, match=r"raw is a str; wanted an mne\.io\.Raw"):
+    with pytest.raises(TypeError, match=r"raw is a str; expected an mne\.io\.Raw"):
         make_epochs("night.edf", duration=30)
 
 
