@@ -12,7 +12,7 @@ from ._containers import resolve_labels
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_probe
 from ._labelled import LabelledWindows, check_labels, label_windows
-from ._parameters import all_or_nothing, check_number
+from ._parameters import check_number
 from ._probe import fit_probe
 from ._signals import Windows, to_float32
 from ._training import Recipe
@@ -265,8 +265,7 @@ mne.Epochs, or windows of braindecode
         CitrusClassifier
             Itself.
         """
-        with all_or_nothing(self):
-            self._fit(X, y, sample_weight, groups)
+        self._fit(X, y, sample_weight, groups)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -31,6 +31,7 @@ class LabelledWindows:
     targets : ndarray
         Index of the class, int64 of shape (n,); or numbers, float32 of shape (n, n_outputs).
     weights : ndarray of float, shape (n,)
+        Their mean over the whole training set is 1.
     groups : ndarray of int, shape (n,), or None
     n_classes : int or None
         None where the targets are numbers.
@@ -173,7 +174,7 @@ def label_windows(
             class_weight, classes=classes[present], y=classes[codes], sample_weight=weights
         )
         weights = weights * per_class[codes]
-    return LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+    return LabelledWindows(X, rows, codes, _with_mean_1(weights), group_codes, len(classes))
 
 
 def measure_windows(
@@ -186,7 +187,16 @@ def measure_windows(
             f"n_samples = {len(rows)} is too few: of {len(X)} window(s) that many are distinct and "
             "have a sample_weight that is not zero. Pass at least 2."
         )
-    return LabelledWindows(X, rows, values[rows], weights, group_codes, None)
+    return LabelledWindows(X, rows, values[rows], _with_mean_1(weights), group_codes, None)
+
+
+def _with_mean_1(weights: np.ndarray) -> np.ndarray:
+    """Weights of distinct windows relative to their mean: only their ratios are to count.
+
+    Merged windows count as one here. So a set that stands there twice is the set itself.
+    """
+    weights = weights / weights.max()  # the largest float has no sum
+    return weights / weights.mean()
 
 
 def _distinct(

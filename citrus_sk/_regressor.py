@@ -11,7 +11,6 @@ from ._containers import resolve_labels
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_values
 from ._labelled import LabelledWindows, check_values, measure_windows
-from ._parameters import all_or_nothing
 from ._signals import Windows, to_float32
 from .nn import CitrusNetwork
 
@@ -236,8 +235,7 @@ mne.Epochs, or windows of braindecode
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None. Pass a number for each window, or the name of a column of X's metadata."
             )
-        with all_or_nothing(self):
-            self._fit(X, y, sample_weight, groups)
+        self._fit(X, y, sample_weight, groups)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
