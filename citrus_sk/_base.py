@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -186,11 +185,9 @@ def _check_known(modality: str) -> None:
     """Refuse a slip of the pen where no checkpoint says which names it has."""
     known = known_modalities()
     if modality not in (*known, _ANY_SIGNAL):
-        near = difflib.get_close_matches(modality.upper(), known, 1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"modality={modality!r} is not a kind of signal that is known here.{meant} Expected "
-            f"one of {', '.join(map(repr, known))}, or None for any other."
+            f"modality={modality!r} is not a known kind of signal. Expected one of "
+            f"{', '.join(map(repr, known))}, or None for any other."
         )
 
 

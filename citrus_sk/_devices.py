@@ -97,8 +97,8 @@ def usual_modes() -> Iterator[None]:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
+        if torch.overrides.has_torch_function((torch.empty(0),)):  # of a default device
+            stack.enter_context(torch._C.DisableTorchFunction())
         yield
 
 
@@ -106,7 +106,13 @@ def draw_seed(random_state: Any) -> int:
     """An integer seed. None draws a new one each time without touching numpy's global state."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ValueError(
+            "Expected random_state to be an int from 0 to 2**32 - 1, a numpy.random.RandomState or "
+            f"None, got {random_state!r}."
+        ) from error
 
 
 class OutOfMemoryError(MemoryError):

@@ -54,8 +54,8 @@ def fetch(name: str, revision: str | None) -> Path:
     except Exception as error:
         raise FileNotFoundError(
             f"pretrained={name!r}: no file or folder has this path, seen from {Path.cwd()}, and "
-            f"Hugging Face did not give a repository of this name: {error} Correct the path or the "
-            "name; a hub that cannot be reached now may have been reached before."
+            f"Hugging Face did not give a repository of this name ({error}). Correct the path or "
+            "the name."
         ) from error
 
 
@@ -67,7 +67,7 @@ def _why_a_path(name: str) -> str | None:
     if parent.lower() in _FOLDERS:
         return f"{parent!r} is the name of a folder rather than of an organisation"
     folders = [each.name for each in Path().iterdir() if each.is_dir()]
-    if near := difflib.get_close_matches(parent, folders, 1, cutoff=0.8):
+    if near := difflib.get_close_matches(parent, folders, 1, cutoff=0.9):
         return f"there is a folder {near[0]!r}"
     suffix = Path(last).suffix
     if re.fullmatch(r"\.[A-Za-z]\w*", suffix):  # a version, as in "eeg-v1.5", is no ending

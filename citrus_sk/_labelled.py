@@ -162,11 +162,7 @@ def label_windows(
     """Merge, order and weigh the windows of a training set."""
     rows, weights, group_codes = _distinct(X, codes, sample_weight, groups)
     codes = codes[rows]
-    if len(np.unique(codes)) < 2:
-        raise ValueError(
-            "sample_weight leaves fewer than 2 classes: windows of all others have zero weight. "
-            "Give windows of at least 2 classes a weight above 0."
-        )
+    _check_two_classes(codes, "sample_weight")
     if class_weight is not None:
         present = np.unique(codes)
         per_class = np.zeros(len(classes))
@@ -174,7 +170,18 @@ def label_windows(
             class_weight, classes=classes[present], y=classes[codes], sample_weight=weights
         )
         weights = weights * per_class[codes]
-    return LabelledWindows(X, rows, codes, _with_mean_1(weights), group_codes, len(classes))
+    labelled = LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+    labelled = labelled.take(np.flatnonzero(weights))
+    _check_two_classes(labelled.targets, "class_weight")
+    return replace(labelled, weights=_with_mean_1(labelled.weights))
+
+
+def _check_two_classes(codes: np.ndarray, name: str) -> None:
+    if len(np.unique(codes)) < 2:
+        raise ValueError(
+            f"{name} leaves fewer than 2 classes: windows of all others have zero weight. "
+            "Give windows of at least 2 classes a weight above 0."
+        )
 
 
 def measure_windows(

@@ -59,8 +59,8 @@ def log_covariance(x: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(regular)
         logarithm = (vectors * values.clamp_min(_SHRINKAGE / 2).log()[:, None, :]) @ vectors.mT
     row, column = torch.triu_indices(n_chans, n_chans, device=x.device)
-    factor = torch.where(row == column, 1.0, 2**0.5).to(x.dtype)
-    return logarithm[:, row, column] * factor
+    entries = logarithm[:, row, column]
+    return torch.where(row == column, entries, entries * 2**0.5)
 
 
 class ChannelMixer(nn.Module):
