@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from ._devices import isolated_seed
 from ._labelled import LabelledWindows
 from ._signals import channel_statistics
+from ._warnings import ignored
 
 # Properties of a signal, in braindecode's words, that an array lacks, and how to tell them.
 _REMEDIES = {
@@ -131,8 +131,7 @@ class ForeignModule:
 def resolve_module(module: Any) -> Callable[..., nn.Module]:
     """The class that `module` means, or a `functools.partial` of it."""
     if isinstance(module, str):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored(Warning):
             from braindecode import models
         known = [name for name in models.__all__ if inspect.isclass(getattr(models, name))]
         if module not in known:
@@ -202,9 +201,8 @@ class Doubled(nn.Module):
 
 def try_network(build: Callable[[int], Any], n_chans: int, n_times: int, n_outputs: int) -> Any:
     """What `build` gives, after one pass of zeros; raises whatever goes wrong in it."""
-    with torch.no_grad(), warnings.catch_warnings():
-        # Of their own defaults, of windows shorter than theirs, of torch's way with their kernels.
-        warnings.simplefilter("ignore")
+    # Of their own defaults, of windows shorter than theirs, of torch's way with their kernels.
+    with torch.no_grad(), ignored(Warning):
         module = build(n_times).eval()
         logits = module(torch.zeros(2, n_chans, n_times))
     shape = tuple(getattr(logits, "shape", ()))

@@ -217,7 +217,7 @@ def _export(
     graph: _Graph, description: dict[str, str], opset_version: int, estimator: Any
 ) -> bytes:
     shape = [2, int(description["n_chans"]), int(description["n_times"])]
-    example = torch.zeros(shape[:1] + shape[2:] if graph.is_2d else shape)
+    example = torch.zeros(shape[:1] + shape[2:] if graph.is_2d else shape, dtype=torch.float32)
     with _quiet(), isolated_seed(0, torch.device("cpu")), torch.no_grad():
         try:
             program: Any = torch.onnx.export(

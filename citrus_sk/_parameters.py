@@ -31,6 +31,21 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         )
 
 
+def as_flag(name: str, value: Any, *, alternatives: tuple[str, ...] = ()) -> Any:
+    """Return `value` as a bool, or as it is where it is one of the words in `alternatives`.
+
+    NumPy's bools, and 0 and 1, which equal False and True, count as these. Anything else raises
+    TypeError, or ValueError where it is another word.
+    """
+    if isinstance(value, str) and value in alternatives:
+        return value
+    if isinstance(value, bool | np.bool_) or (isinstance(value, Integral) and value in (0, 1)):
+        return bool(value)
+    expected = " or ".join(["True", "False", *map(repr, alternatives)])
+    kind = ValueError if isinstance(value, str) and alternatives else TypeError
+    raise kind(f"Expected {name} to be {expected}, got {value!r}.")
+
+
 def check_number(
     name: str,
     value: Any,

@@ -48,6 +48,11 @@ def as_named(modality: str) -> str:
     return _MODALITIES.get(modality.lower(), modality)
 
 
+def known_modalities() -> list[str]:
+    """The package's names of all kinds of signal that it knows."""
+    return sorted(set(_MODALITIES.values()))
+
+
 def modality_of_type(kind: str) -> str:
     """The same for a type that a person gave a channel; empty for "stim" and the like."""
     return "" if kind.lower() in _NO_SIGNAL_TYPES else as_named(kind)
