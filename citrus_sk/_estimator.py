@@ -30,6 +30,7 @@ from ._holdout import hold_out
 from ._labelled import LabelledWindows
 from ._parameters import all_or_nothing, as_flag, check_choice, check_number
 from ._signals import read_windows, to_float32
+from ._targets import unwrap
 from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
 from ._user_callbacks import check_callbacks
 from .nn import CitrusNetwork, NetworkConfig
@@ -133,6 +134,7 @@ class NetworkPredictor(NetworkEstimator):
         if make is None:
             config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
+        self._target_column = y if isinstance(y, str) else None
         y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
@@ -173,6 +175,19 @@ class NetworkPredictor(NetworkEstimator):
                 ]
             )
 
+    def _targets_to_score(self, X: Any, y: Any) -> Any:
+        """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used."""
+        check_is_fitted(self)
+        y = self._target_column if y is None else y
+        found = resolve_labels(X, y) if self._n_classes is not None or y is not None else None
+        if found is None:
+            raise ValueError(
+                f"{type(self).__name__}.score needs y, one value for each window, but y is None. "
+                "Only mne.Epochs and data sets of braindecode hold it themselves: their events, or "
+                "the column that fit was called with."
+            )
+        return unwrap(found, "y", len(found))
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
 
@@ -185,6 +200,7 @@ class NetworkPredictor(NetworkEstimator):
         "_reference": Reference,
     }
     _foreign: ForeignModule | None = None
+    _target_column: str | None = None
 
     def _pack_networks(self) -> list[tuple[Any, ...]]:
         return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]

@@ -1,5 +1,7 @@
 """MNE's containers go in, with their labels, channels and rates; recordings are cut by a helper."""
 
+import pickle
+
 import mne
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
+from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner
 from citrus_sk.mne import labels_of, make_epochs
 
 NAMES = ["C3", "Cz", "C4"]
@@ -282,6 +284,28 @@ def test_a_missing_value_in_metadata_is_refused(epochs, missing):
     epochs.metadata.iloc[4, 0] = missing
     with pytest.raises(ValueError, match=r"'stage' is missing in 1 of 30 windows of X \(first: 4"):
         labels_of(epochs, "stage")
+
+
+def test_score_uses_the_column_that_fit_used(epochs, quick):
+    clf = quick(strategy="linear-probe").fit(epochs, "stage")
+    assert clf.score(epochs) == clf.score(epochs, "stage")
+    assert clf.score(epochs) == np.mean(clf.predict(epochs) == labels_of(epochs, "stage"))
+    copied = pickle.loads(pickle.dumps(clf))
+    assert copied.score(epochs) == clf.score(epochs)
+    assert clf.fit(epochs).score(epochs) == np.mean(clf.predict(epochs) == labels_of(epochs))
+    with pytest.raises(ValueError, match="y='stage' names a column"):
+        quick(strategy="linear-probe").fit(epochs, "stage").score(np.ones((2, 3, 150)))
+    epochs.metadata["age"] = np.arange(30.0)
+    reg = CitrusRegressor(None, preset="tiny", random_state=0).fit(epochs, "age")
+    assert reg.score(epochs) == reg.score(epochs, "age")
+
+
+def test_score_without_labels_says_what_is_missing(quick):
+    X, y = np.random.default_rng(0).standard_normal((12, 3, 150)), np.arange(12) % 2
+    with pytest.raises(ValueError, match=r"CitrusClassifier\.score needs y.*but y is None"):
+        quick(strategy="linear-probe").fit(X, y).score(X)
+    with pytest.raises(ValueError, match=r"CitrusRegressor\.score needs y.*but y is None"):
+        CitrusRegressor(None, preset="tiny", random_state=0).fit(X, y).score(X)
 
 
 def test_a_path_is_no_recording():
