@@ -140,7 +140,7 @@ def read_corpus(  # noqa: C901 - one check after the other
     check_number("verbose", verbose, Integral)
     _check_text("modality", modality, (None,))
     if not isinstance(cache, str | Path | None):
-        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; wanted a path or None.")
+        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; expected a path or None.")
     settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))
     found_files = search(source)
     files = found_files.files
@@ -229,8 +229,8 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
     check_number("min_stretch", min_stretch, Integral, low=2, alternatives=(None,))
     if hasattr(X, "first_samp"):
         raise TypeError(
-            "X is an mne.io.Raw; wanted windows. Save it and read it back with read_corpus, which "
-            "resamples it and heeds its annotations, or pass a list of arrays."
+            "X is an mne.io.Raw; expected windows. Save it and read it with read_corpus, which "
+            "resamples it and skips what its annotations mark as bad, or pass a list of arrays."
         )
     windows = read_windows(estimator or _ArrayCorpus(), X, reset=True, ragged=True)
     rate = windows.sfreq or (None if sfreq is None else float(sfreq))
@@ -275,7 +275,7 @@ class _Folder:
 
 def _check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
     if value not in alternatives and not (isinstance(value, str) and value):
-        raise TypeError(f"{name}={value!r}; wanted a name such as 'EEG'.")
+        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
 
 
 def _progress(files: list[Path]) -> Iterable[Path]:
@@ -339,7 +339,7 @@ def _people(subjects: Any, n_windows: int) -> list[str]:
     listed = np.asarray(subjects)
     if listed.shape != (n_windows,):
         raise ValueError(
-            f"subjects has shape {listed.shape}; wanted one for each of the {n_windows} windows."
+            f"subjects has shape {listed.shape}; expected one for each of the {n_windows} windows."
         )
     return [f"array/{subject}" for subject in listed.tolist()]
 
