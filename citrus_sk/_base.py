@@ -12,10 +12,11 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from ._devices import resolve_device
+from ._devices import resolve_device, usual_modes
 from ._documented import Documented
+from ._header import CheckpointError
 from ._parameters import check_choice
-from ._recordings.channels import as_named
+from ._recordings.channels import as_named, known_modalities
 from ._registry import file_sha256, find_again, resolve_pretrained, trunk_state
 from ._user_callbacks import clone_or_explain
 from .nn import PRESETS, NetworkConfig
@@ -23,6 +24,8 @@ from .nn import PRESETS, NetworkConfig
 BACKBONES = ("hybrid", "conv")
 STORE_WEIGHTS = ("full", "reference")
 _TRUNK = "trunk."
+_VERSION = "_citrus_sk_version"
+_ANY_SIGNAL = "signal"  # a kind that nobody named, see `CitrusPretrainer`
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class NetworkEstimator(Documented, BaseEstimator):
             return super().__sklearn_clone__()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state = {_VERSION: _version(), **super().__getstate__()}
         if self._network_attributes[0] in state:
             state["_packed"] = self._pack_networks()
         for name in self._network_attributes:
@@ -80,7 +83,19 @@ class NetworkEstimator(Documented, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        stored_by = state.get(_VERSION)
+        try:
+            with usual_modes():
+                self._set_state({k: v for k, v in state.items() if k != _VERSION})
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+            raise CheckpointError(_other_layout(type(self).__name__, stored_by, error)) from error
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        for name in self._get_param_names():
+            if name not in state:
+                raise LookupError(f"it has no parameter {name}")
         packed = state.pop("_packed", None)
         for name, kind in self._records.items():
             if isinstance(state.get(name), dict):
@@ -88,6 +103,31 @@ class NetworkEstimator(Documented, BaseEstimator):
         super().__setstate__(state)
         if packed is not None:
             self._unpack_networks(packed, resolve_device(self.device, strict=False))
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__
+
+
+def _other_layout(who: str, stored_by: str | None, error: Exception) -> str:
+    """Say which version wrote a stored estimator that this one cannot take up."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Torch names the class first and what is missing after it.
+    reason = lines[min(1, len(lines) - 1)].rstrip(".") if lines else type(error).__name__
+    if stored_by == _version():
+        return (
+            f"This {who} does not fit the network that it was stored with ({reason}), although "
+            f"citrus_sk {stored_by} stored it and loads it. The file was changed, or another "
+            "version of torch or braindecode is installed. Fit the estimator again."
+        )
+    origin = "a version that left no number" if stored_by is None else f"version {stored_by}"
+    install = "that version" if stored_by is None else f"pip install citrus-sk=={stored_by}"
+    return (
+        f"This {who} was stored by citrus_sk of {origin}, and version {_version()}, which loads "
+        f"it, has another layout ({reason}). Load it with {install}, or fit it again with this one."
+    )
 
 
 def starting_point(
@@ -111,22 +151,27 @@ def modality_rows(modality: Any, config: NetworkConfig, n_chans: int) -> list[in
         named = list(modality)
     else:
         raise TypeError(
-            f"modality={modality!r} is a {type(modality).__name__}; wanted the kind of signal, "
+            f"modality={modality!r} is a {type(modality).__name__}; expected the kind of signal, "
             "such as 'EEG', one for each channel, or None."
         )
     if len(named) != n_chans:
         raise ValueError(
-            f"modality names {len(named)} channels, and X has {n_chans}; wanted one for each "
+            f"modality names {len(named)} channels, and X has {n_chans}; expected one for each "
             "(None for those that are of no known kind), or a single one for all."
         )
     return [_modality_row(each, config) for each in named]
 
 
 def _modality_row(modality: Any, config: NetworkConfig) -> int:
-    if modality is None or not config.modalities:  # random weights know of no modality
+    if modality is None:
         return 0
     if not isinstance(modality, str):
-        raise TypeError(f"modality holds {modality!r}; wanted names such as 'EEG', or None.")
+        raise TypeError(
+            f"Expected modality to hold names such as 'EEG', or None, got {modality!r}."
+        )
+    if not config.modalities:  # random weights have no embedding of any
+        _check_known(as_named(modality))
+        return 0
     if as_named(modality) not in config.modalities:
         known = ", ".join(map(repr, config.modalities))
         raise ValueError(
@@ -134,6 +179,16 @@ def _modality_row(modality: Any, config: NetworkConfig) -> int:
             "modality=None, for which they have an embedding as well."
         )
     return 1 + config.modalities.index(as_named(modality))
+
+
+def _check_known(modality: str) -> None:
+    """Refuse a slip of the pen where no checkpoint says which names it has."""
+    known = known_modalities()
+    if modality not in (*known, _ANY_SIGNAL):
+        raise ValueError(
+            f"modality={modality!r} is not a known kind of signal. Expected one of "
+            f"{', '.join(map(repr, known))}, or None for any other."
+        )
 
 
 def make_reference(store_weights: Any, pretrained: Any, frozen: bool) -> Reference | None:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from ._containers import resolve_labels
+from ._containers import Windows
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_probe
 from ._labelled import LabelledWindows, label_windows
-from ._parameters import all_or_nothing, check_number
+from ._parameters import check_number
 from ._probe import fit_probe
-from ._signals import Windows, to_float32
+from ._signals import to_float32
 from ._targets import check_labels
 from ._training import Recipe
 from .nn import CitrusNetwork
@@ -87,10 +87,11 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     early_stopping : bool or "auto", default="auto"
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
         part has at least 50 windows and 3 of each class; below that it is too small to trust and
-        the schedule runs to its end, as it does for a `module`. With `groups`, whole groups are
-        held out.
+        the schedule runs to its end, as it does for a `module`. True takes any part that has every
+        class, and warns where there is none. With `groups`, whole groups are held out.
     validation_fraction : float, default=0.2
-        In (0, 0.5]. Share that early stopping holds out.
+        In (0, 0.5]. Share that early stopping holds out, to the nearest twentieth where each class
+        has windows (or groups) enough.
     patience : int or "auto", default="auto"
         Epochs without a lower validation loss before training stops; a quarter of `max_epochs`,
         at least 3, for ``"auto"``.
@@ -111,8 +112,11 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
-        An int gives the same bits on every run on one CPU. None draws a new seed each
-        time. Global random states are left alone in any case.
+        An int gives the same bits on every run on one CPU, alone or beside other fits in one
+        process: a fit draws from generators of its own and leaves the global random states alone.
+        Code of others may draw from these, and so does dropout on a GPU. Fits with `module`,
+        `augmentation` or `callbacks` and those on a GPU therefore take turns, seed the global
+        states, and put them back. None draws a new seed each time.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 also prints skorch's table of epochs.
 
@@ -143,7 +147,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     Notes
     -----
     Identical windows are merged and weighed before training, so rows may come in any order and a
-    ``sample_weight`` of 2 equals a window that stands there twice.
+    ``sample_weight`` of 2 equals a window that stands there twice. Weights, those of `class_weight`
+    included, are then divided by their mean over the distinct windows: only ratios count.
 
     Every channel of a window is brought to mean 0 and sd 1 by the network itself; its log sd,
     roughness, offset and level are given to the head. There is no batch normalisation: what is
@@ -256,7 +261,8 @@ mne.Epochs, or windows of braindecode
             of a data set of braindecode, a name a column of their metadata: see
             `citrus_sk.mne.labels_of`.
         sample_weight : array-like of shape (n_windows,) or None, default=None
-            Weight of each window, 0 or more.
+            Weight of each window, 0 or more. Only their ratios count: twice all of them changes
+            nothing, as it changes nothing to pass every window twice. See the Notes.
         groups : array-like of shape (n_windows,), str or None, default=None
             Person or recording of each window, or the name of a column that tells it: inner
             validation never has one on both sides.
@@ -266,8 +272,7 @@ mne.Epochs, or windows of braindecode
         CitrusClassifier
             Itself.
         """
-        with all_or_nothing(self):
-            self._fit(X, y, sample_weight, groups)
+        self._fit(X, y, sample_weight, groups)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -296,8 +301,29 @@ or mne.Epochs
         return self.classes_[best]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Share of windows whose class is predicted; `y` is what it is in ``fit``."""
-        return super().score(X, resolve_labels(X, y), sample_weight)
+        """Accuracy on the given windows and labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+mne.Epochs, or windows of braindecode
+        y : array-like of shape (n_windows,), str or None, default=None
+            True labels, or the name of a column of the metadata. None takes what ``fit`` took: the
+            column by the same name, or the events of Epochs and the targets of a data set.
+        sample_weight : array-like of shape (n_windows,) or None, default=None
+            Weight of each window.
+
+        Returns
+        -------
+        float
+            Share of windows whose class is predicted, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If `y` is None and `X` is an array, which holds no labels.
+        """
+        return super().score(X, self._targets_to_score(X, y), sample_weight)
 
     # --- what the common core asks ---------------------------------------------------------------
 
@@ -331,3 +357,6 @@ or mne.Epochs
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number("label_smoothing", self.label_smoothing, high=0.999)
+        if isinstance(self.class_weight, dict):
+            for label, weight in self.class_weight.items():
+                check_number(f"class_weight[{label!r}]", weight)

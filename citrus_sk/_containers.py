@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ._missing import missing_rows
+
 # A stimulus channel holds the event code, which is the label.
 _NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
 # What braindecode's windowers write where a recording has no target.
@@ -155,6 +157,12 @@ def _epochs_in(X: Any) -> Sequence[Any] | None:
     return _list_of(X, is_epochs)
 
 
+def first_of_mne(X: Any) -> Any:
+    """The first of the Epochs or averages that X is, or is a list of; None if it is not one."""
+    listed = _list_of(X, is_epochs) or _list_of(X, _is_evoked)
+    return None if listed is None else listed[0]
+
+
 def signal_picks(recording: Any) -> list[int]:
     """Places of the signals among the channels of an MNE object.
 
@@ -222,8 +230,8 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
             values = [np.array([change(each) for each in part]) for part in values]
     else:
         raise TypeError(
-            f"X is a {type(X).__name__}, which tells no labels; wanted mne.Epochs or a data set of "
-            "windows of braindecode."
+            f"X is a {type(X).__name__}, which holds no labels; expected mne.Epochs or a data "
+            "set of windows of braindecode."
         )
     return _complete(np.concatenate(values), "the target" if column is None else repr(column))
 
@@ -296,8 +304,7 @@ def _metadata_column(
 
 
 def _complete(values: np.ndarray, what: str) -> np.ndarray:
-    missing = [i for i, value in enumerate(values) if value is None or value != value]
-    if missing:
+    if missing := missing_rows(values):
         raise ValueError(
             f"{what} is missing in {len(missing)} of {len(values)} windows of X (first: "
             f"{missing[0]}). Leave these windows out, or fill in their metadata."
@@ -414,7 +421,7 @@ def _one_rate(kind: str, holders: Sequence[Any], remedy: str) -> float:
 def _check_windowed(part: Any) -> None:
     if not hasattr(part, "crop_inds"):
         raise TypeError(
-            f"X is a data set of whole recordings ({type(part).__name__}); wanted windows. Cut "
+            f"X is a data set of whole recordings ({type(part).__name__}); expected windows. Cut "
             "them with braindecode.preprocessing.create_fixed_length_windows or "
             "create_windows_from_events."
         )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ._containers import signal_picks
+from ._containers import first_of_mne, signal_picks
 from ._parameters import check_choice, check_number
 from ._recordings.cache import Recording, load_file
 from ._recordings.channels import as_named, modality_of
@@ -140,7 +140,7 @@ def read_corpus(  # noqa: C901 - one check after the other
     check_number("verbose", verbose, Integral)
     _check_text("modality", modality, (None,))
     if not isinstance(cache, str | Path | None):
-        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; wanted a path or None.")
+        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; expected a path or None.")
     settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))
     found_files = search(source)
     files = found_files.files
@@ -229,8 +229,8 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
     check_number("min_stretch", min_stretch, Integral, low=2, alternatives=(None,))
     if hasattr(X, "first_samp"):
         raise TypeError(
-            "X is an mne.io.Raw; wanted windows. Save it and read it back with read_corpus, which "
-            "resamples it and heeds its annotations, or pass a list of arrays."
+            "X is an mne.io.Raw; expected windows. Save it and read it with read_corpus, which "
+            "resamples it and skips what its annotations mark as bad, or pass a list of arrays."
         )
     windows = read_windows(estimator or _ArrayCorpus(), X, reset=True, ragged=True)
     rate = windows.sfreq or (None if sfreq is None else float(sfreq))
@@ -275,7 +275,7 @@ class _Folder:
 
 def _check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
     if value not in alternatives and not (isinstance(value, str) and value):
-        raise TypeError(f"{name}={value!r}; wanted a name such as 'EEG'.")
+        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
 
 
 def _progress(files: list[Path]) -> Iterable[Path]:
@@ -287,12 +287,13 @@ def _progress(files: list[Path]) -> Iterable[Path]:
 def _reservations(report: CorpusReport, n_files: int) -> str:
     """What a user should know of files that were not read, or not as a whole; empty if nothing."""
     parts = []
-    for title, listed, name in (
-        (f"{len(report.skipped)} of {n_files} files were left out:", report.skipped, "skipped"),
-        (_formats(report.passed_over), report.passed_over, "passed_over"),
-        (f"files that were not read as a whole, or not as their tables say: {len(report.notes)}", report.notes, "notes"),
-    ):
-        if listed:
+    titles = {
+        "skipped": f"{len(report.skipped)} of {n_files} files were left out:",
+        "passed_over": _formats(report.passed_over),
+        "notes": f"{len(report.notes)} file(s) not read as a whole, or not as their tables say:",
+    }
+    for name, title in titles.items():
+        if listed := getattr(report, name):
             lines = [f"{file}: {reason}" for file, reason in listed[:_N_NAMED]]
             if len(listed) > _N_NAMED:
                 lines.append(f"and {len(listed) - _N_NAMED} more, see report.{name} of the corpus")
@@ -322,15 +323,14 @@ def _nothing_usable(source: Any, files: list[Path], corpus: Corpus) -> str:
 
 def _channels_of(X: Any, n_chans: int, modality: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and modalities of the channels of an array, or of Epochs, which know them."""
-    if not hasattr(X, "get_channel_types"):
+    if (described := first_of_mne(X)) is None:
         return tuple(f"channel {i}" for i in range(n_chans)), (as_named(modality),) * n_chans
-    types = X.get_channel_types()
-    chosen = [  # as `read_windows` does
-        (X.ch_names[pick], modality_of(X.ch_names[pick], types[pick]) or types[pick])
-        for pick in signal_picks(X)
-    ]
-    told = [kind if modality == "unknown" else as_named(modality) for _, kind in chosen]
-    return tuple(name for name, _ in chosen), tuple(told)
+    names, types = described.ch_names, described.get_channel_types()
+    picks = signal_picks(described)  # as `read_windows` does
+    kinds = [modality_of(names[pick], types[pick]) or types[pick] for pick in picks]
+    if modality != "unknown":
+        kinds = [as_named(modality)] * len(kinds)
+    return tuple(names[pick] for pick in picks), tuple(kinds)
 
 
 def _people(subjects: Any, n_windows: int) -> list[str]:
@@ -339,7 +339,7 @@ def _people(subjects: Any, n_windows: int) -> list[str]:
     listed = np.asarray(subjects)
     if listed.shape != (n_windows,):
         raise ValueError(
-            f"subjects has shape {listed.shape}; wanted one for each of the {n_windows} windows."
+            f"subjects has shape {listed.shape}; expected one for each of the {n_windows} windows."
         )
     return [f"array/{subject}" for subject in listed.tolist()]
 

@@ -20,7 +20,8 @@ from ._base import (
     unpack,
 )
 from ._consistency import amplitude_range, warn_of_other_amplitude
-from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
+from ._devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
+from ._draws import own_draws
 from ._parameters import all_or_nothing, check_number
 from ._signals import read_windows, to_float32
 from ._training import infer
@@ -127,19 +128,8 @@ or mne.Epochs
         CitrusEmbedder
             Itself.
         """
-        check_number("batch_size", self.batch_size, Integral, low=1)
-        config, weights = starting_point(self.pretrained, self.preset, self.backbone)
-        reference = make_reference(self.store_weights, self.pretrained, frozen=True)
-        device = resolve_device(self.device)
-        with all_or_nothing(self):
-            self._amplitude = amplitude_range(to_float32(read_windows(self, X, reset=True)))
-            self._config, self._reference = config, reference
-            self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
-            with isolated_seed(draw_seed(self.random_state), device):
-                module = self._build()
-            if weights is not None:
-                module.trunk.load_state_dict(weights)
-            self.module_ = module.to(device).eval()
+        with all_or_nothing(self), usual_modes(), out_of_memory_hint(self.batch_size):
+            self._fit(X)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -155,11 +145,25 @@ or mne.Epochs
         ndarray of shape (n_windows, n_features), float32
         """
         check_is_fitted(self)
-        values = to_float32(read_windows(self, X, reset=False))
-        warn_of_other_amplitude(self, values)
         device = next(self.module_.parameters()).device
-        with out_of_memory_hint(self.batch_size):
+        with usual_modes(), out_of_memory_hint(self.batch_size):
+            values = to_float32(read_windows(self, X, reset=False))
+            warn_of_other_amplitude(self, values)
             return infer(self.module_, values, device, self.batch_size, features=True).numpy()
+
+    def _fit(self, X: Any) -> None:
+        check_number("batch_size", self.batch_size, Integral, low=1)
+        config, weights = starting_point(self.pretrained, self.preset, self.backbone)
+        reference = make_reference(self.store_weights, self.pretrained, frozen=True)
+        device = resolve_device(self.device)
+        self._amplitude = amplitude_range(to_float32(read_windows(self, X, reset=True)))
+        self._config, self._reference = config, reference
+        self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
+        with own_draws(draw_seed(self.random_state), torch.device("cpu")) as draws:
+            module = draws.make(self._build)
+        if weights is not None:
+            module.trunk.load_state_dict(weights)
+        self.module_ = module.to(device).eval()
 
     @property
     def _n_features_out(self) -> int:

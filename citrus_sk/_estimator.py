@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._augmentation import check_augmentation, prepare_augmentation
 from ._base import (
+    STORE_WEIGHTS,
     NetworkEstimator,
     Reference,
     make_reference,
@@ -21,19 +22,20 @@ from ._base import (
     unpack,
 )
 from ._consistency import amplitude_range, warn_of_other_amplitude
-from ._containers import resolve_labels
-from ._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
+from ._containers import Windows, resolve_labels
+from ._devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
+from ._draws import Draws, own_draws
 from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
-from ._labelled import LabelledWindows, inner_folds
-from ._parameters import check_choice, check_number
-from ._signals import Windows, read_windows, to_float32
+from ._holdout import hold_out
+from ._labelled import LabelledWindows
+from ._parameters import all_or_nothing, as_flag, check_choice, check_number
+from ._signals import read_windows, to_float32
+from ._targets import unwrap
 from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
 from ._user_callbacks import check_callbacks
 from .nn import CitrusNetwork, NetworkConfig
 
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
-# A validation part smaller than this ranks epochs by luck.
-_TRUSTED_WINDOWS, _TRUSTED_PER_CLASS = 50, 3
 # Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
 _EPOCH_BUDGET = 7500
 _KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
@@ -119,18 +121,28 @@ class NetworkPredictor(NetworkEstimator):
     # --- fit and predict -------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
-        self._check_parameters()
+        with (
+            all_or_nothing(self),
+            usual_modes(),
+            out_of_memory_hint(self.batch_size, ", or random_kernels=False"),
+        ):
+            self._check_parameters()
+            self._fit_members(X, y, sample_weight, groups)
+
+    def _fit_members(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         make = None if self.module is None else resolve_module(self.module)
         if make is None:
             config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
+        self._target_column = y if isinstance(y, str) else None
         y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
         self._amplitude = amplitude_range(labelled.X)
         self.strategy_ = self._choose_strategy()
-        frozen = make is None and self.strategy_ == "linear-probe"
-        self._reference = make_reference(self.store_weights, self.pretrained, frozen)
+        if make is None:
+            frozen = self.strategy_ == "linear-probe"
+            self._reference = make_reference(self.store_weights, self.pretrained, frozen)
         if make is None:
             self._foreign, self._config = None, config
             self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
@@ -138,12 +150,12 @@ class NetworkPredictor(NetworkEstimator):
         else:
             shape = (windows.n_chans, labelled.X.shape[2], labelled.n_outputs)
             self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
-            weights = None
+            self._reference = weights = None
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
         recipe = self._recipe(labelled)
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
         n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
-        with self._progress(n_steps) as bar, out_of_memory_hint(self.batch_size):
+        with self._progress(n_steps) as bar:
             self.members_ = [
                 self._fit_member(labelled, weights, seed, train, valid, recipe, device, bar)
                 for seed, train, valid in splits
@@ -153,15 +165,28 @@ class NetworkPredictor(NetworkEstimator):
     def _outputs(self, X: Any) -> torch.Tensor:
         """What each network says of each window, float64 ``(n_members, n_windows, n_outputs)``."""
         check_is_fitted(self)
-        values = to_float32(read_windows(self, X, reset=False))
-        warn_of_other_amplitude(self, values)
-        with out_of_memory_hint(self.batch_size):
+        with usual_modes(), out_of_memory_hint(self.batch_size):
+            values = to_float32(read_windows(self, X, reset=False))
+            warn_of_other_amplitude(self, values)
             return torch.stack(
                 [
                     infer(net.module_, values, torch.device(net.device), self.batch_size).double()
                     for net in self.members_
                 ]
             )
+
+    def _targets_to_score(self, X: Any, y: Any) -> Any:
+        """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used."""
+        check_is_fitted(self)
+        y = self._target_column if y is None else y
+        found = resolve_labels(X, y) if self._n_classes is not None or y is not None else None
+        if found is None:
+            raise ValueError(
+                f"{type(self).__name__}.score needs y, one value for each window, but y is None. "
+                "Only mne.Epochs and data sets of braindecode hold it themselves: their events, or "
+                "the column that fit was called with."
+            )
+        return unwrap(found, "y", len(found))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
@@ -175,6 +200,7 @@ class NetworkPredictor(NetworkEstimator):
         "_reference": Reference,
     }
     _foreign: ForeignModule | None = None
+    _target_column: str | None = None
 
     def _pack_networks(self) -> list[tuple[Any, ...]]:
         return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]
@@ -205,6 +231,11 @@ class NetworkPredictor(NetworkEstimator):
             self._config, self.n_chans_, self._n_outputs, self._modality_rows, kernel_times
         )
 
+    @property
+    def _runs_foreign_code(self) -> bool:
+        """Whether code of others runs while a network is trained; it may draw random numbers."""
+        return bool(self._foreign is not None or self.augmentation is not None or self.callbacks)
+
     def _choose_strategy(self) -> str:
         if self.module is not None:
             return "finetune"
@@ -224,9 +255,9 @@ class NetworkPredictor(NetworkEstimator):
         device: torch.device,
         bar: Any,
     ) -> FineTuner:
-        with isolated_seed(seed, device):
-            # The head must not have seen what the epochs are chosen by.
-            module = self._probed(weights, train, seed, device)
+        # The head must not have seen what the epochs are chosen by.
+        with own_draws(seed, device, shared=self._runs_foreign_code) as draws:
+            module = self._probed(weights, train, seed, device, draws)
             if self.strategy_ == "linear-probe":
                 return make_net(module, self._n_classes, device)
             probe_loss = np.inf
@@ -234,7 +265,7 @@ class NetworkPredictor(NetworkEstimator):
                 probe_loss = held_out_loss(module, valid, device, self.batch_size)
             net = fine_tune(
                 module, train, valid, recipe,
-                device=device, augment=prepare_augmentation(self.augmentation, seed),
+                device=device, draws=draws, augment=prepare_augmentation(self.augmentation, seed),
                 callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
             )  # fmt: skip
             if self._foreign is not None:
@@ -242,8 +273,8 @@ class NetworkPredictor(NetworkEstimator):
         if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
             return net
         # Training took more than it gave: the probe predicts, fitted on all windows.
-        with isolated_seed(seed, device):
-            module = self._probed(weights, labelled, seed, device)
+        with own_draws(seed, device) as draws:
+            module = self._probed(weights, labelled, seed, device, draws)
             return make_net(module, self._n_classes, device)
 
     def _probed(
@@ -252,13 +283,14 @@ class NetworkPredictor(NetworkEstimator):
         labelled: LabelledWindows,
         seed: int,
         device: torch.device,
+        draws: Draws,
     ) -> torch.nn.Module:
         """A new network with the head that it starts from."""
         if self._foreign is not None:
             foreign = self._foreign.build_or_refuse()
             foreign.set_statistics(labelled)
             return foreign.to(device)
-        module = self._build().to(device)
+        module = draws.make(self._build).to(device)
         if weights is not None:
             module.trunk.load_state_dict(weights)
         self._start_head(module, labelled, seed, device)
@@ -289,16 +321,12 @@ class NetworkPredictor(NetworkEstimator):
         self, labelled: LabelledWindows, seed: int
     ) -> tuple[LabelledWindows, LabelledWindows | None]:
         """Training and validation part; no validation part where it could not be trusted."""
-        by_schedule = self.early_stopping == "auto" and self._foreign is not None
-        if self.early_stopping is False or by_schedule or self.strategy_ == "linear-probe":
+        asked = as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
+        by_schedule = asked == "auto" and self._foreign is not None
+        if not asked or by_schedule or self.strategy_ == "linear-probe":
             return labelled, None
-        folds = inner_folds(labelled, max(2, round(1 / self.validation_fraction)), seed % 2**31)
-        for train, valid in folds:
-            fewest = _fewest_of_a_class(labelled, valid)
-            trusted = len(valid) >= _TRUSTED_WINDOWS and fewest >= _TRUSTED_PER_CLASS
-            if trusted or (self.early_stopping is True and fewest > 0):
-                return labelled.take(train), labelled.take(valid)
-        return labelled, None
+        forced = asked is True
+        return hold_out(labelled, self.validation_fraction, seed % 2**31, forced=forced)
 
     def _recipe(self, labelled: LabelledWindows) -> Recipe:
         max_epochs: Any = self.max_epochs
@@ -318,7 +346,7 @@ class NetworkPredictor(NetworkEstimator):
             weight_decay=self.weight_decay,
             warmup=0.1,
             mixup=self.mixup,
-            ema=self.ema,
+            ema=as_flag("ema", self.ema),
             patience=patience,
         )
 
@@ -329,15 +357,26 @@ class NetworkPredictor(NetworkEstimator):
 
         return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
 
-    def _check_parameters(self) -> None:
-        check_choice("strategy", self.strategy, STRATEGIES)
-        if not isinstance(self.random_kernels, bool | np.bool_):
-            raise TypeError(f"random_kernels={self.random_kernels!r} is unknown; wanted a bool.")
-        if self.module is not None and self.strategy not in ("auto", "finetune"):
+    def _check_module(self) -> None:
+        if self.module is None:
+            return
+        if self.strategy not in ("auto", "finetune"):
             raise ValueError(
                 f"strategy={self.strategy!r} needs pre-trained features, and module= has none. Use "
                 "'auto' or 'finetune'."
             )
+        if self.store_weights == "reference":
+            raise ValueError(
+                "store_weights='reference' names a pre-trained checkpoint, and module= has none. "
+                "Use store_weights='full'."
+            )
+
+    def _check_parameters(self) -> None:
+        check_choice("strategy", self.strategy, STRATEGIES)
+        as_flag("random_kernels", self.random_kernels)
+        as_flag("ema", self.ema)
+        as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
+        self._check_module()
         if self.augmentation is not None:
             check_augmentation(self.augmentation)
             if self.strategy == "linear-probe" and self.module is None:
@@ -355,12 +394,9 @@ class NetworkPredictor(NetworkEstimator):
         check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
         check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
         check_number("n_members", self.n_members, Integral, low=1)
+        check_choice("store_weights", self.store_weights, STORE_WEIGHTS)
         if not isinstance(self.verbose, bool):
             check_number("verbose", self.verbose, Integral)
-        if self.early_stopping not in (True, False, "auto"):
-            raise ValueError(
-                f"early_stopping={self.early_stopping!r} is unknown; wanted True, False or 'auto'."
-            )
         check_callbacks(self.callbacks)
         if self.callbacks and self._choose_strategy() == "linear-probe":
             # Fine-tuning instead would let a logger change what it looks at.
@@ -373,10 +409,3 @@ class NetworkPredictor(NetworkEstimator):
 def _epochs(net: FineTuner) -> list[dict[str, Any]]:
     """The history by epoch; its thousands of batches stay out of a pickle."""
     return [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
-
-
-def _fewest_of_a_class(labelled: LabelledWindows, index: np.ndarray) -> int:
-    """Windows of the scarcest class among those of `index`; of all, where there are no classes."""
-    if labelled.n_classes is None:
-        return len(index)
-    return int(np.bincount(labelled.targets[index], minlength=labelled.n_classes).min())

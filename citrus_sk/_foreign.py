@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from ._devices import isolated_seed
 from ._labelled import LabelledWindows
 from ._signals import channel_statistics
+from ._warnings import ignored
 
 # Properties of a signal, in braindecode's words, that an array lacks, and how to tell them.
 _REMEDIES = {
@@ -87,7 +87,7 @@ class ForeignModule:
                     raise ValueError(self._needs(name)) from error
             shortest = shortest_window(self.build, self.n_chans, self.n_times, self.n_outputs)
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            wanted = (
+            expected = (
                 f"the shortest that it takes here is {shortest} samples. Cut longer windows, or "
                 "resample them with SignalAligner(n_times)"
                 if shortest
@@ -96,7 +96,7 @@ class ForeignModule:
             )
             raise ValueError(
                 f"module={self.name} cannot be built for windows of {self.n_times} samples and "
-                f"{self.n_chans} channel(s): {wanted}."
+                f"{self.n_chans} channel(s): {expected}."
             ) from error
 
     def rebuild(self, state: dict[str, np.ndarray], device: torch.device) -> Standardised:
@@ -131,20 +131,21 @@ class ForeignModule:
 def resolve_module(module: Any) -> Callable[..., nn.Module]:
     """The class that `module` means, or a `functools.partial` of it."""
     if isinstance(module, str):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored(Warning):
             from braindecode import models
         known = [name for name in models.__all__ if inspect.isclass(getattr(models, name))]
         if module not in known:
             near = difflib.get_close_matches(module, known, 1)
             meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:5])}, ..."
-            raise ValueError(f"module={module!r} is no model of the installed braindecode; {meant}")
+            raise ValueError(
+                f"module={module!r} is not a model of the installed braindecode; {meant}"
+            )
         return getattr(models, module)
     kind = _class_of(module)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         instance = " instance" if isinstance(kind, nn.Module) else ""
         raise TypeError(
-            f"module is a {type(kind).__name__}{instance}; wanted a class such as "
+            f"module is a {type(kind).__name__}{instance}; expected a class such as "
             "braindecode.models.EEGNet, its name, or functools.partial(EEGNet, drop_prob=0.25): a "
             "network is built for the windows of each fit."
         )
@@ -202,14 +203,13 @@ class Doubled(nn.Module):
 
 def try_network(build: Callable[[int], Any], n_chans: int, n_times: int, n_outputs: int) -> Any:
     """What `build` gives, after one pass of zeros; raises whatever goes wrong in it."""
-    with torch.no_grad(), warnings.catch_warnings():
-        # Of their own defaults, of windows shorter than theirs, of torch's way with their kernels.
-        warnings.simplefilter("ignore")
+    # Of their own defaults, of windows shorter than theirs, of torch's way with their kernels.
+    with torch.no_grad(), ignored(Warning):
         module = build(n_times).eval()
         logits = module(torch.zeros(2, n_chans, n_times))
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, n_outputs):
-        raise ValueError(f"its output has shape {shape}, and (2, {n_outputs}) is wanted")
+        raise ValueError(f"its output has shape {shape}, and (2, {n_outputs}) is expected")
     if not torch.isfinite(logits).all():
         raise ValueError("its output is not finite; it may want electrode positions in chs_info")
     return module

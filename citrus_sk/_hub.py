@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -10,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+# Folders that weights lie in rather than organisations that publish them.
+_FOLDERS = {
+    "checkpoint", "checkpoints", "data", "model", "models", "output", "outputs", "results", "runs",
+    "weights",
+}  # fmt: skip
 
 
 def is_repository(name: Any) -> bool:
@@ -19,6 +25,56 @@ def is_repository(name: Any) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None
 
 
+def fetch(name: str, revision: str | None) -> Path:
+    """Local folder with the files of a repository, which is not asked for where a path was meant.
+
+    Parameters
+    ----------
+    name : str
+        ``"organisation/name"``, which is no path that exists.
+    revision : str or None
+        Branch, tag or commit. With one, a repository is meant.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path was meant, or the hub does not have the repository or is out of reach.
+    """
+    reason = _why_a_path(name) if revision is None else None
+    if reason is not None:
+        raise FileNotFoundError(
+            f"pretrained={name!r}: no file or folder has this path, seen from {Path.cwd()}. "
+            f"Hugging Face was not asked for a repository of this name, because {reason}. Correct "
+            f"the path, or pass from_pretrained({name!r}, revision='main') for the repository."
+        )
+    try:
+        return download(name, revision)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise FileNotFoundError(
+            f"pretrained={name!r}: no file or folder has this path, seen from {Path.cwd()}, and "
+            f"Hugging Face did not give a repository of this name ({error}). Correct the path or "
+            "the name."
+        ) from error
+
+
+def _why_a_path(name: str) -> str | None:
+    """Why a name that could be a repository's is more likely a path; None if it is not."""
+    parent, last = name.split("/")
+    if Path(parent).is_dir():
+        return f"there is a folder {parent!r}"
+    if parent.lower() in _FOLDERS:
+        return f"{parent!r} is the name of a folder rather than of an organisation"
+    folders = [each.name for each in Path().iterdir() if each.is_dir()]
+    if near := difflib.get_close_matches(parent, folders, 1, cutoff=0.9):
+        return f"there is a folder {near[0]!r}"
+    suffix = Path(last).suffix
+    if re.fullmatch(r"\.[A-Za-z]\w*", suffix):  # a version, as in "eeg-v1.5", is no ending
+        return f"it ends in {suffix!r} like a file"
+    return None
+
+
 @lru_cache
 def download(repository: str, revision: str | None) -> Path:
     """Local folder with the files of a repository; asked for once in the life of a process."""
@@ -26,8 +82,8 @@ def download(repository: str, revision: str | None) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ImportError(
-            f"{repository!r} is no file or folder here. If it is a repository on Hugging Face, "
-            "install what downloads it with: pip install huggingface_hub"
+            f"{repository!r} is not a file or folder here. If it is a repository on Hugging Face, "
+            "huggingface_hub downloads it: pip install huggingface_hub"
         ) from error
     patterns = [WEIGHTS, CONFIG, CARD]
     return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
@@ -41,7 +97,7 @@ def read_folder(folder: Path) -> tuple[Path, str]:
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} holds no {name}; wanted a folder that save_pretrained wrote, or the "
+                f"{folder} holds no {name}; expected a folder that save_pretrained wrote, or the "
                 ".safetensors file itself."
             )
     config = folder / CONFIG

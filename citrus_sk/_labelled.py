@@ -31,6 +31,7 @@ class LabelledWindows:
     targets : ndarray
         Index of the class, int64 of shape (n,); or numbers, float32 of shape (n, n_outputs).
     weights : ndarray of float, shape (n,)
+        Their mean over the whole training set is 1.
     groups : ndarray of int, shape (n,), or None
     n_classes : int or None
         None where the targets are numbers.
@@ -83,11 +84,7 @@ def label_windows(
     """Merge, order and weigh the windows of a training set."""
     rows, weights, group_codes = _distinct(X, codes, sample_weight, groups)
     codes = codes[rows]
-    if len(np.unique(codes)) < 2:
-        raise ValueError(
-            "sample_weight leaves fewer than 2 classes: windows of all others have zero weight. "
-            "Give windows of at least 2 classes a weight above 0."
-        )
+    _check_two_classes(codes, "sample_weight")
     if class_weight is not None:
         present = np.unique(codes)
         per_class = np.zeros(len(classes))
@@ -95,7 +92,18 @@ def label_windows(
             class_weight, classes=classes[present], y=classes[codes], sample_weight=weights
         )
         weights = weights * per_class[codes]
-    return LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+    labelled = LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+    labelled = labelled.take(np.flatnonzero(weights))
+    _check_two_classes(labelled.targets, "class_weight")
+    return replace(labelled, weights=_with_mean_1(labelled.weights))
+
+
+def _check_two_classes(codes: np.ndarray, name: str) -> None:
+    if len(np.unique(codes)) < 2:
+        raise ValueError(
+            f"{name} leaves fewer than 2 classes: windows of all others have zero weight. "
+            "Give windows of at least 2 classes a weight above 0."
+        )
 
 
 def measure_windows(
@@ -108,7 +116,16 @@ def measure_windows(
             f"n_samples = {len(rows)} is too few: of {len(X)} window(s) that many are distinct and "
             "have a sample_weight that is not zero. Pass at least 2."
         )
-    return LabelledWindows(X, rows, values[rows], weights, group_codes, None)
+    return LabelledWindows(X, rows, values[rows], _with_mean_1(weights), group_codes, None)
+
+
+def _with_mean_1(weights: np.ndarray) -> np.ndarray:
+    """Weights of distinct windows relative to their mean: only their ratios are to count.
+
+    Merged windows count as one here. So a set that stands there twice is the set itself.
+    """
+    weights = weights / weights.max()  # the largest float has no sum
+    return weights / weights.mean()
 
 
 def _distinct(

@@ -21,6 +21,7 @@ from ._parameters import check_number
 _DIVERGED = 4.0  # times the lowest loss; what comes after tells nothing of learning
 _MEMORY = 0.9  # of the running mean of the losses
 _SETTLED = 10  # steps before the running mean is one of more than a few batches
+_FEWEST = _SETTLED + 2  # steps; a slope takes two points
 
 
 @dataclass
@@ -161,7 +162,8 @@ def find_learning_rate(
     Raises
     ------
     ValueError
-        If the strategy trains nothing, or `low` is not below `high`.
+        If the strategy trains nothing, `low` is not below `high`, or the loss becomes NaN in the
+        first steps.
 
     Notes
     -----
@@ -181,7 +183,7 @@ def find_learning_rate(
     last = _last_step(estimator)
     if not isinstance(last, NetworkPredictor):
         raise TypeError(
-            f"{type(last).__name__} is not trained by steps; wanted a CitrusClassifier, a "
+            f"{type(last).__name__} is not trained by steps; expected a CitrusClassifier, a "
             "CitrusRegressor, or a Pipeline that ends in one."
         )
     if last._choose_strategy() == "linear-probe":
@@ -204,6 +206,13 @@ def find_learning_rate(
     except FloatingPointError:  # as good a sign as any that the rate is too high
         watch.diverged_ = True
     losses = np.array([loss for loss in watch.losses_ if math.isfinite(loss)])
+    if len(losses) < _FEWEST:
+        raise ValueError(
+            f"The training loss became NaN or infinite after {len(losses)} of {n_steps} steps, at "
+            f"a learning rate of {low * factor ** len(losses):.1e}, too early to see where it "
+            f"falls: that takes {_FEWEST} steps. Lower low (it is {low:g}), or look for extreme "
+            "values in X."
+        )
     rates = low * factor ** np.arange(len(losses))
     smoothed = running_mean(losses)
     return LearningRateDisplay(rates, losses, smoothed, steepest(rates, smoothed), watch.diverged_)

@@ -14,8 +14,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clon
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, pack, unpack
+from ._containers import Windows, first_of_mne
 from ._corpus import Corpus, array_corpus, read_corpus
-from ._devices import isolated_seed, out_of_memory_hint, resolve_device
+from ._devices import out_of_memory_hint, resolve_device, usual_modes
+from ._draws import own_draws
+from ._interrupts import notice_interrupt
 from ._parameters import all_or_nothing
 from ._pretrain_settings import (
     check_parameters,
@@ -27,16 +30,11 @@ from ._pretrain_settings import (
     make_sampler,
     task_config,
 )
-from ._pretraining import (
-    PretrainRun,
-    interrupt_between_steps,
-    launched_together,
-    masked_loss,
-)
+from ._pretraining import PretrainRun, launched_together, masked_loss
 from ._resampling import GRID_SFREQ
 from ._run_file import RunFile
 from ._sampling import CropSampler
-from ._signals import Windows, read_windows, to_float32
+from ._signals import read_windows, to_float32
 from ._training import infer
 from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
 
@@ -249,7 +247,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         CitrusPretrainer
             Itself.
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), usual_modes(), out_of_memory_hint(self.batch_size):
             self._fit(X, groups, launched_together(self.device))
         return self
 
@@ -269,8 +267,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
         self._task = task_config(self)
         self.n_steps_ = count_steps(self, self._network, train)
-        with isolated_seed(seed, device):
-            autoencoder = MaskedAutoencoder(self._network, self._task).to(device)
+        with own_draws(seed, torch.device("cpu")) as draws:
+            autoencoder = draws.make(lambda: MaskedAutoencoder(self._network, self._task))
         run = PretrainRun(
             autoencoder,
             make_sampler(self, train, seed, device),
@@ -291,8 +289,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         leads = run.part[0] == 0
         with (
             self._progress(run, leads) as bar,
-            out_of_memory_hint(self.batch_size),
-            nullcontext(bool) if file is None else interrupt_between_steps() as interrupted,
+            nullcontext(bool) if file is None else notice_interrupt(hold_back=True) as interrupted,
         ):
 
             def after_step(run: PretrainRun) -> None:
@@ -318,8 +315,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         elif _is_path(X) or (isinstance(X, list | tuple) and X and all(map(_is_path, X))):
             corpus = read_corpus(X, sfreq=GRID_SFREQ, verbose=self.verbose)
         else:
-            # Epochs tell it themselves, and array_corpus asks them where it is "unknown".
-            other = "unknown" if hasattr(X, "get_channel_types") else _ANY_SIGNAL
+            # array_corpus takes the types of the channels of Epochs where it is "unknown".
+            other = _ANY_SIGNAL if first_of_mne(X) is None else "unknown"
             modality: Any = other if self.modality is None else self.modality
             if not reset:
                 self._read_array(X, ragged=True)  # compared with what `fit` has seen
@@ -372,12 +369,13 @@ or mne.Epochs
         ndarray of shape (n_windows, n_features), float32
         """
         check_is_fitted(self)
-        windows = self._read_array(X)
-        values = to_float32(windows)
-        network = self._embedding_network(windows.n_chans)
-        with out_of_memory_hint(self.batch_size):
+        with usual_modes(), out_of_memory_hint(self.batch_size):
+            windows = self._read_array(X)
+            values = to_float32(windows)
+            network = self._embedding_network(windows.n_chans)
             return infer(network, values, self._device, self.batch_size, features=True).numpy()
 
+    @usual_modes()
     def score(self, X: Any, y: Any = None) -> float:
         """Negative masked loss, of the same crops and masks every time; higher is better.
 
@@ -462,8 +460,8 @@ or mne.Epochs
         return self.autoencoder_.mask_token.device
 
     def _embedding_network(self, n_chans: int) -> CitrusNetwork:
-        with isolated_seed(0, torch.device("cpu")):  # nothing that is drawn changes a feature
-            network = CitrusNetwork(self._network, n_chans, 1)
+        with own_draws(0, torch.device("cpu")) as draws:  # no draw changes a feature
+            network = draws.make(lambda: CitrusNetwork(self._network, n_chans, 1))
         network.trunk = self.autoencoder_.trunk
         return network.to(self._device).eval()
 

@@ -6,11 +6,9 @@ import atexit
 import json
 import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._devices import isolated_seed
+from ._draws import own_draws
 from ._sampling import Batch, CropSampler
 from .nn import MaskedAutoencoder
 from .nn._encoder import normalise
@@ -125,7 +123,9 @@ class PretrainRun:
         # Processes of a group drop others each; a lone one has the seed without its number.
         key = (self.recipe.seed, self.step, *([self.part[0]] if self.part[1] > 1 else []))
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        with isolated_seed(seed, self.device):
+        # A compiled network draws in kernels that know the global state alone.
+        draws = own_draws(seed, self.device, shared=self.recipe.compiled)
+        with draws as own, own.dropout(self.model):
             loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -268,6 +268,9 @@ def masked_loss(
     return means | {"all": sum(means.values()) / len(means)}
 
 
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
 def distributed_part() -> tuple[int, int]:
     """Number of this process, and how many share the run."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -278,12 +281,13 @@ def distributed_part() -> tuple[int, int]:
 def launched_together(device: Any) -> Any:
     """Join the processes that torchrun or Accelerate launched; gives this one's device.
 
-    Both announce themselves by the same environment variables. Nothing happens without them. The
-    group is left when the interpreter ends: who leaves after a fit meets, at the next, those who
-    have not left yet.
+    Both set the same environment variables. Nothing happens unless all of them are there: a
+    cluster may set some of them for a single process. The group is left when the interpreter
+    ends: a process that left it after a fit would meet, at the next fit, those that have not
+    left it yet.
     """
-    n_parts = int(os.environ.get("WORLD_SIZE", "1"))
-    if n_parts == 1 or not torch.distributed.is_available():
+    launched = all(name in os.environ for name in _LAUNCHER_VARIABLES)
+    if not launched or int(os.environ["WORLD_SIZE"]) == 1 or not torch.distributed.is_available():
         return device
     if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
@@ -303,30 +307,3 @@ def same_everywhere(number: int, device: torch.device) -> int:
     shared = torch.tensor([number], device=device)
     torch.distributed.broadcast(shared, 0)
     return int(shared.item())
-
-
-@contextmanager
-def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
-    """Hold back a Ctrl-C; gives a function that tells whether there was one.
-
-    A second one is not held back. Only the main thread hears of Ctrl-C at all.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    heard = threading.Event()
-    earlier = signal.getsignal(signal.SIGINT)
-    if earlier is None:  # set from C: it could not be put back
-        yield lambda: False
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if heard.is_set():
-            raise KeyboardInterrupt
-        heard.set()
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield heard.is_set
-    finally:
-        signal.signal(signal.SIGINT, earlier)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from ._labelled import LabelledWindows, inner_folds
+from ._warnings import ignored
 
 # Features come in with unit length on average, so one grid serves every number of them.
 STRENGTHS = np.logspace(-0.5, 3.5, 5)
@@ -96,9 +95,8 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
 def _logistic(
     features: np.ndarray, labelled: LabelledWindows, strength: float
 ) -> LogisticRegression:
-    with warnings.catch_warnings():
-        # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
+    with ignored(ConvergenceWarning):
         return LogisticRegression(C=strength, max_iter=300).fit(
             features, labelled.targets, sample_weight=labelled.weights
         )

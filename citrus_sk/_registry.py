@@ -93,11 +93,13 @@ def load_pretrained(
     ----------
     name_or_path : str, os.PathLike or fitted CitrusPretrainer
         A name of `list_pretrained`; a ``.safetensors`` file; a folder that `save_pretrained`
-        wrote; or a repository on Hugging Face, ``"organisation/name"``.
+        wrote; or a repository on Hugging Face, ``"organisation/name"``, unless it looks like a
+        path, such as ``"models/eeg"``.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     revision : str or None, default=None
-        Branch, tag or commit of a repository on Hugging Face.
+        Branch, tag or commit of a repository on Hugging Face; with one, the name is never taken
+        for a path.
 
     Returns
     -------
@@ -316,7 +318,7 @@ def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tupl
         if _is_path(source) and (path.exists() or not _hub.is_repository(source)):
             return path, None
     if _hub.is_repository(source):
-        return _hub.read_folder(_hub.download(str(source), revision))
+        return _hub.read_folder(_hub.fetch(str(source), revision))
     raise ValueError(_unknown(os.fspath(source)))
 
 
@@ -336,7 +338,7 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, list_pretrained(), 1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
     return (
-        f"pretrained={name!r} is no checkpoint that can be had: {_offer()}{meant} A file or folder "
+        f"pretrained={name!r} is not a known checkpoint: {_offer()}{meant} A file or folder "
         f"is given as a path, such as {'./' + (name or 'weights.safetensors')!r}. Pass "
         "pretrained=None to train from scratch."
     )

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from ._containers import resolve_labels
+from ._containers import Windows
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_values
 from ._labelled import LabelledWindows, measure_windows
-from ._parameters import all_or_nothing
-from ._signals import Windows, to_float32
+from ._signals import to_float32
 from ._targets import check_values
 from .nn import CitrusNetwork
 
@@ -81,10 +80,11 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     early_stopping : bool or "auto", default="auto"
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
         part has at least 50 windows; below that it is too small to trust and the schedule runs to
-        its end, as it does for a `module`. With `groups`, whole groups are
-        held out.
+        its end, as it does for a `module`. True takes any part, and warns where there is none.
+        With `groups`, whole groups are held out.
     validation_fraction : float, default=0.2
-        In (0, 0.5]. Share that early stopping holds out.
+        In (0, 0.5]. Share that early stopping holds out, to the nearest twentieth where there are
+        windows (or groups) enough.
     patience : int or "auto", default="auto"
         Epochs without a lower validation loss before training stops; a quarter of `max_epochs`,
         at least 3, for ``"auto"``.
@@ -98,8 +98,8 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
-        An int gives the same bits on every run on one CPU. None draws a new seed each
-        time. Global random states are left alone in any case.
+        As for `CitrusClassifier`: an int gives the same bits on every run on one CPU, alone or
+        beside other fits in one process. None draws a new seed each time.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 also prints skorch's table of epochs.
 
@@ -222,7 +222,7 @@ mne.Epochs, or windows of braindecode
             Numbers, in any unit; or the name of a column of the metadata of Epochs or of a data
             set of braindecode.
         sample_weight : array-like of shape (n_windows,) or None, default=None
-            Weight of each window, 0 or more.
+            Weight of each window, 0 or more. Only their ratios count.
         groups : array-like of shape (n_windows,), str or None, default=None
             Person or recording of each window, or the name of a column that tells it: inner
             validation never has one on both sides.
@@ -237,8 +237,7 @@ mne.Epochs, or windows of braindecode
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None. Pass a number for each window, or the name of a column of X's metadata."
             )
-        with all_or_nothing(self):
-            self._fit(X, y, sample_weight, groups)
+        self._fit(X, y, sample_weight, groups)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -258,9 +257,30 @@ or mne.Epochs
         values = standard * self.target_scale_ + self.target_mean_
         return values[:, 0] if self._is_1d else values
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination R2; `y` is what it is in ``fit``."""
-        return super().score(X, resolve_labels(X, y), sample_weight)
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Coefficient of determination R2 on the given windows and values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+mne.Epochs, or windows of braindecode
+        y : array-like of shape (n_windows,) or (n_windows, n_targets), str or None, default=None
+            True values, or the name of a column of the metadata. None takes the column that
+            ``fit`` was called with.
+        sample_weight : array-like of shape (n_windows,) or None, default=None
+            Weight of each window.
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a model that predicts the mean of `y`.
+
+        Raises
+        ------
+        ValueError
+            If `y` is None and ``fit`` was not called with the name of a column.
+        """
+        return super().score(X, self._targets_to_score(X, y), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

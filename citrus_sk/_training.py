@@ -20,6 +20,8 @@ from torch.utils.data import Dataset
 
 from ._augmentation import Augment
 from ._callbacks import KeepBest, Progress, RefuseNan, WeightAverage, kept_module
+from ._draws import Draws
+from ._interrupts import notice_interrupt
 from ._labelled import LabelledWindows
 from ._user_callbacks import explain_missing, prepare_callbacks, without_name
 
@@ -68,15 +70,24 @@ class WindowSet(Dataset[Any]):
 class BatchLoader:
     """Whole batches by one indexing each; sizes differ by one at most, so none is a left-over."""
 
-    def __init__(self, dataset: Any, batch_size: int, shuffle: bool = False) -> None:
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.generator = shuffle, generator
 
     def __len__(self) -> int:
         return math.ceil(len(self.dataset) / self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
-        order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
+        order = np.arange(n)
+        if self.shuffle:
+            order = torch.randperm(n, generator=self.generator).numpy()
         for index in np.array_split(order, len(self)):
             yield torch.utils.data.default_convert(self.dataset[index])
 
@@ -97,7 +108,9 @@ class FineTuner(NeuralNet):
         Parameter of the Beta distribution that two windows are mixed by (Zhang et al., 2018);
         0 mixes nothing.
     augment : callable or None
-        What `prepare_augmentation` gives, for training batches.
+        Function that `prepare_augmentation` made, for training batches.
+    draws : Draws or None
+        Of mixup and dropout; a net that only predicts needs none.
     frozen : bool
         Whether the net only predicts: torch's optimisers cost a second to import.
     """
@@ -107,12 +120,14 @@ class FineTuner(NeuralNet):
         *args: Any,
         mixup: float = 0.0,
         augment: Augment | None = None,
+        draws: Draws | None = None,
         frozen: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.mixup = mixup
         self.augment = augment
+        self.draws = draws
         self.frozen = frozen
 
     averaging_: WeightAverage | None = None
@@ -125,7 +140,7 @@ class FineTuner(NeuralNet):
         """What `_loss` is given beside the network's output; all of it can be mixed."""
         raise NotImplementedError
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
         raise NotImplementedError
 
     @property
@@ -141,24 +156,26 @@ class FineTuner(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(True)
-        x, wanted = self._unpack(batch, training=True)
+        x, expected = self._unpack(batch, training=True)
+        assert self.draws is not None
         if self.mixup > 0 and len(x) > 1:
-            share = float(np.random.beta(self.mixup, self.mixup))  # noqa: NPY002 - seeded, put back
-            other = torch.randperm(len(x)).to(x.device)
+            share = float(self.draws.numpy.beta(self.mixup, self.mixup))
+            other = torch.randperm(len(x), generator=self.draws.generator).to(x.device)
             # Windows are mixed in units of their own sd, or the louder one would win.
             x = _mix_windows(x, x[other], share)
-            wanted = tuple(share * each + (1 - share) * each[other] for each in wanted)
-        outputs = self.infer(x, **fit_params)
-        loss = self._loss(outputs, *wanted)
+            expected = tuple(share * each + (1 - share) * each[other] for each in expected)
+        with self.draws.dropout(self.module_):
+            outputs = self.infer(x, **fit_params)
+        loss = self._loss(outputs, *expected)
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(False)
-        x, wanted = self._unpack(batch, training=False)
+        x, expected = self._unpack(batch, training=False)
         with torch.no_grad():
             outputs = kept_module(self)(x)
-            return {"loss": self._loss(outputs, *wanted), "y_pred": outputs}
+            return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
 
     def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         inputs, targets = unpack_data(batch)
@@ -170,14 +187,16 @@ class FineTuner(NeuralNet):
         return x, self._weigh(rows, inputs["weight"].to(self.device)[:, None], training)
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().fit_loop(*args, **kwargs)
-        except KeyboardInterrupt as stop:
-            # Callbacks stop a training by raising one; anything else is the user's Ctrl-C.
-            *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
-            if frame.f_code.co_name.startswith("on_"):
-                return self
-            raise Interrupted from stop
+        with notice_interrupt() as interrupted:
+            try:
+                return super().fit_loop(*args, **kwargs)
+            except KeyboardInterrupt as stop:
+                # Callbacks end a training by raising one; anything else is the user's Ctrl-C,
+                # which can arrive inside a callback as well.
+                *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
+                if frame.f_code.co_name.startswith("on_") and not interrupted():
+                    return self
+                raise Interrupted from stop
 
 
 class ClassTuner(FineTuner, NeuralNetClassifier):
@@ -203,8 +222,8 @@ class ClassTuner(FineTuner, NeuralNetClassifier):
             mass = (1 - self.label_smoothing) * mass + self.label_smoothing * level
         return (mass,)
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
-        return _cross_entropy(outputs, *wanted)
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _cross_entropy(outputs, *expected)
 
 
 class ValueTuner(FineTuner, NeuralNetRegressor):
@@ -216,8 +235,8 @@ class ValueTuner(FineTuner, NeuralNetRegressor):
     def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
         return rows, weight
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
-        return _squared_error(outputs, *wanted)
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _squared_error(outputs, *expected)
 
 
 def _mix_windows(x: Tensor, other: Tensor, share: float) -> Tensor:
@@ -269,6 +288,7 @@ def fine_tune(
     recipe: Recipe,
     *,
     device: torch.device,
+    draws: Draws,
     augment: Augment | None = None,
     callbacks: list[Any] | None = None,
     bar: Any = None,
@@ -310,9 +330,11 @@ def fine_tune(
         max_epochs=recipe.max_epochs,
         batch_size=recipe.batch_size,
         iterator_train__shuffle=True,
+        iterator_train__generator=draws.generator,
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
         mixup=recipe.mixup,
         augment=augment,
+        draws=draws,
         callbacks=[*own, *given, *last],
         verbose=verbose,
         **smoothing,

@@ -211,7 +211,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         """
         source: Any = name_or_path
         if isinstance(source, str) and _hub.is_repository(source) and not Path(source).exists():
-            source = _hub.download(source, revision)
+            source = _hub.fetch(source, revision)
             revision = None
         if _written_by_braindecode(source):
             return super().from_pretrained(source, strict=True, **settings)

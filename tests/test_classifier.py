@@ -1,5 +1,7 @@
 """The classifier's own promises; scikit-learn's are in test_estimator_checks.py."""
 
+import signal
+
 import numpy as np
 import pytest
 import sklearn
@@ -111,6 +113,25 @@ def test_a_weight_of_two_is_a_window_twice_and_of_zero_none(tones, quick, strate
     weighted = quick(strategy=strategy).fit(X, y, sample_weight=weight)
     repeated = quick(strategy=strategy).fit(X[rows], y[rows])
     assert_array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"random_kernels": True, "strategy": "auto"}, {"strategy": "finetune"}],
+    ids=["logistic", "ridges", "finetune"],
+)
+@pytest.mark.parametrize("factor", [0.01, 1000.0])
+def test_only_the_ratios_of_weights_count_and_twice_the_set_is_the_set(
+    tones, quick, settings, factor
+):
+    X, y = tones[0][:, :, :64], tones[1]
+    weight = 1.0 + np.arange(40) % 3
+    clf = quick(**{"strategy": "linear-probe"} | settings)
+    expected = clf.fit(X, y, sample_weight=weight).predict_proba(X)
+    scaled = clf.fit(X, y, sample_weight=factor * weight).predict_proba(X)
+    assert_allclose(scaled, expected, atol=1e-5)
+    twice = clf.fit(*(np.concatenate([each, each]) for each in (X, y)), np.tile(weight, 2))
+    assert_allclose(twice.predict_proba(X), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "finetune"])
@@ -263,6 +284,21 @@ def test_early_stopping_can_be_forced_and_forbidden(tones, many_tones, quick):
     assert "valid_loss" not in forbidden.net_.history[-1]
 
 
+@pytest.mark.parametrize("given", [np.False_, 0, np.True_, 1])
+def test_early_stopping_is_compared_by_its_value(given, tones, many_tones, quick):
+    # "auto" would do the opposite of what is given on both sets.
+    X, y = tones if given else many_tones
+    clf = quick(early_stopping=given, max_epochs=1, strategy="finetune").fit(X, y)
+    assert ("valid_loss" in clf.net_.history[-1]) == given
+    assert clf.early_stopping is given
+
+
+def test_early_stopping_that_cannot_be_is_a_warning(tones, quick):
+    X, y = tones[0][:21], tones[1][:21]  # one window of a class
+    with pytest.warns(UserWarning, match="early_stopping=True holds out nothing"):
+        quick(early_stopping=True, max_epochs=1, strategy="finetune").fit(X, y)
+
+
 # --- skorch passes through -----------------------------------------------------------------------
 
 
@@ -287,6 +323,19 @@ def test_a_callback_may_end_the_training(tones, quick):
 
     clf = quick(max_epochs=5, callbacks=[Enough()]).fit(*tones)
     assert len(clf.net_.history) == 1
+
+
+def test_ctrl_c_inside_a_callback_ends_the_fit_and_not_only_the_training(tones, quick):
+    class Slow(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    clf = quick(max_epochs=5, callbacks=[Slow()])
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*tones)
+    assert not hasattr(clf, "net_")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_ends_the_fit_and_not_only_the_training(tones, quick, monkeypatch):

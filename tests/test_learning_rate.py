@@ -107,6 +107,17 @@ def test_arguments_that_make_no_sense_are_named(tones, training, arguments, erro
         find_learning_rate(training(), *tones, **arguments)
 
 
+@pytest.mark.parametrize(("low", "n_finite"), [(1e9, r"\d"), (1e-5, "0")])
+def test_a_loss_that_is_nan_from_the_start_says_so(tones, training, monkeypatch, low, n_finite):
+    if low < 1:
+        monkeypatch.setattr(
+            "citrus_sk._training._cross_entropy", lambda logits, mass: logits.sum() * np.nan
+        )
+    words = rf"NaN or infinite after {n_finite} of 20 steps, .*Lower low \(it is {low:g}\), or look"
+    with pytest.raises(ValueError, match=words.replace("+", r"\+")):
+        find_learning_rate(training(), *tones, low=low, high=1e30, n_steps=20)
+
+
 def test_what_is_not_trained_by_steps_is_refused(tones, quick):
     with pytest.raises(TypeError, match="LogisticRegression is not trained by steps"):
         find_learning_rate(LogisticRegression(), *tones)

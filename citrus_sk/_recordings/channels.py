@@ -48,6 +48,11 @@ def as_named(modality: str) -> str:
     return _MODALITIES.get(modality.lower(), modality)
 
 
+def known_modalities() -> list[str]:
+    """The package's names of all kinds of signal that it knows."""
+    return sorted(set(_MODALITIES.values()))
+
+
 def modality_of_type(kind: str) -> str:
     """The same for a type that a person gave a channel; empty for "stim" and the like."""
     return "" if kind.lower() in _NO_SIGNAL_TYPES else as_named(kind)
@@ -182,7 +187,7 @@ class Choice:
     def pick(
         self, names: Sequence[str], modalities: Sequence[str | None], sfreq: float, bads: Any = ()
     ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-        """Rows, names and modalities of the channels that are wanted."""
+        """Rows, names and modalities of the channels that are expected."""
         found = [
             self(name, modality, sfreq, "marked bad" if name in bads else "")
             for name, modality in zip(names, modalities, strict=True)

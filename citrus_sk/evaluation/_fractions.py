@@ -256,10 +256,11 @@ def _check_enough_windows(y: np.ndarray, n_splits: int) -> None:
 def _check_enough_groups(groups: np.ndarray, y: np.ndarray, n_splits: int) -> None:
     n_groups = len(np.unique(groups))
     if n_groups < n_splits:
+        fewer = f"Take {n_groups} folds or fewer, or pass" if n_groups > 1 else "Pass"
         raise ValueError(
-            f"groups has {n_groups} distinct value(s), fewer than n_splits={n_splits}; wanted at "
-            f"least one group for each fold. Take {max(2, n_groups)} folds or fewer, or more "
-            "groups."
+            f"groups has {n_groups} distinct value(s), fewer than n_splits={n_splits}; expected at "
+            f"least one group for each fold. {fewer} smaller groups, such as people, or within "
+            "one person runs or blocks of time."
         )
     scarce = {
         label: n for label in np.unique(y) if (n := len(np.unique(groups[y == label]))) < n_splits

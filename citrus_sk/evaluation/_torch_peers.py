@@ -15,7 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._base import NetworkEstimator, pack
-from .._devices import draw_seed, isolated_seed, out_of_memory_hint, resolve_device
+from .._devices import (
+    draw_seed,
+    isolated_seed,
+    out_of_memory_hint,
+    resolve_device,
+    usual_modes,
+)
+from .._draws import own_draws
 from .._foreign import Doubled, auto_epochs, settle_batch_norm, shortest_window, try_network
 from .._labelled import label_windows
 from .._parameters import all_or_nothing, check_choice, check_number
@@ -121,13 +128,20 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         train = label_windows(self._standard(values), codes, self.classes_)
         self._built_as = (self.model, float(self.sfreq or DEFAULT_SFREQ))
         with (
-            isolated_seed(draw_seed(self.random_state), device),
+            usual_modes(),
+            own_draws(draw_seed(self.random_state), device, shared=True) as draws,
             out_of_memory_hint(self.batch_size),
         ):
             module = self._build_or_refuse().to(device)
             recipe = self._recipe(len(train))
             self.net_ = fine_tune(
-                module, train, None, recipe, device=device, callbacks=self.callbacks
+                module,
+                train,
+                None,
+                recipe,
+                device=device,
+                draws=draws,
+                callbacks=self.callbacks,
             )
             settle_batch_norm(module, train, device, self.batch_size)
 
@@ -136,7 +150,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         check_is_fitted(self)
         values = to_float32(read_windows(self, X, reset=False))
         standard = self._standard(values)
-        with _biot_muted(), out_of_memory_hint(self.batch_size):
+        with usual_modes(), _biot_muted(), out_of_memory_hint(self.batch_size):
             device = torch.device(self.net_.device)
             logits = infer(self.net_.module_, standard, device, self.batch_size)
         return logits.double().softmax(1).numpy()

@@ -66,7 +66,7 @@ def integrated_gradients(
     values, scores, reference_scores = [], [], []
     with out_of_memory_hint(step):
         for number, (window, own, column) in enumerate(zip(X, references, columns, strict=True)):
-            x, total = torch.from_numpy(window), torch.zeros(window.shape)
+            x, total = torch.from_numpy(window), torch.zeros(window.shape, dtype=torch.float32)
             for reference in own:
                 change = x - torch.from_numpy(reference)
                 points = x - (1 - places) * change

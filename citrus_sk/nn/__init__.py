@@ -4,6 +4,7 @@ from ._autoencoder import MaskedAutoencoder
 from ._config import PRESETS, NetworkConfig, TaskConfig
 from ._masking import draw_mask
 from ._model import CitrusNetwork, Trunk
+from ._transformer import dropout_from
 
 __all__ = [
     "PRESETS",
@@ -13,4 +14,5 @@ __all__ = [
     "TaskConfig",
     "Trunk",
     "draw_mask",
+    "dropout_from",
 ]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._config import NetworkConfig, TaskConfig
+from ._config import DTYPE, NetworkConfig, TaskConfig
 from ._model import Trunk
 from ._targets import token_samples, token_spectra
 
@@ -38,18 +38,18 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         self.network, self.task = network, task
         self.trunk = Trunk(network)
-        self.mask_token = nn.Parameter(0.02 * torch.randn(network.dim))
+        self.mask_token = nn.Parameter(0.02 * torch.randn(network.dim, dtype=DTYPE))
         sizes = {"time": network.token_stride, "freq": task.n_bins}
         self.parts = {k: n for k, n in sizes.items() if task.objective in (k, "both")}
         n_modalities, n_outputs = len(network.modalities), sum(self.parts.values())
         self.n_outputs = n_outputs
         self.cross_channel = _CrossChannel(network) if task.cross_channel else None
         self.decoder_weight = nn.Parameter(
-            network.dim**-0.5 * torch.randn(n_modalities, network.dim, n_outputs)
+            network.dim**-0.5 * torch.randn(n_modalities, network.dim, n_outputs, dtype=DTYPE)
         )
-        self.decoder_bias = nn.Parameter(torch.zeros(n_modalities, n_outputs))
-        self.register_buffer("target_mean", torch.zeros(n_modalities, n_outputs))
-        self.register_buffer("target_sd", torch.ones(n_modalities, n_outputs))
+        self.decoder_bias = nn.Parameter(torch.zeros(n_modalities, n_outputs, dtype=DTYPE))
+        self.register_buffer("target_mean", torch.zeros(n_modalities, n_outputs, dtype=DTYPE))
+        self.register_buffer("target_sd", torch.ones(n_modalities, n_outputs, dtype=DTYPE))
 
     def raw_targets(self, z: Tensor) -> Tensor:
         """Unstandardised targets ``(batch, n_tokens, n_outputs)`` of normalised windows."""
@@ -145,8 +145,10 @@ class _CrossChannel(nn.Module):
 
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(network.dim)
-        self.attention = nn.MultiheadAttention(network.dim, network.heads, batch_first=True)
+        self.norm = nn.LayerNorm(network.dim, dtype=DTYPE)
+        self.attention = nn.MultiheadAttention(
+            network.dim, network.heads, batch_first=True, dtype=DTYPE
+        )
 
     def forward(self, sequence: Tensor, window: Tensor) -> Tensor:
         query = self.norm(sequence).transpose(0, 1)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+# Of weights, buffers and draws, whatever torch's default is: that one belongs to the process.
+DTYPE = torch.float32
+
 
 @dataclass(frozen=True)
 class NetworkConfig:

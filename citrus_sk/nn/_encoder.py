@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._config import NetworkConfig
+from ._config import DTYPE, NetworkConfig
 
 SCALARS = ("log_sd", "log_roughness", "offset", "level")
 SHORTEST = 32  # samples; a shorter window is stretched to this, or no latent step would be left
@@ -51,18 +51,22 @@ def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
     return z, torch.cat([log_sd, roughness, offset, mean], dim=-1)
 
 
+def _convolution(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Conv1d:
+    return nn.Conv1d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False, dtype=DTYPE)
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions beside a pooled skip, with GroupNorm (a batch says nothing of a window)."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.conv1 = nn.Conv1d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm1 = nn.GroupNorm(8, n_out)
-        self.conv2 = nn.Conv1d(n_out, n_out, kernel, padding=kernel // 2, bias=False)
-        self.norm2 = nn.GroupNorm(8, n_out)
+        self.conv1 = _convolution(n_in, n_out, kernel, stride)
+        self.norm1 = nn.GroupNorm(8, n_out, dtype=DTYPE)
+        self.conv2 = _convolution(n_out, n_out, kernel)
+        self.norm2 = nn.GroupNorm(8, n_out, dtype=DTYPE)
         nn.init.zeros_(self.norm2.weight)  # the block begins as its skip
-        self.skip = nn.Identity() if n_in == n_out else nn.Conv1d(n_in, n_out, 1, bias=False)
+        self.skip = nn.Identity() if n_in == n_out else _convolution(n_in, n_out, 1)
         self.activation: nn.Module = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,9 +85,8 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        kernel = config.stem_kernel
-        self.stem = nn.Conv1d(1, config.stem_width, kernel, 2, padding=kernel // 2, bias=False)
-        self.norm = nn.GroupNorm(8, config.stem_width)
+        self.stem = _convolution(1, config.stem_width, config.stem_kernel, 2)
+        self.norm = nn.GroupNorm(8, config.stem_width, dtype=DTYPE)
         self.activation: nn.Module = nn.GELU()
         widths = (config.stem_width, *config.widths)
         sizes = zip(widths, widths[1:], config.kernels, config.strides, strict=False)

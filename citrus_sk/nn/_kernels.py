@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._config import DTYPE
 from ._exportable import longest_run
 
 _LENGTH, _POSITIVES = 9, 3
@@ -23,7 +24,7 @@ def _shapes() -> Tensor:
     """All 84 ways of lifting 3 of 9 taps above the others; every kernel sums to zero."""
     positives = itertools.combinations(range(_LENGTH), _POSITIVES)
     rows = [[2.0 if tap in places else -1.0 for tap in range(_LENGTH)] for places in positives]
-    return torch.tensor(rows) / 3
+    return torch.tensor(rows, dtype=DTYPE) / 3
 
 
 def _dilations(n_times: int) -> list[int]:
@@ -50,7 +51,7 @@ def longest_stretch(above: Tensor) -> Tensor:
     begin, end = (flat[1:] ^ flat[:-1]).nonzero()[:, 0].reshape(-1, 2).unbind(1)
     longest = torch.zeros(above.shape[:-1].numel(), dtype=begin.dtype, device=above.device)
     longest.scatter_reduce_(0, begin // (n_times + 1), end - begin, "amax")
-    return (longest / n_times).reshape(above.shape[:-1])
+    return (longest.to(DTYPE) / n_times).reshape(above.shape[:-1])
 
 
 class KernelBank(nn.Module):
@@ -86,8 +87,8 @@ class KernelBank(nn.Module):
         n, n_kernels = len(self.dilations), math.comb(_LENGTH, _POSITIVES)
         self.n_stretches = _N_STRETCHES if stretches else 0
         self.views = [n * n_kernels * k for k in (_N_THRESHOLDS, self.n_stretches) if k]
-        self.register_buffer("thresholds", torch.zeros(n, n_kernels, _N_THRESHOLDS))
-        self.register_buffer("channels", torch.ones(n, n_kernels, n_chans))
+        self.register_buffer("thresholds", torch.zeros(n, n_kernels, _N_THRESHOLDS, dtype=DTYPE))
+        self.register_buffer("channels", torch.ones(n, n_kernels, n_chans, dtype=DTYPE))
 
     @torch.no_grad()
     def fit(self, x: Tensor, seed: int) -> None:
@@ -96,10 +97,11 @@ class KernelBank(nn.Module):
         n_dilations, n_kernels, n_chans = self.channels.shape
         if n_chans > 1:
             sizes = 2 ** (
-                torch.rand(n_dilations, n_kernels, generator=generator)
+                torch.rand(n_dilations, n_kernels, generator=generator, dtype=DTYPE)
                 * math.log2(min(n_chans, _LENGTH) + 1)
             )
-            ranks = torch.rand(self.channels.shape, generator=generator).argsort(-1).argsort(-1)
+            drawn = torch.rand(self.channels.shape, generator=generator, dtype=DTYPE)
+            ranks = drawn.argsort(-1).argsort(-1)
             self.channels.copy_((ranks < sizes.int()[..., None]).float())
         rank = torch.arange(1, self.thresholds.numel() + 1, dtype=torch.float64)
         levels = (rank * _GOLDEN % 1).float().reshape(self.thresholds.shape)
@@ -180,8 +182,8 @@ class RandomKernels(nn.Module):
         self.shape = KernelBank(n_chans, n_times, stretches=True)
         self.change = KernelBank(n_chans, max(1, n_times - 1))
         self.level = KernelBank(n_chans, n_times, stretches=True)
-        self.register_buffer("centre", torch.zeros(n_chans, 1))
-        self.register_buffer("unit", torch.ones(n_chans, 1))
+        self.register_buffer("centre", torch.zeros(n_chans, 1, dtype=DTYPE))
+        self.register_buffer("unit", torch.ones(n_chans, 1, dtype=DTYPE))
         self.views = [*self.shape.views, *self.change.views, *self.level.views]
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._config import DTYPE
+
 
 def draw_mask(
     n_windows: int,
@@ -66,7 +68,7 @@ def _share_out(
     lengths = torch.full((n_windows, n_runs), shortest)
     rows = torch.arange(n_windows)
     for _ in range(total - n_runs * shortest):
-        chance = torch.rand(n_windows, n_runs, generator=generator)
+        chance = torch.rand(n_windows, n_runs, generator=generator, dtype=DTYPE)
         chance[lengths >= longest] = -1.0
         lengths[rows, chance.argmax(1)] += 1
     return lengths

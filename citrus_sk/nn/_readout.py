@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._config import NetworkConfig
+from ._config import DTYPE, NetworkConfig
 from ._encoder import SCALARS
 from ._exportable import matrix_logarithm, stretch_means
 
@@ -59,7 +59,8 @@ def log_covariance(x: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(regular)
         logarithm = (vectors * values.clamp_min(_SHRINKAGE / 2).log()[:, None, :]) @ vectors.mT
     row, column = torch.triu_indices(n_chans, n_chans, device=x.device)
-    return logarithm[:, row, column] * torch.where(row == column, 1.0, 2**0.5)
+    entries = logarithm[:, row, column]
+    return torch.where(row == column, entries, entries * 2**0.5)
 
 
 class ChannelMixer(nn.Module):
@@ -71,10 +72,10 @@ class ChannelMixer(nn.Module):
 
     def __init__(self, n_chans: int, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.channels = nn.Parameter(0.02 * torch.randn(n_chans, width))
-        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
-        self.project = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, dtype=DTYPE)
+        self.channels = nn.Parameter(0.02 * torch.randn(n_chans, width, dtype=DTYPE))
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True, dtype=DTYPE)
+        self.project = nn.Linear(width, width, dtype=DTYPE)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
@@ -180,9 +181,9 @@ class LinearHead(nn.Module):
         super().__init__()
         self.views, self.shares = views, shares or [1.0] * len(views)
         n_features = sum(views)
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(n_features))
-        self.linear = nn.Linear(n_features, n_outputs)
+        self.register_buffer("mean", torch.zeros(n_features, dtype=DTYPE))
+        self.register_buffer("scale", torch.ones(n_features, dtype=DTYPE))
+        self.linear = nn.Linear(n_features, n_outputs, dtype=DTYPE)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
@@ -204,7 +205,7 @@ class LinearHead(nn.Module):
         standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
         total = sum(self.shares)
         factors = [
-            torch.full((size,), (share / total / size) ** 0.5)
+            torch.full((size,), (share / total / size) ** 0.5, dtype=DTYPE)
             for size, share in zip(self.views, self.shares, strict=True)
         ]
         return standard * torch.cat(factors).to(standard)

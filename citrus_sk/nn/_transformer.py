@@ -2,11 +2,64 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._config import NetworkConfig
+from ._config import DTYPE, NetworkConfig
+
+
+class EncoderLayer(nn.TransformerEncoderLayer):
+    """Torch's layer, pre-norm, whose dropout can draw from a generator of its own.
+
+    Torch's dropout draws from the global state alone. With the same seed there, the numbers here
+    are the same, to the bit.
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """``(batch, n_tokens, dim)`` in and out; the other arguments are torch's."""
+        if self.generator is None or not self.training:
+            return super().forward(src, *args, **kwargs)
+        x = src + self._drop(self._attend(self.norm1(src)), self.dropout1.p)
+        hidden = self._drop(self.activation(self.linear1(self.norm2(x))), self.dropout.p)
+        return x + self._drop(self.linear2(hidden), self.dropout2.p)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        attention: Any = self.self_attn
+        n_heads, width = attention.num_heads, attention.head_dim
+        weight, bias = attention.in_proj_weight, attention.in_proj_bias
+        projected = F.linear(x.transpose(0, 1), weight, bias).unflatten(-1, (3, n_heads, width))
+        query, key, value = projected.permute(2, 1, 3, 0, 4)  # each (batch, head, token, width)
+        root = math.sqrt(1 / math.sqrt(width))
+        shares = ((query * root) @ (key.mT * root)).softmax(-1)
+        mixed = self._drop(shares, attention.dropout) @ value
+        return attention.out_proj(mixed.permute(2, 0, 1, 3).flatten(2)).transpose(0, 1)
+
+    def _drop(self, x: Tensor, share: float) -> Tensor:
+        if share == 0:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - share, generator=self.generator)
+        return x * kept.div_(1 - share)
+
+
+@contextmanager
+def dropout_from(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Let dropout in the layers of `module` draw from `generator`, on the CPU."""
+    layers = [part for part in module.modules() if isinstance(part, EncoderLayer)]
+    for layer in layers:
+        layer.generator = generator
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.generator = None
 
 
 class PatchTransformer(nn.Module):
@@ -21,14 +74,14 @@ class PatchTransformer(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.patch = config.patch
-        self.embed = nn.Linear(config.latent_width * config.patch, config.dim)
-        self.positions = nn.Parameter(0.02 * torch.randn(config.n_tokens, config.dim))
+        self.embed = nn.Linear(config.latent_width * config.patch, config.dim, dtype=DTYPE)
+        self.positions = nn.Parameter(0.02 * torch.randn(config.n_tokens, config.dim, dtype=DTYPE))
         self.modalities: nn.Parameter | None = None
         if config.modalities:
-            table = 0.02 * torch.randn(1 + len(config.modalities), config.dim)
+            table = 0.02 * torch.randn(1 + len(config.modalities), config.dim, dtype=DTYPE)
             self.modalities = nn.Parameter(table)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
+            EncoderLayer(
                 config.dim,
                 config.heads,
                 config.feedforward,
@@ -36,10 +89,11 @@ class PatchTransformer(nn.Module):
                 activation=F.gelu,
                 batch_first=True,
                 norm_first=True,
+                dtype=DTYPE,
             )
             for _ in range(config.depth)
         )
-        self.norm = nn.LayerNorm(config.dim)
+        self.norm = nn.LayerNorm(config.dim, dtype=DTYPE)
 
     def patches(self, latent: Tensor) -> Tensor:
         """Embedded patches without positions, ``(batch, n_tokens, dim)``."""
