@@ -308,8 +308,9 @@ or mne.Epochs
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 mne.Epochs, or windows of braindecode
         y : array-like of shape (n_windows,), str or None, default=None
-            True labels, or the name of a column of the metadata. None takes what ``fit`` took: the
-            column by the same name, or the events of Epochs and the targets of a data set.
+            True labels, or the name of a column of the metadata. None takes the same as ``fit``
+            did: the column that it was given, or the events of Epochs and the targets of a data
+            set of braindecode.
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window.
 
@@ -321,7 +322,7 @@ mne.Epochs, or windows of braindecode
         Raises
         ------
         ValueError
-            If `y` is None and `X` is an array, which holds no labels.
+            If `y` is None and ``fit`` was given labels as values, or `X` holds no labels.
         """
         return super().score(X, self._targets_to_score(X, y), sample_weight)
 

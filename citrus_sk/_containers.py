@@ -233,17 +233,18 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
             f"X is a {type(X).__name__}, which holds no labels; expected mne.Epochs or a data "
             "set of windows of braindecode."
         )
-    return _complete(np.concatenate(values), "the target" if column is None else repr(column))
+    return _complete(np.concatenate(values), column)
 
 
 def resolve_labels(X: Any, y: Any, name: str = "y") -> Any:
-    """`y` as it is, or what a container tells where it is a column's name or, for y, None."""
+    """`y` as it is, or the values in X if `y` is the name of a column or, for y alone, None."""
     known = _epochs_in(X) is not None or is_window_set(X)
     if isinstance(y, str):
         if not known:
             raise ValueError(
-                f"{name}={y!r} names a column, and X is a {type(X).__name__}, which has none. Pass "
-                "one value for each window; citrus_sk.mne.labels_of gives those of Epochs."
+                f"{name}={y!r} names a column of metadata, and X is of type {type(X).__name__}, "
+                "which has no metadata. Pass one value for each window; citrus_sk.mne.labels_of "
+                "gives those of mne.Epochs."
             )
         return labels_of(X, y)
     return labels_of(X) if y is None and known and name == "y" else y
@@ -303,11 +304,14 @@ def _metadata_column(
     return metadata[column].to_numpy()
 
 
-def _complete(values: np.ndarray, what: str) -> np.ndarray:
+def _complete(values: np.ndarray, column: str | None) -> np.ndarray:
+    """Values of which none is missing."""
     if missing := missing_rows(values):
+        what = "the target" if column is None else repr(column)
+        remedy = "correct event_id or the targets" if column is None else "fill in their metadata"
         raise ValueError(
-            f"{what} is missing in {len(missing)} of {len(values)} windows of X (first: "
-            f"{missing[0]}). Leave these windows out, or fill in their metadata."
+            f"{what} is missing in {len(missing)} of {len(values)} windows of X (first: window "
+            f"{missing[0]} has {str(values[missing[0]])!r}). Leave these windows out, or {remedy}."
         )
     if values.dtype == object and all(isinstance(value, str) for value in values):
         return values.astype(str)

@@ -135,6 +135,7 @@ class NetworkPredictor(NetworkEstimator):
             config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
         self._target_column = y if isinstance(y, str) else None
+        self._targets_passed = y is not None and self._target_column is None
         y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
@@ -176,15 +177,28 @@ class NetworkPredictor(NetworkEstimator):
             )
 
     def _targets_to_score(self, X: Any, y: Any) -> Any:
-        """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used."""
+        """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used.
+
+        Where ``fit`` got values, the events of X may be something else, so None is refused.
+        """
         check_is_fitted(self)
-        y = self._target_column if y is None else y
-        found = resolve_labels(X, y) if self._n_classes is not None or y is not None else None
+        needs = f"{type(self).__name__}.score needs y, one value for each window, but y is None"
+        if y is None and self._targets_passed:
+            raise ValueError(f"{needs}, and fit got y as values, which X does not hold. Pass y.")
+        column = self._target_column if y is None else y
+        try:
+            found = resolve_labels(X, column)
+        except ValueError as error:
+            if y is not None or column is None:
+                raise
+            raise ValueError(
+                f"{needs}, and fit used the column {column!r} of X. {error}"
+            ) from error
         if found is None:
             raise ValueError(
-                f"{type(self).__name__}.score needs y, one value for each window, but y is None. "
-                "Only mne.Epochs and data sets of braindecode hold it themselves: their events, or "
-                "the column that fit was called with."
+                f"{needs}, and fit used the labels that X held, while this X, of type "
+                f"{type(X).__name__}, holds none. Pass y, or mne.Epochs, or a data set of "
+                "braindecode."
             )
         return unwrap(found, "y", len(found))
 
@@ -201,6 +215,7 @@ class NetworkPredictor(NetworkEstimator):
     }
     _foreign: ForeignModule | None = None
     _target_column: str | None = None
+    _targets_passed: bool = True
 
     def _pack_networks(self) -> list[tuple[Any, ...]]:
         return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]

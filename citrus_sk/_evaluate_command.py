@@ -94,12 +94,18 @@ def _load(
         raise ValueError("expected either DATA, a file or folder, or --dataset, one of the two.")
     if data is not None:
         return read_labelled(data, labels, picks=picks)
+    for option, value in (("--labels", labels), ("--picks", picks)):
+        if value is not None:
+            raise ValueError(
+                f"{option} is for a folder of recordings; leave it out with --dataset."
+            )
     from .datasets import load_watch
 
     watch = load_watch()
     return Bunch(
-        X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq, groups_from="its people"
-    )
+        X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq, ch_names=watch.ch_names,
+        groups_from="its people",
+    )  # fmt: skip
 
 
 def _check_groups(bunch: Bunch, folds: int) -> None:
@@ -108,10 +114,10 @@ def _check_groups(bunch: Bunch, folds: int) -> None:
         return
     fewer = f"pass --folds {n_groups}, or " if n_groups > 1 else ""
     raise ValueError(
-        f"the data have {n_groups} group(s) for {folds} folds, and a group is never trained on and "
-        f"tested on at once. The groups are {bunch.groups_from}. To go on, {fewer}give smaller "
-        "groups: a column 'group' (in an .npz file the array 'groups') with a value for each "
-        "person, or within one person for each run or block of time."
+        f"the data have {n_groups} group(s) for {folds} folds, and no group is both trained on and "
+        f"tested on. The groups are {bunch.groups_from}. To go on, {fewer}give smaller groups: a "
+        "column 'group' (in an .npz file the array 'groups') with a value for each person, or "
+        "within one person for each run or block of time."
     )
 
 
@@ -185,13 +191,15 @@ def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
 
 def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
     shape = np.shape(bunch.X)
-    n_chans = shape[1] if len(shape) == 3 else 1
+    channels = f"{shape[1] if len(shape) == 3 else 1} channels"
+    if bunch.ch_names is not None:
+        channels += f" ({', '.join(bunch.ch_names)})"
     length = f"{shape[-1]} samples" + (f" ({shape[-1] / sfreq:g} s)" if sfreq else "")
-    text = f"{shape[0]} windows of {length}, {n_chans} channels, {len(np.unique(bunch.y))} classes"
+    text = f"{shape[0]} windows of {length}, {channels}, {len(np.unique(bunch.y))} classes"
     if bunch.groups is None:
         text += "; no groups: scores are too good if windows of one person or recording are alike"
     else:
-        text += f", {len(np.unique(bunch.groups))} groups"
+        text += f", {len(np.unique(bunch.groups))} groups ({bunch.groups_from})"
     return f"{text}.\n{len(models)} estimators: {'; '.join(models)}."
 
 

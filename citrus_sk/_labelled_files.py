@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import unicodedata
 import zipfile
@@ -15,9 +16,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._containers import signal_picks
 from ._missing import is_missing
-from ._recordings.channels import as_named, modality_of
+from ._picks import pick_channels
 from ._recordings.edf import check_one_rate
 from ._recordings.formats import open_raw
 
@@ -40,7 +40,7 @@ def read_labelled(
         CSV file with a row for each window: ``file`` (within the folder), ``onset`` and
         ``duration`` (s), ``label``, and optionally ``group``; otherwise a file is a group.
     picks : sequence of str, default=None
-        Names or kinds of the channels of the recordings, such as "EEG"; None takes all signals.
+        Names or kinds of the channels of the recordings, such as "EEG". None takes all signals.
 
     Returns
     -------
@@ -85,8 +85,8 @@ def _read_npz(path: Path) -> Bunch:
         except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"{path.name} cannot be read: {error}. Expected a whole file with arrays of "
-                "numbers and strings; Python objects are refused, as reading them runs whatever "
-                "code they hold."
+                "numbers and strings. Python objects are refused, because reading them runs code "
+                "that they hold: convert them first, such as labels with y.astype(str)."
             ) from error
     if missing := [name for name in ("X", "y") if name not in content]:
         raise ValueError(
@@ -131,14 +131,9 @@ def _read_recordings(folder: Path, table: Path, picks: Sequence[str] | None) -> 
     first: tuple[Path, float, list[str]] | None = None
     for path, indices in by_file.items():
         raw = _open(folder / path, path.as_posix(), picks)
-        about = (path, float(raw.info["sfreq"]), raw.ch_names)
-        first = first or about
-        if about[1:] != first[1:]:
-            raise ValueError(
-                f"{path} has {len(about[2])} channels at {about[1]:g} Hz ({_some(about[2])}), and "
-                f"{first[0]} {len(first[2])} at {first[1]:g} Hz ({_some(first[2])}); expected the "
-                "same channels at one rate in all recordings. Choose common ones with --picks."
-            )
+        if first is None:
+            first = (path, float(raw.info["sfreq"]), raw.ch_names)
+        _bring_in_line(raw, path, *first)
         for i in indices:
             windows[i] = _cut(raw, path.as_posix(), rows[i])
     lengths = [windows[i].shape[1] for i in range(len(rows))]
@@ -159,11 +154,34 @@ def _read_recordings(folder: Path, table: Path, picks: Sequence[str] | None) -> 
     )
 
 
+def _bring_in_line(raw: Any, path: Path, first: Path, sfreq: float, names: list[str]) -> None:
+    """Put the channels of a recording in the order of the first one, or say what differs."""
+    if raw.info["sfreq"] != sfreq:
+        raise ValueError(
+            f"{path} has {raw.info['sfreq']:g} Hz, and {first} has {sfreq:g} Hz; expected one "
+            "sampling rate in all recordings. Resample some of them, with MNE's raw.resample and "
+            "raw.save, or evaluate each rate by itself."
+        )
+    if set(raw.ch_names) != set(names):
+        shared = [name for name in names if name in raw.ch_names]
+        remedy = (
+            f"Choose those that they share with --picks {','.join(shared)!r}."
+            if shared
+            else ("They share none, so rename their channels or evaluate them one by one.")
+        )
+        raise ValueError(
+            f"{path} has the channels {', '.join(raw.ch_names)}, and {first} has "
+            f"{', '.join(names)}; expected the same channels in all recordings. {remedy}"
+        )
+    if raw.ch_names != names:
+        raw.reorder_channels(names)
+
+
 def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     """The rows of a table of labels, and where their groups come from, in words.
 
-    Columns may be separated by commas, semicolons or tabs, and their names may differ in case. With
-    semicolons or tabs, numbers may have a decimal comma.
+    Columns may be separated by commas, semicolons or tabs, and their names may differ in case.
+    Numbers may have a decimal comma. Composed and decomposed accents are the same.
 
     Returns
     -------
@@ -171,24 +189,45 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
         "row" (line in the file), "file", "onset" and "duration" (s), "label", and "group", which
         is empty where the table has no groups.
     groups_from : str
+
+    Raises
+    ------
+    ValueError
+        If the table cannot be read, or a value is missing or not valid; with the number of the row.
     """
+    text = _read_text(table)
+    separator = re.match(r"sep=(.)\s*\n", text)  # a line for Excel alone
+    start = 0 if separator is None else separator.end()
+    head = text[start:].partition("\n")[0]
+    delimiter = max(",;\t", key=head.count) if separator is None else separator[1]
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
-        # Excel writes UTF-16 where it is asked for Unicode text.
-        encoding = "utf-16" if table.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        with table.open(encoding=encoding, newline="") as file:
-            lines = file.read()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{table.name} cannot be read: {error}. Expected a CSV file in UTF-8; save it as such."
-        ) from error
-    head = lines.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    try:
-        return _parse_table(
-            table.name, csv.reader(io.StringIO(lines), delimiter=delimiter), delimiter
-        )
+        if separator is not None:
+            next(reader)
+        return _parse_table(table.name, reader, delimiter)
     except csv.Error as error:
         raise ValueError(f"{table.name} cannot be read: {error}.") from error
+
+
+def _read_text(table: Path) -> str:
+    """The text of a table, its lines ended as Python ends them."""
+    content = table.read_bytes()
+    # Excel writes UTF-16 where it is asked for Unicode text.
+    is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{table.name} cannot be read: row {row} is not UTF-8 ({error.reason}). Save the table "
+            "as UTF-8; Excel calls this 'CSV UTF-8'."
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"{table.name} cannot be read: it holds null characters, as UTF-16 or a binary file "
+            "does. Save it as a CSV file in UTF-8."
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parse_table(name: str, reader: Any, delimiter: str) -> tuple[list[dict[str, Any]], str]:
@@ -198,50 +237,80 @@ def _parse_table(name: str, reader: Any, delimiter: str) -> tuple[list[dict[str,
             f"{name} has no column {', '.join(missing)}; it has "
             f"{', '.join(columns) or 'none'}. Expected {', '.join(_COLUMNS)} and, if known, group."
         )
-    rows: list[dict[str, Any]] = []
+    if twice := [column for column in (*_COLUMNS, "group") if columns.count(column) > 1]:
+        raise ValueError(f"{name} has the column {twice[0]!r} more than once. Keep one of them.")
+    lines: dict[int, dict[str, str]] = {}
     for cells in reader:
         if any(cell.strip() for cell in cells):
-            line = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            rows.append(_parse_row(f"{name}, row {reader.line_num}", line, delimiter))
-            rows[-1]["row"] = reader.line_num
-    known = [row for row in rows if row["group"]]
-    if known and len(known) < len(rows):
-        odd = next(row for row in rows if not row["group"])
-        raise ValueError(
-            f"{name}, row {odd['row']}: group is missing, and other rows have one. Windows of "
-            "unknown origin could be trained on and tested on at once: fill in the group, or "
-            "delete the row."
-        )
-    return rows, f"column 'group' of {name}" if known else "the files, as no row has a group"
+            if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
+                raise ValueError(
+                    f"{name}, row {reader.line_num} has {len(cells)} values, and there are "
+                    f"{len(columns)} columns. Put values that contain {delimiter!r} in quotes, and "
+                    "write decimals with a point."
+                )
+            values = (unicodedata.normalize("NFC", cell.strip()) for cell in cells)
+            lines[reader.line_num] = dict(zip(columns, values, strict=False))
+    _refuse_missing(name, lines)
+    rows = [_parse_row(name, number, line, delimiter) for number, line in lines.items()]
+    has_groups = any(row["group"] for row in rows)
+    return rows, f"column 'group' of {name}" if has_groups else "the files, as no row has a group"
 
 
-def _parse_row(where: str, line: dict[str, str], delimiter: str) -> dict[str, Any]:
-    row: dict[str, Any] = {}
+def _refuse_missing(name: str, lines: dict[int, dict[str, str]]) -> None:
+    """Raise ValueError if a value is missing; groups may be missing in all rows."""
     for column in _COLUMNS:
-        text = line.get(column, "")
-        if is_missing(text):
-            what = "is empty" if not text else f"is {text!r}, which stands for a missing value"
-            raise ValueError(f"{where}: {column} {what}. Fill it in, or delete the row.")
-        row[column] = text
-    for column in ("onset", "duration"):
-        text = row[column] if delimiter == "," else row[column].replace(",", ".")
-        row[column] = _seconds(text, f"{where}: {column}")
-    if row["duration"] <= 0 or row["onset"] < 0:
+        found = [number for number, line in lines.items() if is_missing(line.get(column, ""))]
+        if found:
+            text = lines[found[0]].get(column, "")
+            problem = f"is {text!r}, which stands for a missing value" if text else "is empty"
+            raise ValueError(
+                f"{name}, row {found[0]}: {column} {problem}{_others(found)}. Fill it in, or "
+                "delete the row."
+            )
+    found = [number for number, line in lines.items() if is_missing(line.get("group", ""))]
+    if found and len(found) < len(lines):
         raise ValueError(
-            f"{where}: onset {row['onset']:g} s, duration {row['duration']:g} s; expected an "
-            "onset of 0 or more and a duration above 0."
+            f"{name}, row {found[0]}: group is missing{_others(found)}, and other rows have one. "
+            "Windows of unknown origin could be both trained on and tested on: fill in the group, "
+            "or delete the row."
+        )
+
+
+def _others(rows: list[int]) -> str:
+    return f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+
+
+def _parse_row(name: str, number: int, line: dict[str, str], delimiter: str) -> dict[str, Any]:
+    where = f"{name}, row {number}"
+    onset, duration = (
+        _seconds(line[column], delimiter, f"{where}: {column}") for column in ("onset", "duration")
+    )
+    if duration <= 0 or onset < 0:
+        raise ValueError(
+            f"{where}: onset {onset:g} s, duration {duration:g} s; expected an onset of 0 or more "
+            "and a duration above 0."
         )
     group = line.get("group", "")
-    return row | {"group": "" if is_missing(group) else group}
+    return {
+        "row": number, "file": line["file"], "onset": onset, "duration": duration,
+        "label": line["label"], "group": "" if is_missing(group) else group,
+    }  # fmt: skip
 
 
-def _seconds(text: str, where: str) -> float:
+def _seconds(text: str, delimiter: str, where: str) -> float:
+    # Tables with semicolons come from where the comma is the decimal one.
+    if delimiter != ";" and re.fullmatch(r"[1-9]\d{0,2},\d{3}", text):
+        raise ValueError(
+            f"{where} is {text!r}, which could be {text.replace(',', '.')} or "
+            f"{text.replace(',', '')}. Write it without separators of thousands, and decimals with "
+            "a point."
+        )
     try:
-        value = float(text)
+        value = float(text.replace(",", "."))
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise ValueError(f"{where} is {text!r}; expected a number of seconds.")
+        raise ValueError(f"{where} is {text!r}; expected a number of seconds, such as 1090.5.")
     return value
 
 
@@ -252,7 +321,7 @@ def _find_file(folder: Path, name: str, where: str) -> Path:
     writes accents as characters of their own.
     """
     if (folder / name).is_file():
-        return Path(name)
+        return _within(folder, Path(name))
     found = Path()
     for part in re.split(r"[\\/]+", name.removeprefix("./").removeprefix(".\\")):
         here = folder / found
@@ -264,7 +333,13 @@ def _find_file(folder: Path, name: str, where: str) -> Path:
             f"{where} names the file {name!r}, which is not in {str(folder)!r}; expected a path "
             "within that folder, such as sub/a.edf."
         )
-    return found
+    return _within(folder, found)
+
+
+def _within(folder: Path, found: Path) -> Path:
+    """One path for each file, whether a table writes it as absolute or with ``..`` in it."""
+    base, path = (Path(os.path.normpath(each.absolute())) for each in (folder, folder / found))
+    return path.relative_to(base) if path.is_relative_to(base) else path
 
 
 def _plain(name: str) -> str:
@@ -278,39 +353,10 @@ def _open(path: Path, name: str, picks: Sequence[str] | None) -> Any:
         raise
     except Exception as error:  # each format's reader raises errors of its own
         raise ValueError(f"{name} cannot be read: {error}") from error
-    chosen = signal_picks(raw) if picks is None else _choose(raw, name, picks)
-    if not chosen:
-        raise ValueError(
-            f"{name} has no signal: its channels ({_some(raw.ch_names)}) are stimulus channels or "
-            "marked bad."
-        )
+    chosen = pick_channels(raw, picks, argument="--picks", where=name)
     raw.pick(chosen, verbose="error")
     check_one_rate(path, raw.ch_names, "Choose channels of one rate with --picks.")
     return raw
-
-
-def _choose(raw: Any, name: str, picks: Sequence[str]) -> list[int]:
-    """Indices of the channels whose name, or whose kind, is among `picks`."""
-    usable = set(signal_picks(raw))
-    # Readers of EDF give the type EEG to all channels: a name that says more comes first.
-    kinds = [
-        modality_of(channel) or modality_of(channel, kind) or kind
-        for channel, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
-    ]
-    chosen: list[int] = []
-    for pick in picks:
-        found = [i for i, channel in enumerate(raw.ch_names) if channel == pick]
-        if not found:
-            kind = as_named(pick).casefold()
-            found = [i for i in sorted(usable) if kinds[i].casefold() == kind]
-        if not found:
-            known = (f"{raw.ch_names[i]} ({kinds[i]})" for i in range(len(kinds)))
-            raise ValueError(
-                f"--picks: {name} has no channel of the name or kind {pick!r}; it has "
-                f"{', '.join(known)}."
-            )
-        chosen += [i for i in found if i not in chosen]
-    return chosen
 
 
 def _cut(raw: Any, name: str, row: dict[str, Any]) -> np.ndarray:
@@ -324,7 +370,3 @@ def _cut(raw: Any, name: str, row: dict[str, Any]) -> np.ndarray:
             f"{raw.n_times / sfreq:g} s at {sfreq:g} Hz."
         )
     return raw.get_data(start=start, stop=stop, verbose="error").astype(np.float32)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -278,7 +278,7 @@ mne.Epochs, or windows of braindecode
         Raises
         ------
         ValueError
-            If `y` is None and ``fit`` was not called with the name of a column.
+            If `y` is None and ``fit`` was given values, or `X` has no column of that name.
         """
         return super().score(X, self._targets_to_score(X, y), sample_weight)
 

@@ -224,11 +224,11 @@ def _add_evaluate(commands: Any) -> None:
         "--labels",
         type=Path,
         metavar="CSV",
-        help="windows of a folder: columns file, onset, duration (s), label, and maybe group",
+        help="windows of a folder: columns file, onset, duration (s), label, and if known group",
     )
     parser.add_argument(
         "--picks",
-        type=lambda text: [pick for each in text.split(",") if (pick := each.strip())],
+        type=_names,
         metavar="LIST",
         help="channels of the recordings, by name or kind, such as EEG,EOG; default: all signals",
     )
@@ -255,7 +255,9 @@ def _add_evaluate(commands: Any) -> None:
         "--fractions", type=_numbers(float), metavar="LIST", help="default: 0.02,0.1,0.5"
     )
     parser.add_argument("--shots", type=_numbers(int), metavar="LIST", help="windows of each class")
-    parser.add_argument("--folds", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument(
+        "--folds", type=_integer_between(2, 1000), default=3, metavar="N", help="default: 3"
+    )
     parser.add_argument(
         "--repeats", type=_repeats, default=1, metavar="N", help="draws, or auto; default: 1"
     )
@@ -266,7 +268,7 @@ def _add_evaluate(commands: Any) -> None:
         metavar="LIST",
         help="scorers of scikit-learn; default: f1_macro,accuracy,neg_log_loss",
     )
-    parser.add_argument("--sfreq", type=float, metavar="HZ", help="where DATA does not know it")
+    parser.add_argument("--sfreq", type=float, metavar="HZ", help="if DATA does not hold it")
     parser.add_argument(
         "--report-oracle-epoch",
         action="store_true",
@@ -295,6 +297,13 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"no fit could be scored; {arguments.out / 'report.html'} says why.")
 
 
+def _names(text: str) -> list[str]:
+    names = [name for each in text.split(",") if (name := each.strip())]
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as EEG,EOG")
+    return names
+
+
 def _numbers(kind: type) -> Callable[[str], list[Any]]:
     def numbers(text: str) -> list[Any]:
         try:
@@ -313,7 +322,7 @@ def _repeats(text: str) -> int | str:
 
 
 def _integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Make a type for argparse; its name is what argparse calls a value that is no number."""
+    """Make a type for argparse, whose name stands in the error for a value that is not a number."""
 
     def integer(text: str) -> int:
         value = int(text)
