@@ -11,44 +11,13 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._alignment import METHODS, MIN_TIMES, Alignment
+from ._consistency import RATE_TOLERANCE, same_rate
+from ._containers import Windows
 from ._documented import Documented
 from ._parameters import all_or_nothing, check_choice, check_number
-from ._resampling import GRID_N_TIMES, GRID_SFREQ, first_centred, resample
-from ._signals import MIN_TIMES, Windows, agreed_sfreq, float32_chunks, read_windows
-
-METHODS = ("resample", "rate", "crop", "pad", "native")
-
-
-def _place_centred(x: np.ndarray, out: np.ndarray, fill: np.ndarray | float) -> None:
-    """Write the middle of `x` into `out`, or `x` into the middle of `out`."""
-    first = first_centred(x.shape[-1], out.shape[-1])
-    if x.shape[-1] >= out.shape[-1]:
-        out[:] = x[..., first : first + out.shape[-1]]
-    else:
-        out[:] = fill
-        out[..., -first : x.shape[-1] - first] = x
-
-
-def _place_first(x: np.ndarray, out: np.ndarray) -> None:
-    n_kept = min(x.shape[-1], out.shape[-1])
-    out[..., :n_kept] = x[..., :n_kept]
-    out[..., n_kept:] = 0
-
-
-def _change_rate(x: np.ndarray, out: np.ndarray, sfreq: float, target_sfreq: float) -> None:
-    step = sfreq / target_sfreq
-    n_all, n_times = round(x.shape[-1] / step), out.shape[-1]
-    if n_all < MIN_TIMES:
-        raise ValueError(
-            f"A window of {x.shape[-1]} samples at {sfreq:g} Hz (sfreq) holds {n_all} sample(s) at "
-            f"{target_sfreq:g} Hz (target_sfreq), and at least {MIN_TIMES} are needed. Set a "
-            "higher target_sfreq, or use method='resample', which fits any duration to the grid."
-        )
-    if n_all >= n_times:
-        resample(x, step, n_times, first=first_centred(n_all, n_times), out=out)
-    else:
-        means = x.mean(axis=-1, keepdims=True, dtype=np.float64)
-        _place_centred(resample(x, step, n_all), out, fill=means)
+from ._resampling import GRID_N_TIMES, GRID_SFREQ
+from ._signals import agreed_sfreq, float32_chunks, read_windows
 
 
 def _has_columns(aligner: SignalAligner) -> bool:
@@ -98,6 +67,10 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
         Channels of the input and of the output.
     sfreq_ : float or None
         Sampling rate of the input in Hz, where it is known.
+    method_ : str
+        The method that ``fit`` was called with.
+    target_sfreq_ : float
+        Sampling rate of the output in Hz for ``method="rate"``.
     n_features_in_ : int
         Length of the second axis of `X`: channels, or samples if `X` is 2-D.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -159,6 +132,8 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     n_times_out_: int
     n_features_in_: int
     sfreq_: float | None
+    method_: str
+    target_sfreq_: float
 
     def __init__(
         self,
@@ -218,53 +193,86 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
             As many dimensions as `X`.
         """
         check_is_fitted(self)
-        windows = read_windows(self, X, reset=False, ragged=True)
-        sfreq = self._agreed_sfreq(windows) or self.sfreq_
-        if self.method == "native":
-            self._native_n_times(windows)
+        windows = read_windows(self, X, reset=False, ragged=True, any_rate=True)
+        if self.method_ == "native" and self._native_n_times(windows) != self.n_times_out_:
+            raise ValueError(
+                f"X has windows of {windows.n_times} samples, but SignalAligner(method='native') "
+                f"was fitted on {self.n_times_out_} and keeps the length. Use method='resample'."
+            )
+        self._check_rate(windows)
         out = np.empty((len(windows), windows.n_chans, self.n_times_out_), np.float32)
         for start, chunk in float32_chunks(windows):
-            self._align(chunk, out[start : start + len(chunk)], sfreq)
+            alignment = self.alignment(chunk.shape[-1], windows.sfreq)
+            alignment.apply(chunk, out[start : start + len(chunk)])
         return out[:, 0] if windows.is_2d else out
 
     def _note(self, windows: Windows) -> None:
         """Set what ``transform`` needs to know, and look at every value once."""
-        self.sfreq_ = self._agreed_sfreq(windows)
-        if self.method == "rate" and self.sfreq_ is None:
+        self.method_ = self.method
+        self.target_sfreq_ = float(GRID_SFREQ if self.target_sfreq is None else self.target_sfreq)
+        self.sfreq_ = agreed_sfreq(windows, self.sfreq)
+        if self.method_ == "rate" and self.sfreq_ is None:
             raise ValueError(
-                "method='rate' needs the sampling rate of X, and an array does not tell it. Set "
+                "method='rate' needs the sampling rate of X, which an array does not hold. Set "
                 "sfreq to it, in Hz, or pass an mne.Epochs, or use method='resample'."
             )
-        if self.method == "native":
+        if self.method_ == "native":
             self.n_times_out_ = self._native_n_times(windows)
         else:
             self.n_times_out_ = int(GRID_N_TIMES if self.n_times is None else self.n_times)
         for _ in float32_chunks(windows):
             pass  # A NaN is reported here, where the windows were passed for the first time.
 
-    def _align(self, x: np.ndarray, out: np.ndarray, sfreq: float | None) -> None:
-        match self.method:
-            case "resample":
-                resample(x, x.shape[-1] / out.shape[-1], out.shape[-1], out=out)
-            case "rate":
-                assert sfreq is not None  # or fit would have raised
-                target_sfreq = GRID_SFREQ if self.target_sfreq is None else self.target_sfreq
-                _change_rate(x, out, sfreq, target_sfreq)
-            case "crop":
-                _place_first(x, out)
-            case "pad":
-                _place_centred(x, out, fill=0)
-            case "native":
-                out[:] = x
+    def alignment(self, n_times: int, sfreq: float | None = None) -> Alignment:
+        """The map from windows of a length and a rate to the grid.
+
+        Parameters
+        ----------
+        n_times : int
+            Samples of a window.
+        sfreq : float or None, default=None
+            Sampling rate in Hz; None means that seen in ``fit``.
+
+        Returns
+        -------
+        Alignment
+        """
+        check_is_fitted(self)
+        sfreq = self.sfreq_ if sfreq is None else sfreq
+        step = 1.0 if sfreq is None else sfreq / self.target_sfreq_
+        found = METHODS[self.method_](n_times, self.n_times_out_, step)
+        if found.n_all < MIN_TIMES:
+            raise ValueError(
+                f"A window of {n_times} samples at {sfreq:g} Hz (sfreq) has {found.n_all} "
+                f"sample(s) at {self.target_sfreq_:g} Hz (target_sfreq), and at least {MIN_TIMES} "
+                "are needed. Set a higher target_sfreq, or use method='resample', which fits any "
+                "duration to the grid."
+            )
+        return found
 
     def _check_params(self) -> None:
         check_number("n_times", self.n_times, Integral, low=MIN_TIMES, alternatives=(None,))
-        check_choice("method", self.method, METHODS)
+        check_choice("method", self.method, tuple(METHODS))
         for name in ("sfreq", "target_sfreq"):
             check_number(name, getattr(self, name), unit="Hz", open_low=True, alternatives=(None,))
 
-    def _agreed_sfreq(self, windows: Windows) -> float | None:
-        return agreed_sfreq(windows, self.sfreq)
+    def _check_rate(self, windows: Windows) -> None:
+        """Refuse another rate than in fit, but where a second keeps its length in the output."""
+        if self.method_ == "rate" or same_rate(windows.sfreq, self.sfreq_):
+            return
+        assert windows.sfreq is not None
+        assert self.sfreq_ is not None
+        if self.method_ == "resample" and windows.n_times and self.n_times_:
+            # A whole window becomes n_times_out_ samples: equal durations stay equal.
+            expected = self.n_times_ * windows.sfreq / self.sfreq_
+            if abs(windows.n_times - expected) <= 1 + RATE_TOLERANCE * expected:
+                return
+        raise ValueError(
+            f"X was sampled at {windows.sfreq:g} Hz, but SignalAligner was fitted on windows "
+            f"sampled at {self.sfreq_:g} Hz, and method={self.method_!r} would give a second "
+            f"another length. Resample it: epochs.resample({self.sfreq_:g}); or use "
+            "SignalAligner(method='rate'), which resamples from any rate."
+        )
 
     def _native_n_times(self, windows: Windows) -> int:
         if windows.n_times is None:

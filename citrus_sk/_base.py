@@ -154,12 +154,12 @@ def modality_rows(modality: Any, config: NetworkConfig, n_chans: int) -> list[in
         named = list(modality)
     else:
         raise TypeError(
-            f"modality={modality!r} is a {type(modality).__name__}; wanted the kind of signal, "
+            f"modality={modality!r} is a {type(modality).__name__}; expected the kind of signal, "
             "such as 'EEG', one for each channel, or None."
         )
     if len(named) != n_chans:
         raise ValueError(
-            f"modality names {len(named)} channels, and X has {n_chans}; wanted one for each "
+            f"modality names {len(named)} channels, and X has {n_chans}; expected one for each "
             "(None for those that are of no known kind), or a single one for all."
         )
     return [_modality_row(each, config) for each in named]

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from ._containers import resolve_labels
+from ._containers import Windows
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_probe
-from ._labelled import LabelledWindows, check_labels, label_windows
+from ._labelled import LabelledWindows, label_windows
 from ._parameters import check_number
 from ._probe import fit_probe
-from ._signals import Windows, to_float32
+from ._signals import to_float32
+from ._targets import check_labels
 from ._training import Recipe
 from .nn import CitrusNetwork
 
@@ -300,8 +301,29 @@ or mne.Epochs
         return self.classes_[best]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Share of windows whose class is predicted; `y` is what it is in ``fit``."""
-        return super().score(X, resolve_labels(X, y), sample_weight)
+        """Accuracy on the given windows and labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+mne.Epochs, or windows of braindecode
+        y : array-like of shape (n_windows,), str or None, default=None
+            True labels, or the name of a column of the metadata. None takes what ``fit`` took: the
+            column by the same name, or the events of Epochs and the targets of a data set.
+        sample_weight : array-like of shape (n_windows,) or None, default=None
+            Weight of each window.
+
+        Returns
+        -------
+        float
+            Share of windows whose class is predicted, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If `y` is None and `X` is an array, which holds no labels.
+        """
+        return super().score(X, self._targets_to_score(X, y), sample_weight)
 
     # --- what the common core asks ---------------------------------------------------------------
 

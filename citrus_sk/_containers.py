@@ -1,17 +1,20 @@
 """Windows in the containers of MNE and braindecode: signals, channels, rates and labels.
 
-Containers are recognised by what they offer, so that neither library is imported.
+Containers are recognised by their class, and neither library is imported for it.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from ._missing import missing_rows
 
 # A stimulus channel holds the event code, which is the label.
 _NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
@@ -20,57 +23,144 @@ _NO_TARGET = -1
 
 
 @dataclass(frozen=True)
-class Contained:
-    """What a container holds.
+class Windows:
+    """Windows in the caller's own memory and dtype, with what their container knows of them.
 
     Attributes
     ----------
     data : ndarray of shape (n_windows, n_chans, n_times) or list of ndarray (n_chans, n_times_i)
         A list only where the lengths differ.
     sfreq : float or None
-        Sampling rate in Hz.
+        Sampling rate in Hz, where the container knows it.
     chs : list of dict or None
         MNE's description of each channel, as in ``info["chs"]``.
+    is_2d : bool
+        Whether the caller passed ``(n_windows, n_times)``.
     """
 
     data: Any
     sfreq: float | None = None
     chs: list[dict[str, Any]] | None = None
+    is_2d: bool = False
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def n_chans(self) -> int:
+        return self.data[0].shape[0]
+
+    @property
+    def n_times(self) -> int | None:
+        """Samples in a window; None where the lengths differ."""
+        return None if isinstance(self.data, list) else self.data.shape[2]
 
 
 def is_epochs(X: Any) -> bool:
-    """Whether this is an `mne.Epochs`, or has its methods."""
-    known = hasattr(X, "get_data") and hasattr(X, "info") and hasattr(X, "get_channel_types")
-    return known and not hasattr(X, "first_samp")  # a Raw, which has no windows
+    """Whether this is an `mne.Epochs`, of whichever kind."""
+    return _is_a(X, "mne", "BaseEpochs")
 
 
 def is_window_set(X: Any) -> bool:
     """Whether this is a data set of braindecode: of one recording, or several of them."""
+    if not _is_a(X, "torch.utils.data", "Dataset"):
+        return False
     parts = getattr(X, "datasets", [X])
     return isinstance(parts, list) and all(
         hasattr(part, "description") and hasattr(part, "transform") for part in parts
     )
 
 
-def unpack_container(X: Any, who: str) -> Contained | None:
-    """Windows of a container, or of a list that indexing one gives; None if `X` is neither."""
-    if hasattr(X, "first_samp"):
-        raise TypeError(
-            f"X is an mne.io.Raw, and {who} wants windows. Cut them with citrus_sk.mne.make_epochs."
-        )
-    if (listed := _epochs_in(X)) is not None:
-        return _from_epochs(listed)
+def unpack_container(X: Any, who: str) -> Windows | None:
+    """Windows of a container, or of a list that indexing one gives; None if `X` is neither.
+
+    Raises
+    ------
+    TypeError
+        If `X` is a container that does not hold windows of signals.
+    """
+    if (listed := _list_of(X, is_epochs)) is not None:
+        return _from_mne(listed, "Epochs", _epochs_data)
+    if (listed := _list_of(X, _is_evoked)) is not None:
+        return _from_mne(listed, "Evoked", _evoked_data)
     # Items of a data set, which scikit-learn has indexed.
     if isinstance(X, list | tuple) and X and all(map(_is_item, X)):
-        return Contained(_together([[np.asarray(item[0]) for item in X]]))
-    return _from_window_set(X) if is_window_set(X) else None
+        return Windows(_together([[np.asarray(item[0]) for item in X]]))
+    if is_window_set(X):
+        return _from_window_set(X)
+    _refuse_other_containers(X, who)
+    return None
+
+
+# Containers that are not windows of signals, the most special first, and what to pass instead.
+_NOT_WINDOWS = (
+    ("mne.io", "BaseRaw", "Cut windows with citrus_sk.mne.make_epochs."),
+    (
+        "torch.utils.data",
+        "TensorDataset",
+        "Pass its tensors: fit(dataset.tensors[0], dataset.tensors[1]).",
+    ),
+    (
+        "torch.utils.data",
+        "Dataset",
+        "Pass arrays: X = np.stack([item[0] for item in dataset]), and y likewise.",
+    ),
+    ("torch.utils.data", "DataLoader", "Pass the arrays that its data set holds."),
+    ("collections.abc", "Mapping", "Pass one of its arrays."),
+)
+
+
+def _refuse_other_containers(X: Any, who: str) -> None:
+    for item in X[:1] if isinstance(X, list | tuple) else [X]:
+        for module, name, remedy in _NOT_WINDOWS:
+            if _is_a(item, module, name):
+                keys = f" with the keys {_some(list(map(str, item)))}" if name == "Mapping" else ""
+                raise TypeError(
+                    f"X is {_kind_of(X, item)}{keys}, and {who} expects windows. {remedy}"
+                )
+        if type(item).__module__.partition(".")[0] == "mne":
+            raise TypeError(
+                f"X is {_kind_of(X, item)}, and {who} expects windows of signals. Pass the "
+                "mne.Epochs or mne.Evoked that it was computed from."
+            )
+
+
+def _kind_of(X: Any, item: Any) -> str:
+    """The type of a container in words, with its package."""
+    package = type(item).__module__.partition(".")[0]
+    kind = type(item).__name__ if package == "builtins" else f"{package} {type(item).__name__}"
+    return f"a list of {kind}" if item is not X else f"of type {kind}"
+
+
+def _is_a(X: Any, module: str, name: str) -> bool:
+    """Whether X is an instance of a class of a package, which is not imported for it.
+
+    If the package was not imported before, nobody can have made an instance.
+    """
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(X, kind)
+
+
+def _is_evoked(X: Any) -> bool:
+    return _is_a(X, "mne", "Evoked")
+
+
+def _list_of(X: Any, is_kind: Callable[[Any], bool]) -> Sequence[Any] | None:
+    """X as a list of containers of a kind; None where it is something else."""
+    if is_kind(X):
+        return [X]
+    return X if isinstance(X, list | tuple) and X and all(map(is_kind, X)) else None
 
 
 def _epochs_in(X: Any) -> Sequence[Any] | None:
     """The Epochs that X is, or is a list of; None where it is something else."""
-    if is_epochs(X):
-        return [X]
-    return X if isinstance(X, list | tuple) and X and all(map(is_epochs, X)) else None
+    return _list_of(X, is_epochs)
+
+
+def first_of_mne(X: Any) -> Any:
+    """The first of the Epochs or averages that X is, or is a list of; None if it is not one."""
+    listed = _list_of(X, is_epochs) or _list_of(X, _is_evoked)
+    return None if listed is None else listed[0]
 
 
 def signal_picks(recording: Any) -> list[int]:
@@ -140,8 +230,8 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
             values = [np.array([change(each) for each in part]) for part in values]
     else:
         raise TypeError(
-            f"X is a {type(X).__name__}, which tells no labels; wanted mne.Epochs or a data set of "
-            "windows of braindecode."
+            f"X is a {type(X).__name__}, which holds no labels; expected mne.Epochs or a data "
+            "set of windows of braindecode."
         )
     return _complete(np.concatenate(values), "the target" if column is None else repr(column))
 
@@ -214,8 +304,7 @@ def _metadata_column(
 
 
 def _complete(values: np.ndarray, what: str) -> np.ndarray:
-    missing = [i for i, value in enumerate(values) if value is None or value != value]
-    if missing:
+    if missing := missing_rows(values):
         raise ValueError(
             f"{what} is missing in {len(missing)} of {len(values)} windows of X (first: "
             f"{missing[0]}). Leave these windows out, or fill in their metadata."
@@ -228,39 +317,47 @@ def _complete(values: np.ndarray, what: str) -> np.ndarray:
 # --- signals -------------------------------------------------------------------------------------
 
 
-def _from_epochs(listed: Sequence[Any]) -> Contained:
+def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray]) -> Windows:
+    """Windows of Epochs or of averages, with equal channels and rates."""
     data: list[np.ndarray] = []
     names: tuple[str, ...] = ()
     chs: list[dict[str, Any]] | None = None
-    for place, epochs in enumerate(listed):
-        picks = signal_picks(epochs)
+    for i, each in enumerate(listed):
+        picks = signal_picks(each)
         if not picks:
             raise ValueError(
-                "X is an Epochs object without a usable signal channel: all "
-                f"{len(epochs.ch_names)} channels are stimulus channels or marked bad."
+                f"X is an {kind} object without a usable signal channel: all "
+                f"{len(each.ch_names)} channels are stimulus channels or marked bad."
             )
-        found = tuple(epochs.ch_names[pick] for pick in picks)
-        if not place:
-            names, every = found, epochs.info.get("chs")
+        found = tuple(each.ch_names[pick] for pick in picks)
+        if not i:
+            names, every = found, each.info.get("chs")
             chs = None if every is None else [every[pick] for pick in picks]
-        _check_channels("list of Epochs", f"X[{place}]", "X[0]", found, names, "epochs.pick([...])")
-        whole = len(picks) == len(epochs.ch_names)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "epochs._get_data.. can't run|All epochs were dropped"
-            )
-            data.append(epochs.get_data(picks=None if whole else picks, copy=False))
-    sfreq = _one_rate("list of Epochs", listed, "epochs.resample(sfreq)")
+        _check_channels(f"list of {kind}", f"X[{i}]", "X[0]", found, names, "epochs.pick([...])")
+        whole = len(picks) == len(each.ch_names)
+        data.append(read(each, None if whole else picks))
+    sfreq = _one_rate(f"list of {kind}", listed, "epochs.resample(sfreq)")
     if not sum(map(len, data)):
-        reasons = "; ".join(sorted({drop_reasons(epochs) for epochs in listed}))
+        reasons = "; ".join(sorted({drop_reasons(each) for each in listed}))
         raise ValueError(
             "Found array with 0 sample(s): X holds no window, all of its epochs were dropped "
             f"({reasons}). Mend what rejects them, such as reject= or BAD_ annotations."
         )
-    return Contained(_together(data), sfreq, chs)
+    return Windows(_together(data), sfreq, chs)
 
 
-def _from_window_set(X: Any) -> Contained:
+def _epochs_data(epochs: Any, picks: list[int] | None) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "epochs._get_data.. can't run|All epochs were dropped")
+        return epochs.get_data(picks=picks, copy=False)
+
+
+def _evoked_data(evoked: Any, picks: list[int] | None) -> np.ndarray:
+    """An average is one window."""
+    return evoked.get_data(picks=picks)[None]
+
+
+def _from_window_set(X: Any) -> Windows:
     parts = getattr(X, "datasets", [X])
     for part in parts:
         _check_windowed(part)
@@ -275,12 +372,12 @@ def _from_window_set(X: Any) -> Contained:
     if not sum(map(len, data)):
         raise ValueError("Found array with 0 sample(s): X is a data set that holds no window.")
     if not all(described):
-        return Contained(_together(data), sfreq)
+        return Windows(_together(data), sfreq)
     first = ch_names(described[0])
     for place, chs in enumerate(described):
         where, remedy = f"datasets[{place}]", "braindecode's Preprocessor('pick', picks=[...])"
         _check_channels("data set", where, "datasets[0]", ch_names(chs), first, remedy)
-    return Contained(_together(data), sfreq, described[0])
+    return Windows(_together(data), sfreq, described[0])
 
 
 def _read_part(part: Any, holder: Any) -> tuple[list[np.ndarray], list[dict[str, Any]] | None]:
@@ -324,7 +421,7 @@ def _one_rate(kind: str, holders: Sequence[Any], remedy: str) -> float:
 def _check_windowed(part: Any) -> None:
     if not hasattr(part, "crop_inds"):
         raise TypeError(
-            f"X is a data set of whole recordings ({type(part).__name__}); wanted windows. Cut "
+            f"X is a data set of whole recordings ({type(part).__name__}); expected windows. Cut "
             "them with braindecode.preprocessing.create_fixed_length_windows or "
             "create_windows_from_events."
         )

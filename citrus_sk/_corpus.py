@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from numbers import Integral
@@ -19,14 +20,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ._containers import signal_picks
+from ._containers import first_of_mne, signal_picks
 from ._parameters import check_choice, check_number
 from ._recordings.cache import Recording, load_file
 from ._recordings.channels import as_named, modality_of
 from ._recordings.conversion import PIECE_VALUES, Settings
 from ._recordings.corpus import Corpus, CorpusReport
+from ._recordings.folders import EXTENSIONS, search
 from ._recordings.quality import FATES, Stretches, flat_runs, n_flat
-from ._recordings.readers import EXTENSIONS, find_files
 from ._signals import read_windows
 
 __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
@@ -139,11 +140,12 @@ def read_corpus(  # noqa: C901 - one check after the other
     check_number("verbose", verbose, Integral)
     _check_text("modality", modality, (None,))
     if not isinstance(cache, str | Path | None):
-        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; wanted a path or None.")
+        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; expected a path or None.")
     settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))
-    files = find_files(source)
+    found_files = search(source)
+    files = found_files.files
     storage = _Folder(cache)
-    report = CorpusReport()
+    report = CorpusReport(passed_over=found_files.passed_over)
     recordings: list[Recording] = []
     about: dict[str, dict[str, str]] = {}
     for path in _progress(files) if verbose else files:
@@ -163,6 +165,7 @@ def read_corpus(  # noqa: C901 - one check after the other
             continue
         recordings += found.recordings
         report.skipped_channels += found.left_out
+        report.notes += found.notes
         for key, seconds in found.seconds.items():
             report.seconds[key] = report.seconds.get(key, np.zeros(len(FATES))) + seconds
         for dataset, known in found.about.items():
@@ -170,8 +173,8 @@ def read_corpus(  # noqa: C901 - one check after the other
     corpus = Corpus(recordings, settings.sfreq, report, about, storage)
     if not recordings:
         raise ValueError(_nothing_usable(source, files, corpus))
-    if report.skipped:
-        warnings.warn(_left_out(report.skipped, len(files)), UserWarning, stacklevel=2)
+    if text := _reservations(report, len(files)):
+        warnings.warn(text, UserWarning, stacklevel=2)
     return corpus
 
 
@@ -226,8 +229,8 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
     check_number("min_stretch", min_stretch, Integral, low=2, alternatives=(None,))
     if hasattr(X, "first_samp"):
         raise TypeError(
-            "X is an mne.io.Raw; wanted windows. Save it and read it back with read_corpus, which "
-            "resamples it and heeds its annotations, or pass a list of arrays."
+            "X is an mne.io.Raw; expected windows. Save it and read it with read_corpus, which "
+            "resamples it and skips what its annotations mark as bad, or pass a list of arrays."
         )
     windows = read_windows(estimator or _ArrayCorpus(), X, reset=True, ragged=True)
     rate = windows.sfreq or (None if sfreq is None else float(sfreq))
@@ -272,7 +275,7 @@ class _Folder:
 
 def _check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
     if value not in alternatives and not (isinstance(value, str) and value):
-        raise TypeError(f"{name}={value!r}; wanted a name such as 'EEG'.")
+        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
 
 
 def _progress(files: list[Path]) -> Iterable[Path]:
@@ -281,38 +284,53 @@ def _progress(files: list[Path]) -> Iterable[Path]:
     return tqdm(files, desc="recordings", unit="file")
 
 
-def _left_out(skipped: list[tuple[str, str]], n_files: int) -> str:
-    named = [f"{name}: {reason}" for name, reason in skipped[:_N_NAMED]]
-    if len(skipped) > _N_NAMED:
-        named.append(f"and {len(skipped) - _N_NAMED} more, see report.skipped of the corpus")
-    return "\n  ".join([f"{len(skipped)} of {n_files} files were left out:", *named])
+def _reservations(report: CorpusReport, n_files: int) -> str:
+    """What a user should know of files that were not read, or not as a whole; empty if nothing."""
+    parts = []
+    titles = {
+        "skipped": f"{len(report.skipped)} of {n_files} files were left out:",
+        "passed_over": _formats(report.passed_over),
+        "notes": f"{len(report.notes)} file(s) not read as a whole, or not as their tables say:",
+    }
+    for name, title in titles.items():
+        if listed := getattr(report, name):
+            lines = [f"{file}: {reason}" for file, reason in listed[:_N_NAMED]]
+            if len(listed) > _N_NAMED:
+                lines.append(f"and {len(listed) - _N_NAMED} more, see report.{name} of the corpus")
+            parts.append("\n  ".join([title, *lines]))
+    return "\n".join(parts)
+
+
+def _formats(passed_over: list[tuple[str, str]]) -> str:
+    counts = Counter(Path(name).suffix.lower() or "no extension" for name, _ in passed_over)
+    named = ", ".join(f"{suffix} ({n})" for suffix, n in counts.most_common())
+    return f"{len(passed_over)} files or folders were passed over, by extension: {named}"
 
 
 def _nothing_usable(source: Any, files: list[Path], corpus: Corpus) -> str:
     listed = [source] if isinstance(source, str | Path) else source
     searched = ", ".join(str(path) for path in listed[:_N_NAMED])
+    rest = _reservations(corpus.report, len(files))
     if not files:
         return (
             f"source: there is no recording in {searched or 'an empty list'}; looked for files "
-            f"that end in {', '.join(EXTENSIONS)}."
+            f"that end in {', '.join(EXTENSIONS)}. {rest}".strip()
         )
     if len(corpus.report.skipped) == len(files):
-        reasons = _left_out(corpus.report.skipped, len(files))
-        return f"source: no file in {searched} can be read. {reasons}"
+        return f"source: no file in {searched} can be read. {rest}"
     return f"source: nothing in {searched} is usable.\n{corpus.summary()}"
 
 
 def _channels_of(X: Any, n_chans: int, modality: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and modalities of the channels of an array, or of Epochs, which know them."""
-    if not hasattr(X, "get_channel_types"):
+    if (described := first_of_mne(X)) is None:
         return tuple(f"channel {i}" for i in range(n_chans)), (as_named(modality),) * n_chans
-    types = X.get_channel_types()
-    chosen = [  # as `read_windows` does
-        (X.ch_names[pick], modality_of(X.ch_names[pick], types[pick]) or types[pick])
-        for pick in signal_picks(X)
-    ]
-    told = [kind if modality == "unknown" else as_named(modality) for _, kind in chosen]
-    return tuple(name for name, _ in chosen), tuple(told)
+    names, types = described.ch_names, described.get_channel_types()
+    picks = signal_picks(described)  # as `read_windows` does
+    kinds = [modality_of(names[pick], types[pick]) or types[pick] for pick in picks]
+    if modality != "unknown":
+        kinds = [as_named(modality)] * len(kinds)
+    return tuple(names[pick] for pick in picks), tuple(kinds)
 
 
 def _people(subjects: Any, n_windows: int) -> list[str]:
@@ -321,7 +339,7 @@ def _people(subjects: Any, n_windows: int) -> list[str]:
     listed = np.asarray(subjects)
     if listed.shape != (n_windows,):
         raise ValueError(
-            f"subjects has shape {listed.shape}; wanted one for each of the {n_windows} windows."
+            f"subjects has shape {listed.shape}; expected one for each of the {n_windows} windows."
         )
     return [f"array/{subject}" for subject in listed.tolist()]
 

@@ -19,6 +19,7 @@ from ._base import (
     starting_point,
     unpack,
 )
+from ._consistency import amplitude_range, warn_of_other_amplitude
 from ._devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
 from ._draws import own_draws
 from ._parameters import all_or_nothing, check_number
@@ -147,6 +148,7 @@ or mne.Epochs
         device = next(self.module_.parameters()).device
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = to_float32(read_windows(self, X, reset=False))
+            warn_of_other_amplitude(self, values)
             return infer(self.module_, values, device, self.batch_size, features=True).numpy()
 
     def _fit(self, X: Any) -> None:
@@ -154,7 +156,7 @@ or mne.Epochs
         config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         reference = make_reference(self.store_weights, self.pretrained, frozen=True)
         device = resolve_device(self.device)
-        to_float32(read_windows(self, X, reset=True))
+        self._amplitude = amplitude_range(to_float32(read_windows(self, X, reset=True)))
         self._config, self._reference = config, reference
         self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
         with own_draws(draw_seed(self.random_state), torch.device("cpu")) as draws:

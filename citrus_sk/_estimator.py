@@ -21,14 +21,16 @@ from ._base import (
     starting_point,
     unpack,
 )
-from ._containers import resolve_labels
+from ._consistency import amplitude_range, warn_of_other_amplitude
+from ._containers import Windows, resolve_labels
 from ._devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
 from ._draws import Draws, own_draws
 from ._foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
 from ._holdout import hold_out
 from ._labelled import LabelledWindows
 from ._parameters import all_or_nothing, as_flag, check_choice, check_number
-from ._signals import Windows, read_windows, to_float32
+from ._signals import read_windows, to_float32
+from ._targets import unwrap
 from ._training import FineTuner, Recipe, fine_tune, held_out_loss, infer, make_net
 from ._user_callbacks import check_callbacks
 from .nn import CitrusNetwork, NetworkConfig
@@ -132,9 +134,11 @@ class NetworkPredictor(NetworkEstimator):
         if make is None:
             config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         device = resolve_device(self.device)
+        self._target_column = y if isinstance(y, str) else None
         y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
+        self._amplitude = amplitude_range(labelled.X)
         self.strategy_ = self._choose_strategy()
         if make is None:
             frozen = self.strategy_ == "linear-probe"
@@ -163,12 +167,26 @@ class NetworkPredictor(NetworkEstimator):
         check_is_fitted(self)
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = to_float32(read_windows(self, X, reset=False))
+            warn_of_other_amplitude(self, values)
             return torch.stack(
                 [
                     infer(net.module_, values, torch.device(net.device), self.batch_size).double()
                     for net in self.members_
                 ]
             )
+
+    def _targets_to_score(self, X: Any, y: Any) -> Any:
+        """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used."""
+        check_is_fitted(self)
+        y = self._target_column if y is None else y
+        found = resolve_labels(X, y) if self._n_classes is not None or y is not None else None
+        if found is None:
+            raise ValueError(
+                f"{type(self).__name__}.score needs y, one value for each window, but y is None. "
+                "Only mne.Epochs and data sets of braindecode hold it themselves: their events, or "
+                "the column that fit was called with."
+            )
+        return unwrap(found, "y", len(found))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
@@ -182,6 +200,7 @@ class NetworkPredictor(NetworkEstimator):
         "_reference": Reference,
     }
     _foreign: ForeignModule | None = None
+    _target_column: str | None = None
 
     def _pack_networks(self) -> list[tuple[Any, ...]]:
         return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]

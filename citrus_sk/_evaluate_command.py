@@ -40,6 +40,7 @@ def run_evaluate(
     repeats: int | str = 1,
     scoring: Sequence[str] = ("f1_macro", "accuracy", "neg_log_loss"),
     sfreq: float | None = None,
+    picks: Sequence[str] | None = None,
     oracle: bool = False,
     jobs: int = -1,
     seed: int = 0,
@@ -61,7 +62,8 @@ def run_evaluate(
             "matplotlib"
         )
     paths = {name: writable(out / name) for name in WRITTEN}  # known before hours are spent
-    bunch = _load(data, labels, dataset)
+    bunch = _load(data, labels, dataset, picks)
+    _check_groups(bunch, folds)
     sfreq = bunch.sfreq if sfreq is None else sfreq
     models = make_estimators(estimators, sfreq=sfreq, seed=seed, ablation=ablation)
     if fractions is None and shots is None:
@@ -85,15 +87,32 @@ def run_evaluate(
     return any(np.isfinite(row[metric]) for row in curve.rows for metric in curve.metrics)
 
 
-def _load(data: Path | None, labels: Path | None, dataset: str | None) -> Bunch:
+def _load(
+    data: Path | None, labels: Path | None, dataset: str | None, picks: Sequence[str] | None
+) -> Bunch:
     if (data is None) == (dataset is None):
-        raise ValueError("wanted either DATA, a file or folder, or --dataset, one of the two.")
+        raise ValueError("expected either DATA, a file or folder, or --dataset, one of the two.")
     if data is not None:
-        return read_labelled(data, labels)
+        return read_labelled(data, labels, picks=picks)
     from .datasets import load_watch
 
     watch = load_watch()
-    return Bunch(X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq)
+    return Bunch(
+        X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq, groups_from="its people"
+    )
+
+
+def _check_groups(bunch: Bunch, folds: int) -> None:
+    """Refuse fewer groups than folds, with a remedy that can be followed."""
+    if bunch.groups is None or (n_groups := len(np.unique(bunch.groups))) >= folds:
+        return
+    fewer = f"pass --folds {n_groups}, or " if n_groups > 1 else ""
+    raise ValueError(
+        f"the data have {n_groups} group(s) for {folds} folds, and a group is never trained on and "
+        f"tested on at once. The groups are {bunch.groups_from}. To go on, {fewer}give smaller "
+        "groups: a column 'group' (in an .npz file the array 'groups') with a value for each "
+        "person, or within one person for each run or block of time."
+    )
 
 
 def make_estimators(
@@ -119,7 +138,7 @@ def make_estimators(
         name, _, place = text.rpartition("=")
         name = name or place
         if name in models:
-            raise ValueError(f"--estimators has {name!r} twice; wanted each name once.")
+            raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
         if ":" in place:
             models[name] = _imported(place)
         else:
@@ -138,7 +157,7 @@ def _imported(place: str) -> Any:
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"--estimators: {place!r} cannot be imported: {error}. Wanted module:object with a "
+            f"--estimators: {place!r} cannot be imported: {error}. Expected module:object with a "
             f"module that Python finds from here, or one of {', '.join(list_peers())}."
         ) from error
     # A class or a function that makes one; an estimator has get_params of its own.

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils import compute_class_weight
+
+from ._targets import check_groups, check_weights
 
 
 @dataclass(frozen=True)
@@ -70,84 +70,6 @@ class LabelledWindows:
     def standardised(self, mean: np.ndarray, scale: np.ndarray) -> LabelledWindows:
         """The same windows with targets in units of `scale` from `mean`."""
         return replace(self, targets=((self.targets - mean) / scale).astype(np.float32))
-
-
-def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``classes`` and the index into them of each label, as scikit-learn defines them."""
-    if y is None:
-        raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
-    if (n_columns := _n_columns(y)) > 1:
-        raise ValueError(
-            f"y has {n_columns} columns (multilabel or multioutput), and {who} takes one label for "
-            f"each window. Of one-hot rows pass y.argmax(1). For several labels at once, "
-            f"sklearn.multioutput.MultiOutputClassifier({who}(...)) fits one for each column; "
-            "numbers to predict are for CitrusRegressor."
-        )
-    y = column_or_1d(y, warn=True)
-    _check_number_of(y, n_windows)
-    missing = [i for i, label in enumerate(y) if label is None or label != label]
-    if missing:
-        raise ValueError(
-            f"Input y contains NaN or None at {len(missing)} of {len(y)} places (first: "
-            f"{missing[0]}). Leave the unlabelled windows out of X and y."
-        )
-    if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
-    try:
-        if type_of_target(y) == "continuous":
-            raise ValueError(
-                f"Unknown label type: continuous. y holds {len(np.unique(y))} distinct numbers, as "
-                f"{y[0]:g}, which are no labels. To predict numbers, use CitrusRegressor; to "
-                "predict classes, make integers or strings of them."
-            )
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-    except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in y})
-        raise TypeError(f"y mixes labels of types {kinds}; wanted one type.") from error
-    if len(classes) < 2:
-        raise ValueError(
-            f"{who} can't train on one class: y holds only {classes.tolist()[0]!r} in {len(y)} "
-            "windows. Pass windows of at least 2 classes."
-        )
-    return classes, codes
-
-
-def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
-    """The numbers of a regression as a float64 array of the shape that they came in."""
-    try:
-        if np.asarray(y).dtype.kind in "USOV":
-            y = np.asarray(y, np.float64)
-    except (TypeError, ValueError) as error:  # words, or rows of unequal lengths
-        raise ValueError(
-            f"y holds {np.ravel(np.asarray(y, object))[0]!r}, which is no number, and {who} "
-            "predicts numbers. Labels are for CitrusClassifier."
-        ) from error
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
-    if values.ndim == 0:
-        raise ValueError(
-            f"y is a single number, {values:g}; wanted one for each of the {n_windows} windows."
-        )
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = column_or_1d(values, warn=True)
-    _check_number_of(values, n_windows)
-    return values
-
-
-def _n_columns(y: Any) -> int:
-    try:
-        shape = getattr(y, "shape", None) or np.asarray(y).shape
-    except ValueError:  # as many labels for each window as it happens to have
-        return max(np.size(row) for row in y)
-    return shape[1] if len(shape) == 2 else 1
-
-
-def _check_number_of(y: np.ndarray, n_windows: int) -> None:
-    if len(y) != n_windows:
-        raise ValueError(
-            f"X has {n_windows} windows, but y has {len(y)} labels: inconsistent numbers of "
-            "samples. Pass one label for each window."
-        )
 
 
 def label_windows(
@@ -210,27 +132,12 @@ def _distinct(
     X: np.ndarray, targets: np.ndarray, sample_weight: Any, groups: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows to train on, one for each distinct window, with their weights and groups."""
-    check_consistent_length(X, targets, groups)
-    weights = _check_weights(sample_weight, len(X))
+    weights = check_weights(sample_weight, len(X))
     group_codes = None
     if groups is not None:
-        _, group_codes = np.unique(column_or_1d(groups), return_inverse=True)
+        _, group_codes = np.unique(check_groups(groups, len(X)), return_inverse=True)
     rows, weights = _merge(X, targets, weights, group_codes)
     return rows, weights, None if group_codes is None else group_codes[rows]
-
-
-def _check_weights(sample_weight: Any, n: int) -> np.ndarray:
-    if sample_weight is None:
-        return np.ones(n)
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weights.shape != (n,) or (weights < 0).any():
-        raise ValueError(
-            f"sample_weight has shape {weights.shape} and minimum {weights.min():g}; wanted one "
-            f"number of 0 or more for each of the {n} windows."
-        )
-    return weights
 
 
 def _merge(

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from . import __version__
 from ._aligner import SignalAligner
-from ._alignment_graph import alignment_graph
 from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
 from ._devices import isolated_seed, usual_modes
+from ._resampling import operator_stages
+from .nn._resample import Align
 
 # Below, torch cannot write; above, torch 2.14 writes what onnxruntime 1.32 takes for invalid.
 _LOWEST_OPSET, _HIGHEST_OPSET = 18, 25
@@ -117,7 +118,7 @@ def _steps(estimator: Any) -> list[Any]:
     is_pipeline = isinstance(estimator, Pipeline)
     steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
     steps = [step for step in steps if step not in (None, "passthrough")]
-    wanted = "wanted a fitted CitrusClassifier, CitrusRegressor or CitrusEmbedder"
+    expected = "expected a fitted CitrusClassifier, CitrusRegressor or CitrusEmbedder"
     last = steps[-1] if steps else None
     if not isinstance(last, NetworkEstimator) or _outputs(last) is None:
         what = "estimator is a Pipeline that ends in" if is_pipeline else "estimator is"
@@ -129,14 +130,14 @@ def _steps(estimator: Any) -> list[Any]:
         elif hasattr(estimator, "best_estimator_"):
             remedy = " Pass its best_estimator_."
         raise TypeError(
-            f"{what} a {type(last).__name__}; {wanted}, or a Pipeline of "
+            f"{what} a {type(last).__name__}; {expected}, or a Pipeline of "
             f"SignalAligner and one of them.{remedy}"
         )
     for step in steps[:-1]:
         if not isinstance(step, SignalAligner):
             raise TypeError(
                 f"estimator holds a {type(step).__name__}, of which no graph can be made; "
-                "wanted SignalAligner alone before the network. Export the last step, pipe[-1], "
+                "expected SignalAligner alone before the network. Export the last step, pipe[-1], "
                 "and do what stands before it outside."
             )
     for step in steps:
@@ -167,7 +168,7 @@ class _Graph(nn.Module):
     def __init__(self, steps: list[Any]) -> None:
         super().__init__()
         self.is_2d, last = bool(steps[0]._fitted_on_2d), steps[-1]
-        self.alignment = nn.Sequential(*(alignment_graph(step) for step in steps[:-1]))
+        self.alignment = nn.Sequential(*(alignment_layer(step) for step in steps[:-1]))
         self.kind = _outputs(last)
         if self.kind == "features":
             modules = [last.module_]
@@ -288,7 +289,7 @@ def _check_opset(opset_version: Any) -> None:
     highest = min(_HIGHEST_OPSET, onnx_opset_version())
     if isinstance(opset_version, bool) or not isinstance(opset_version, int | np.integer):
         raise TypeError(
-            f"opset_version={opset_version!r} is a {type(opset_version).__name__}; wanted an "
+            f"opset_version={opset_version!r} is a {type(opset_version).__name__}; expected an "
             f"integer from {_LOWEST_OPSET} to {highest}."
         )
     if opset_version < _LOWEST_OPSET:
@@ -324,3 +325,17 @@ def _check_answers(data: bytes, estimator: Any, first: Any, last: Any) -> None:
             f"windows of noise, and at most {_TOLERANCE:g} is allowed; nothing is written. Try "
             "another version of torch, onnxscript or onnxruntime."
         )
+
+
+def alignment_layer(aligner: SignalAligner) -> nn.Module:
+    """What a fitted aligner does to windows of the length seen in ``fit``, as a layer."""
+    assert aligner.n_times_ is not None
+    alignment = aligner.alignment(aligner.n_times_)
+    first, n_inner = alignment.inner
+    stages = []
+    if alignment.step != 1:
+        stages = operator_stages(aligner.n_times_, n_inner, alignment.step, first)
+    return Align(
+        aligner.n_times_, alignment.n_out, [operator for operator, _ in stages],
+        first=alignment.first, fill_mean=alignment.fill == "mean",
+    )  # fmt: skip

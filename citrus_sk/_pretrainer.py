@@ -14,6 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clon
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator, pack, unpack
+from ._containers import Windows, first_of_mne
 from ._corpus import Corpus, array_corpus, read_corpus
 from ._devices import out_of_memory_hint, resolve_device, usual_modes
 from ._draws import own_draws
@@ -33,7 +34,7 @@ from ._pretraining import PretrainRun, launched_together, masked_loss
 from ._resampling import GRID_SFREQ
 from ._run_file import RunFile
 from ._sampling import CropSampler
-from ._signals import Windows, read_windows, to_float32
+from ._signals import read_windows, to_float32
 from ._training import infer
 from .nn import PRESETS, CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
 
@@ -314,8 +315,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         elif _is_path(X) or (isinstance(X, list | tuple) and X and all(map(_is_path, X))):
             corpus = read_corpus(X, sfreq=GRID_SFREQ, verbose=self.verbose)
         else:
-            # Epochs tell it themselves, and array_corpus asks them where it is "unknown".
-            other = "unknown" if hasattr(X, "get_channel_types") else _ANY_SIGNAL
+            # array_corpus takes the types of the channels of Epochs where it is "unknown".
+            other = _ANY_SIGNAL if first_of_mne(X) is None else "unknown"
             modality: Any = other if self.modality is None else self.modality
             if not reset:
                 self._read_array(X, ragged=True)  # compared with what `fit` has seen

@@ -268,6 +268,9 @@ def masked_loss(
     return means | {"all": sum(means.values()) / len(means)}
 
 
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
 def distributed_part() -> tuple[int, int]:
     """Number of this process, and how many share the run."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -278,12 +281,13 @@ def distributed_part() -> tuple[int, int]:
 def launched_together(device: Any) -> Any:
     """Join the processes that torchrun or Accelerate launched; gives this one's device.
 
-    Both announce themselves by the same environment variables. Nothing happens without them. The
-    group is left when the interpreter ends: who leaves after a fit meets, at the next, those who
-    have not left yet.
+    Both set the same environment variables. Nothing happens unless all of them are there: a
+    cluster may set some of them for a single process. The group is left when the interpreter
+    ends: a process that left it after a fit would meet, at the next fit, those that have not
+    left it yet.
     """
-    n_parts = int(os.environ.get("WORLD_SIZE", "1"))
-    if n_parts == 1 or not torch.distributed.is_available():
+    launched = all(name in os.environ for name in _LAUNCHER_VARIABLES)
+    if not launched or int(os.environ["WORLD_SIZE"]) == 1 or not torch.distributed.is_available():
         return device
     if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

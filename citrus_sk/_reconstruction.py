@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ._aligner import SignalAligner
 from ._checkpoint import Checkpoint
+from ._containers import Windows
 from ._devices import draw_seed
 from ._parameters import check_number
 from ._recordings.channels import as_named
 from ._registry import resolve_pretrained
-from ._signals import Windows, read_windows
+from ._signals import read_windows
 from .nn import MaskedAutoencoder, draw_mask
 from .nn._encoder import normalise
 

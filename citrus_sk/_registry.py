@@ -340,7 +340,7 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, list_pretrained(), 1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
     return (
-        f"pretrained={name!r} is no checkpoint that can be had: {_offer()}{meant} A file or folder "
+        f"pretrained={name!r} is not a known checkpoint: {_offer()}{meant} A file or folder "
         f"is given as a path, such as {'./' + (name or 'weights.safetensors')!r}. Pass "
         "pretrained=None to train from scratch."
     )

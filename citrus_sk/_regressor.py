@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from ._containers import resolve_labels
+from ._containers import Windows
 from ._estimator import NetworkPredictor
 from ._fused_probe import fit_fused_values
-from ._labelled import LabelledWindows, check_values, measure_windows
-from ._signals import Windows, to_float32
+from ._labelled import LabelledWindows, measure_windows
+from ._signals import to_float32
+from ._targets import check_values
 from .nn import CitrusNetwork
 
 
@@ -256,9 +257,30 @@ or mne.Epochs
         values = standard * self.target_scale_ + self.target_mean_
         return values[:, 0] if self._is_1d else values
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination R2; `y` is what it is in ``fit``."""
-        return super().score(X, resolve_labels(X, y), sample_weight)
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Coefficient of determination R2 on the given windows and values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+mne.Epochs, or windows of braindecode
+        y : array-like of shape (n_windows,) or (n_windows, n_targets), str or None, default=None
+            True values, or the name of a column of the metadata. None takes the column that
+            ``fit`` was called with.
+        sample_weight : array-like of shape (n_windows,) or None, default=None
+            Weight of each window.
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a model that predicts the mean of `y`.
+
+        Raises
+        ------
+        ValueError
+            If `y` is None and ``fit`` was not called with the name of a column.
+        """
+        return super().score(X, self._targets_to_score(X, y), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""What a signal array is: everything that comes in as ``X`` passes through here.
+"""Checks of signals: everything that comes in as ``X`` passes through here.
 
 Windows are ``(n_windows, n_chans, n_times)``; ``(n_windows, n_times)`` is one channel.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,47 +14,24 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from ._containers import ch_names, unpack_container
+from ._alignment import MIN_TIMES
+from ._consistency import note_or_compare
+from ._containers import Windows, unpack_container
+from ._missing import is_missing
+from ._nested import unnest
+from ._targets import refuse_masked
 
 CHUNK_BYTES = 32 * 2**20
-MIN_TIMES = 2
 
 
-@dataclass(frozen=True)
-class Windows:
-    """Checked windows in the caller's own memory and dtype.
-
-    Attributes
-    ----------
-    data : ndarray of shape (n_windows, n_chans, n_times) or list of ndarray (n_chans, n_times_i)
-        A list only where the lengths differ.
-    is_2d : bool
-        Whether the caller passed ``(n_windows, n_times)``.
-    sfreq : float or None
-        Sampling rate in Hz, where the container knows it.
-    chs : list of dict or None
-        MNE's description of each channel, where the container knows it.
-    """
-
-    data: Any
-    is_2d: bool
-    sfreq: float | None = None
-    chs: list[dict[str, Any]] | None = None
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @property
-    def n_chans(self) -> int:
-        return self.data[0].shape[0]
-
-    @property
-    def n_times(self) -> int | None:
-        """Samples in a window; None where the lengths differ."""
-        return None if isinstance(self.data, list) else self.data.shape[2]
-
-
-def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool = False) -> Windows:
+def read_windows(
+    estimator: BaseEstimator,
+    X: Any,
+    *,
+    reset: bool,
+    ragged: bool = False,
+    any_rate: bool = False,
+) -> Windows:
     """Check the form of ``X`` and note or compare its shape on ``estimator``.
 
     Values are not looked at here (see `float32_chunks`), so a memory map stays on disk.
@@ -63,14 +39,18 @@ def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool 
     Parameters
     ----------
     estimator : BaseEstimator
-        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and ``ch_names_`` where
-        channels have names; else is compared.
-    X : array-like, list of array, mne.Epochs, list of mne.Epochs or windows of braindecode
+        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and ``ch_names_`` and
+        ``sfreq_`` where the container knows them; else its own are compared with these.
+    X : array-like, list of array, nested data frame, mne.Epochs, mne.Evoked, list of these, or \
+windows of braindecode
     reset : bool
         True in ``fit``, False afterwards.
     ragged : bool, default=False
         Whether lists of windows of unequal lengths are welcome, and after ``fit`` lists and
         Epochs of any length. An array has to have the length seen in ``fit`` in any case.
+
+    any_rate : bool, default=False
+        Whether windows at another rate than that seen in ``fit`` are accepted.
 
     Returns
     -------
@@ -79,33 +59,37 @@ def read_windows(estimator: BaseEstimator, X: Any, *, reset: bool, ragged: bool 
     who = type(estimator).__name__
     sfreq = chs = None
     any_length = False
+    refuse_masked(X, "X")
     if (contained := unpack_container(X, who)) is not None:
         X, sfreq, chs = contained.data, contained.sfreq, contained.chs
         any_length = ragged
+    X = unnest(X)
     frame = X  # what carries column names, for scikit-learn's own check
     if (listed := _as_list(X)) is not None:
         shapes = {window.shape for window in listed}
         if len(shapes) > 1:
-            windows = Windows(_check_ragged(listed, who, ragged), False, sfreq, chs)
-            _note_shape(estimator, windows, reset, any_length=True)
-            return windows
+            windows = Windows(_check_ragged(listed, who, ragged), sfreq, chs)
+            return note_or_compare(
+                estimator, windows, reset=reset, any_length=True, any_rate=any_rate
+            )
         frame = X = np.stack(listed)
         any_length = ragged
     array = _check_array(X, who)
     is_2d = array.ndim == 2
-    windows = Windows(array[:, None, :] if is_2d else array, is_2d, sfreq, chs)
+    windows = Windows(array[:, None, :] if is_2d else array, sfreq, chs, is_2d)
     if windows.is_2d and (reset or getattr(estimator, "_fitted_on_2d", False)):
         validate_data(
             estimator, frame if hasattr(frame, "shape") else array, reset=reset,
             skip_check_array=True,
         )  # fmt: skip
     _check_length(array.shape, who)  # after scikit-learn's own comparison with fit
-    _note_shape(estimator, windows, reset, any_length)
-    return windows
+    return note_or_compare(
+        estimator, windows, reset=reset, any_length=any_length, any_rate=any_rate
+    )
 
 
 def agreed_sfreq(windows: Windows, sfreq: float | None) -> float | None:
-    """Sampling rate in Hz: what the windows say themselves, else what is given."""
+    """Sampling rate in Hz: that of the container, else the given one."""
     if windows.sfreq is None:
         return None if sfreq is None else float(sfreq)
     if sfreq is not None and not math.isclose(sfreq, windows.sfreq, rel_tol=1e-6):
@@ -196,7 +180,7 @@ def _check_ragged(listed: list[np.ndarray], who: str, welcome: bool) -> list[np.
     if not welcome:
         raise ValueError(
             f"X is a list of windows of unequal shapes ({lengths[0]} to {lengths[-1]} samples), "
-            f"but {who} wants one length. Put SignalAligner() before it in the pipeline."
+            f"but {who} expects one length. Put SignalAligner() before it in the pipeline."
         )
     chans = {window.shape[0] for window in listed}
     for i, window in enumerate(listed):
@@ -217,13 +201,20 @@ def _check_dtype(array: np.ndarray, name: str) -> None:
             "Pass the real signal, its magnitude or its phase."
         )
     if array.dtype.kind in "USMm":
-        raise ValueError(f"{name} has dtype {array.dtype}; wanted numbers, one for each sample.")
+        raise ValueError(f"{name} has dtype {array.dtype}; expected numbers, one for each sample.")
 
 
 def _check_array(X: Any, who: str) -> np.ndarray:
     """X as a real numeric array of two or three non-empty dimensions, not copied."""
     if not issparse(X):
         array = _asarray(X)
+        if array.ndim == 0:
+            raise ValueError(
+                f"X is a {type(X).__name__}. Expected 2D array or 3D array of shape (n_windows, "
+                "n_channels, n_times) or (n_windows, n_times), a list of (n_channels, n_times) "
+                "arrays, or mne.Epochs."
+            )
+        _refuse_missing(array)
         _check_dtype(array, "X")
         _check_ndim(array, who)
         X = X if hasattr(X, "iloc") else array
@@ -243,17 +234,29 @@ def _asarray(X: Any) -> np.ndarray:
         ) from error
 
 
+def _refuse_missing(array: np.ndarray) -> None:
+    """Raise ValueError for None and pd.NA, which only arrays of objects can hold."""
+    if array.dtype != object:
+        return
+    for index, value in np.ndenumerate(array):
+        if is_missing(value):
+            raise ValueError(
+                f"Input X contains NaN: X{list(index)} is {value!r}. Interpolate the gap or leave "
+                "the window out; a signal has to be finite."
+            )
+
+
 def _check_ndim(array: np.ndarray, who: str) -> None:
     shape = array.shape
     if array.ndim < 2:
         raise ValueError(
-            f"Expected 2D array or 3D array, got X of shape {shape}. {who} wants (n_windows, "
+            f"Expected 2D array or 3D array, got X of shape {shape}. {who} expects (n_windows, "
             "n_channels, n_times), or (n_windows, n_times) for one channel. Reshape your data: "
             "X.reshape(1, -1) if it is a single window of one channel."
         )
     if array.ndim > 3:
         raise ValueError(
-            f"X has {array.ndim} dimensions, shape {shape}; {who} wants (n_windows, n_channels, "
+            f"X has {array.ndim} dimensions, shape {shape}; {who} expects (n_windows, n_channels, "
             "n_times). Fold the surplus dimensions into windows or channels."
         )
     if shape[0] == 0:
@@ -262,46 +265,12 @@ def _check_ndim(array: np.ndarray, who: str) -> None:
             f"{who}: X holds no window."
         )
     if array.ndim == 3 and shape[1] == 0:
-        raise ValueError(f"X has 0 channels (shape={shape}); {who} wants at least one.")
+        raise ValueError(f"X has 0 channels (shape={shape}); {who} expects at least one.")
 
 
 def _check_length(shape: tuple[int, ...], who: str) -> None:
     if shape[-1] < MIN_TIMES:
         raise ValueError(
             f"Found array with {shape[-1]} feature(s) (shape={shape}) while a minimum of "
-            f"{MIN_TIMES} is required by {who}: a window of {shape[-1]} samples is no signal."
-        )
-
-
-def _note_shape(estimator: Any, windows: Windows, reset: bool, any_length: bool) -> None:
-    names = ch_names(windows.chs)
-    if reset:
-        vars(estimator).pop("ch_names_", None)
-        if names is not None:
-            estimator.ch_names_ = names
-        estimator.n_chans_ = windows.n_chans
-        estimator.n_times_ = windows.n_times
-        estimator._fitted_on_2d = windows.is_2d
-        if not windows.is_2d:
-            # As scikit-learn counts: the second axis. Column names belong to 2-D input alone.
-            estimator.n_features_in_ = windows.n_chans
-            vars(estimator).pop("feature_names_in_", None)
-        return
-    who = type(estimator).__name__
-    if windows.n_chans != estimator.n_chans_:
-        raise ValueError(
-            f"X has {windows.n_chans} channels, but {who} was fitted on {estimator.n_chans_}. "
-            "Pass the same channels in the same order, or fit again."
-        )
-    known = getattr(estimator, "ch_names_", None)
-    if names is not None and known is not None and names != known:
-        raise ValueError(
-            f"X has the channels {', '.join(names)}, but {who} was fitted on {', '.join(known)}. "
-            f"Pass the same ones in the same order: epochs.pick({list(known)})."
-        )
-    if not any_length and estimator.n_times_ not in (None, windows.n_times):
-        raise ValueError(
-            f"X has windows of {windows.n_times} samples, but {who} was fitted on "
-            f"{estimator.n_times_}. Where lengths vary, begin the pipeline with SignalAligner() "
-            "and pass it a list of (n_channels, n_times) arrays; else fit again."
+            f"{MIN_TIMES} is required by {who}: windows need at least {MIN_TIMES} samples."
         )

@@ -141,7 +141,7 @@ class FineTuner(NeuralNet):
         """What `_loss` is given beside the network's output; all of it can be mixed."""
         raise NotImplementedError
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
         raise NotImplementedError
 
     @property
@@ -157,26 +157,26 @@ class FineTuner(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(True)
-        x, wanted = self._unpack(batch, training=True)
+        x, expected = self._unpack(batch, training=True)
         assert self.draws is not None
         if self.mixup > 0 and len(x) > 1:
             share = float(self.draws.numpy.beta(self.mixup, self.mixup))
             other = torch.randperm(len(x), generator=self.draws.generator).to(x.device)
             # Windows are mixed in units of their own sd, or the louder one would win.
             x = _mix_windows(x, x[other], share)
-            wanted = tuple(share * each + (1 - share) * each[other] for each in wanted)
+            expected = tuple(share * each + (1 - share) * each[other] for each in expected)
         with self.draws.dropout(self.module_):
             outputs = self.infer(x, **fit_params)
-        loss = self._loss(outputs, *wanted)
+        loss = self._loss(outputs, *expected)
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(False)
-        x, wanted = self._unpack(batch, training=False)
+        x, expected = self._unpack(batch, training=False)
         with torch.no_grad(), fast_kernels():
             outputs = kept_module(self)(x)
-            return {"loss": self._loss(outputs, *wanted), "y_pred": outputs}
+            return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
 
     def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         inputs, targets = unpack_data(batch)
@@ -223,8 +223,8 @@ class ClassTuner(FineTuner, NeuralNetClassifier):
             mass = (1 - self.label_smoothing) * mass + self.label_smoothing * level
         return (mass,)
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
-        return _cross_entropy(outputs, *wanted)
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _cross_entropy(outputs, *expected)
 
 
 class ValueTuner(FineTuner, NeuralNetRegressor):
@@ -236,8 +236,8 @@ class ValueTuner(FineTuner, NeuralNetRegressor):
     def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
         return rows, weight
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
-        return _squared_error(outputs, *wanted)
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _squared_error(outputs, *expected)
 
 
 def _mix_windows(x: Tensor, other: Tensor, share: float) -> Tensor:

@@ -25,6 +25,7 @@ from ._resampling import GRID_N_TIMES, operator_stages
 from .nn import PRESETS, CitrusNetwork, NetworkConfig
 from .nn._encoder import ConvEncoder, ResidualBlock
 from .nn._readout import LinearHead
+from .nn._resample import Align
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what braindecode's own imports say is not ours to mend
@@ -84,7 +85,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     torch.Size([4, 2])
     """
 
-    grid: Grid | None
+    grid: Align | None
     network: CitrusNetwork
     final_layer: TrackingHead
 
@@ -122,7 +123,8 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             known = None
         self.grid = None
         if resample_to is not None and known not in (None, resample_to):
-            self.grid = Grid(known, resample_to)
+            stages = operator_stages(known, resample_to, known / resample_to)
+            self.grid = Align(known, resample_to, [operator for operator, _ in stages])
         rows = modality_rows(modality, config, signal.n_chans)
         self.network = CitrusNetwork(config, signal.n_chans, 1, rows)
         self.network.head = nn.Identity()  # type: ignore[assignment]
@@ -145,6 +147,12 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         Tensor of shape (n_windows, n_outputs), or dict
         """
         if self.grid is not None:
+            if x.shape[-1] != self.grid.n_in:
+                raise ValueError(
+                    f"x has windows of {x.shape[-1]} samples, and the model was built for "
+                    f"{self.grid.n_in}. Build it with their n_times, or with resample_to=None, "
+                    "which takes any."
+                )
             x = self.grid(x)
         features = self.network.features(x)
         if return_features:
@@ -246,41 +254,6 @@ class TrackingHead(LinearHead):
         sd = self.variance.sqrt()
         varies = sd > 1e-5 * self.mean.abs()
         self.scale.copy_(torch.where(varies, 1 / sd.clamp_min(1e-30), 0.0))
-
-
-class Grid(nn.Module):
-    """Resampling of windows of one length, the same linear map as `SignalAligner`'s.
-
-    Its weights are no part of the state dict, which fits windows of any length.
-    """
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.n_in = n_in
-        self.stages: list[list[tuple[int, int, str]]] = []
-        names: dict[int, str] = {}
-        for operator, _ in operator_stages(n_in, n_out, n_in / n_out):
-            blocks = []
-            for lo, hi, weights in operator:
-                if id(weights) not in names:  # blocks in the middle share theirs
-                    names[id(weights)] = f"weights_{len(names)}"
-                    self.register_buffer(
-                        names[id(weights)], torch.tensor(weights), persistent=False
-                    )
-                blocks.append((lo, hi, names[id(weights)]))
-            self.stages.append(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.n_in:
-            raise ValueError(
-                f"x has windows of {x.shape[-1]} samples, and the model was built for {self.n_in}. "
-                "Build it with their n_times, or with resample_to=None, which takes any."
-            )
-        level = x.mean(-1, keepdim=True)
-        x = x - level
-        for blocks in self.stages:
-            x = torch.cat([x[..., lo:hi] @ getattr(self, name) for lo, hi, name in blocks], -1)
-        return x + level
 
 
 def _config(preset: str | dict[str, Any]) -> NetworkConfig:

@@ -226,6 +226,12 @@ def _add_evaluate(commands: Any) -> None:
         metavar="CSV",
         help="windows of a folder: columns file, onset, duration (s), label, and maybe group",
     )
+    parser.add_argument(
+        "--picks",
+        type=lambda text: [pick for each in text.split(",") if (pick := each.strip())],
+        metavar="LIST",
+        help="channels of the recordings, by name or kind, such as EEG,EOG; default: all signals",
+    )
     parser.add_argument("--dataset", choices=("watch",), help="data that are installed, not DATA")
     parser.add_argument(
         "--out",
@@ -276,8 +282,8 @@ def _add_evaluate(commands: Any) -> None:
 def _run_evaluate(arguments: argparse.Namespace) -> None:
     from ._evaluate_command import run_evaluate
 
-    passed = ("data", "labels", "dataset", "estimators", "ablation", "fractions", "shots", "folds",
-              "repeats", "scoring", "sfreq", "jobs", "seed", "title")  # fmt: skip
+    passed = ("data", "labels", "picks", "dataset", "estimators", "ablation", "fractions", "shots",
+              "folds", "repeats", "scoring", "sfreq", "jobs", "seed", "title")  # fmt: skip
     any_fit = run_evaluate(
         arguments.out,
         oracle=arguments.report_oracle_epoch,
@@ -295,7 +301,7 @@ def _numbers(kind: type) -> Callable[[str], list[Any]]:
             return [kind(each) for each in text.split(",") if each.strip()]
         except ValueError:
             example = "0.05,0.2" if kind is float else "1,5"
-            raise argparse.ArgumentTypeError(f"{text!r} is no list like {example}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list such as {example}") from None
 
     return numbers
 

@@ -22,7 +22,6 @@ from citrus_sk import (
 )
 from citrus_sk.inspection import attribution, band_occlusion
 from citrus_sk.inspection._band_occlusion import remove_band
-from citrus_sk.inspection._grid import source_samples
 
 SFREQ = 64.0
 BURST = slice(72, 104)  # of channel 1, 16 Hz
@@ -218,7 +217,7 @@ def test_times_follow_the_windows_through_the_aligner(watch, quick):
         X[0, 0, 60:69] = np.hanning(9)
         aligner = SignalAligner(n_times, method=method, sfreq=50.0, **settings).fit(X)
         out = aligner.transform(X)[0, 0] - aligner.transform(X).min()
-        samples = source_samples(aligner, 128, 50.0)
+        samples = aligner.alignment(128, 50.0).source_samples()
         assert len(samples) == len(out)
         assert abs((samples * out).sum() / out.sum() - 64) < 0.6, method
 

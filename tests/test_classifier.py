@@ -247,7 +247,8 @@ def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, qui
 
 def _labelled(clf, X, y):
     from citrus_sk._devices import draw_seed
-    from citrus_sk._labelled import check_labels, label_windows
+    from citrus_sk._labelled import label_windows
+    from citrus_sk._targets import check_labels
 
     classes, codes = check_labels(y, len(X), "")
     seed = np.random.SeedSequence(draw_seed(clf.random_state)).generate_state(1)[0]

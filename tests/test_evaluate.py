@@ -215,7 +215,7 @@ def test_a_folder_of_recordings_is_evaluated(recordings, folder):
             r"row 14: the window from 59 s to 61 s does not fit rec1",
         ),
         ("rec1.edf,8,2.0", "rec1.edf,8,3.0", r"row 14: its window has 300 samples.*row 2 has 200"),
-        ("rec1.edf,8,2.0", "rec1.edf,x,2.0", r"row 14: onset is 'x'; wanted a number"),
+        ("rec1.edf,8,2.0", "rec1.edf,x,2.0", r"row 14: onset is 'x'; expected a number"),
         ("rec1.edf,8,2.0", "rec1.edf,8,-1", r"row 14: onset 8 s, duration -1 s"),
         ("rec1.edf,8,2.0,a", "rec1.edf,8,2.0,", r"row 14: label is empty"),
     ],
@@ -245,14 +245,14 @@ def test_integers_with_a_scale_become_physical(tmp_path):
     ("more", "said"),
     [
         (("nowhere.npz",), "there is no file or folder"),
-        ((), "wanted either DATA"),
-        (("mine.npz", "--dataset", "watch"), "wanted either DATA"),
+        ((), "expected either DATA"),
+        (("mine.npz", "--dataset", "watch"), "expected either DATA"),
         (("mine.npz", "--labels", "x.csv"), "--labels goes with a folder"),
-        ((".",), "wanted --labels"),
+        ((".",), "expected --labels"),
         (("my_own_models.py",), "neither an .npz file nor a folder"),
         (("noy.npz",), "noy.npz has no y; it holds X"),
         (("objects.npz",), "objects.npz cannot be read"),
-        (("rates.npz",), "rates.npz has sfreq=[1. 1.]; wanted one number, in Hz"),
+        (("rates.npz",), "rates.npz has sfreq=[1. 1.]; expected one number, in Hz"),
         (("scales.npz",), "scale of 5 values and X of the shape (4, 1, 8)"),
         (("single.npz",), "y holds a single class, 1"),
         (("mine.npz", "--out", "taken"), "cannot write 'taken/report.html': it is a folder"),
@@ -262,7 +262,7 @@ def test_integers_with_a_scale_become_physical(tmp_path):
         (("mine.npz", "--estimators", "my_own_models:power"), "power"),
         (("mine.npz", "--estimators", "majority,majority"), "has 'majority' twice"),
         (("mine.npz", "--fractions", "2"), "fractions holds 2.0"),
-        (("mine.npz", "--folds", "9"), "fewer than n_splits=9"),
+        (("mine.npz", "--folds", "9"), "6 group(s) for 9 folds"),
         (("mine.npz", "--out", "mine.npz/x"), "cannot write into the folder"),
     ],
 )
@@ -381,9 +381,9 @@ def test_the_report_is_one_page_that_needs_nothing_and_escapes_what_it_shows(fol
     assert len(page.images) == 1 + 2  # a curve, two confusions; nobody gave probabilities
     assert all(image["alt"] and image["src"].startswith("data:image/svg") for image in page.images)
     said = "".join(page.text)
-    for wanted in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
+    for expected in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
                    "5 windows <overlap>", "No groups were given"):  # fmt: skip
-        assert wanted in said
+        assert expected in said
 
 
 def test_a_report_that_cannot_be_written_is_named(folder):

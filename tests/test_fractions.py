@@ -246,14 +246,14 @@ def test_number_of_folds_that_is_no_integer_is_an_error(n_splits):
 @pytest.mark.parametrize(
     ("y", "match"),
     [
-        (None, "y is None; wanted one class label for each window"),
-        (np.linspace(0, 1, 20), "y is continuous; wanted one class label"),
-        (np.eye(20, 2, dtype=int), "y is multilabel-indicator; wanted one class label"),
-        (np.arange(40).reshape(20, 2), "y is multiclass-multioutput; wanted one class label"),
-        (np.r_[np.nan, np.ones(19)], "y holds a missing value .* at window 0"),
-        (["a"] * 19 + [None], "y holds a missing value .* at window 19"),
-        (["a"] * 9 + [np.nan] + ["b"] * 10, "y holds a missing value .* at window 9"),
-        (pd.Series(["a", "b", pd.NA] + ["b"] * 17), "y holds a missing value .* at window 2"),
+        (None, "y is None; expected one class label for each window"),
+        (np.linspace(0, 1, 20), "Unknown label type: continuous"),
+        (np.eye(20, 2, dtype=int), "y has 2 columns"),
+        (np.arange(40).reshape(20, 2), "y has 2 columns"),
+        (np.r_[np.nan, np.ones(19)], "y contains NaN.*first: 0"),
+        (["a"] * 19 + [None], "y contains NaN.*first: 19"),
+        (["a"] * 9 + [np.nan] + ["b"] * 10, "y contains NaN.*first: 9"),
+        (pd.Series(["a", "b", pd.NA] + ["b"] * 17), "y contains NaN.*first: 2"),
     ],
 )
 def test_y_that_is_no_class_label_is_an_error(y, match):
@@ -263,7 +263,7 @@ def test_y_that_is_no_class_label_is_an_error(y, match):
 
 @pytest.mark.parametrize("groups", [[np.nan] + [1] * 19, [None] + ["a"] * 19])
 def test_missing_group_is_an_error(groups):
-    with pytest.raises(ValueError, match=r"groups holds a missing value .* at window 0"):
+    with pytest.raises(ValueError, match=r"groups contains NaN.*first: 0"):
         splits([0, 1] * 10, groups)
 
 

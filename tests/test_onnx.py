@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner, to_onnx
-from citrus_sk._alignment_graph import alignment_graph
+from citrus_sk._onnx import alignment_layer
 from citrus_sk.nn._exportable import (
     hann_window,
     longest_run,
@@ -135,7 +135,7 @@ def test_a_network_of_braindecode_gives_its_probabilities(tones, tmp_path):
 def test_the_graph_of_an_aligner_does_what_the_aligner_does(settings, watch):
     X = watch.X.astype(np.float32)
     aligner = SignalAligner(**settings).fit(X)
-    found = alignment_graph(aligner)(torch.tensor(X)).numpy()
+    found = alignment_layer(aligner)(torch.tensor(X)).numpy()
     assert_allclose(found, aligner.transform(X), rtol=1e-5, atol=1e-5 * np.abs(X).max())
 
 
@@ -189,7 +189,7 @@ def embedder(watch):
     [
         (17, ValueError, "opset_version=17 is too old; the lowest that works is 18, because"),
         (99, ValueError, "opset_version=99 is newer than what can be written here, 18 to 2"),
-        ("18", TypeError, "opset_version='18' is a str; wanted an integer from 18 to 2"),
+        ("18", TypeError, "opset_version='18' is a str; expected an integer from 18 to 2"),
         (True, TypeError, "opset_version=True is a bool"),
     ],
 )
@@ -226,7 +226,7 @@ def test_pipelines_with_other_steps_are_told_what_to_export_instead(embedder, wa
     search = GridSearchCV(clone(embedder), {"batch_size": [1]}, scoring=lambda *_: 0.0, cv=2)
     with pytest.raises(TypeError, match=r"is a GridSearchCV.*Pass its best_estimator_"):
         to_onnx(search.fit(X, y), tmp_path / "none.onnx")
-    with pytest.raises(TypeError, match="estimator is a SignalAligner; wanted a fitted"):
+    with pytest.raises(TypeError, match="estimator is a SignalAligner; expected a fitted"):
         to_onnx(SignalAligner().fit(X), tmp_path / "none.onnx")
     with pytest.raises(NotFittedError):
         to_onnx(CitrusClassifier(), tmp_path / "none.onnx")

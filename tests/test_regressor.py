@@ -157,11 +157,11 @@ def test_a_useless_family_has_little_say():
         (Y[:59], ValueError, "X has 60 windows, but y has 59 labels"),
         (np.r_[Y[:-1], np.nan], ValueError, "y contains NaN"),
         (np.r_[Y[:-1], np.inf], ValueError, "y contains infinity"),
-        (["fast"] * 60, ValueError, "y holds 'fast', which is no number.*CitrusClassifier"),
+        (["fast"] * 60, ValueError, "y holds 'fast', which is not a number.*CitrusClassifier"),
         ("age", ValueError, "y='age' names a column, and X is a ndarray"),
         (np.ones((60, 2, 2)), ValueError, "dim 3"),
-        (7.5, ValueError, "y is a single number, 7.5; wanted one for each of the 60 windows"),
-        ([[1.0], [1.0, 2.0]] * 30, ValueError, "y holds .*, which is no number"),
+        (7.5, ValueError, "y is a single number, 7.5; expected one for each of the 60 windows"),
+        ([[1.0], [1.0, 2.0]] * 30, ValueError, "y has up to 2 values for a window"),
     ],
 )
 def test_bad_targets_are_refused(y, error, message):

@@ -15,9 +15,10 @@ import numpy as np
 
 from .channels import Choice
 from .conversion import Seconds, Settings, Writer
-from .readers import Owner, read_file
+from .owner import Owner
+from .readers import read_file
 
-FORMAT = 1  # of the files in the cache; another number makes them be written anew
+FORMAT = 2  # of the files in the cache; another number makes them be written anew
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class FileRecordings:
         For (data set, subject, modality) the channel-seconds of each of `FATES`.
     left_out : list of (str, str)
         Channels that were left out as a whole, and why.
+    notes : list of (str, str)
+        The file, and what its user should know of it, such as that it was cut short.
     about : dict
         For the data set: "licence", "source", "citation", as far as they are known.
     """
@@ -70,6 +73,7 @@ class FileRecordings:
     recordings: list[Recording]
     seconds: Seconds
     left_out: list[tuple[str, str]]
+    notes: list[tuple[str, str]]
     about: dict[str, dict[str, str]]
 
 
@@ -95,6 +99,7 @@ def load_file(path: Path, settings: Settings, cache: Path) -> FileRecordings:
         [_recording(entry, mapped, path) for entry in content["recordings"]],
         {(dataset, who, kind): np.array(s) for dataset, who, kind, s in content["seconds"]},
         [(channel, reason) for channel, reason in content["left_out"]],
+        [(file, text) for file, text in content["notes"]],
         content["about"],
     )
 
@@ -173,6 +178,7 @@ def _convert(path: Path, owner: Owner, settings: Settings, base: Path) -> dict[s
             "recordings": writer.entries,
             "seconds": [[*key, value.tolist()] for key, value in writer.seconds.items()],
             "left_out": choose.left_out,
+            "notes": choose.notes,
             "about": {source.dataset: owner.about},
         }
         table.write_text(json.dumps(content))

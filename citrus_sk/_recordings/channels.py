@@ -1,4 +1,4 @@
-"""What a channel records, told by its name and its type, and which channels a corpus takes."""
+"""Modalities of channels by their names and types, and the channels that a corpus takes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WORDS = (
     (re.compile(r"ACC\w*"), "ACC"),
     (re.compile(r"EEG"), "EEG"),
 )
-_ECG_LEAD = re.compile(r"I{1,3}|AV[RLF]|V[1-9]?")
+_ECG_LEAD = re.compile(r"(ML)?I{1,3}|M?AV[RLF]|(ML?)?V[1-9]?")
 _ELECTRODE = re.compile(
     r"(NZ|(FP|AFP?|AFF|F|FFT|FFC|FT|FTT|FC|FCC|T|TTP|C|CCP|TP|TPP|CP|CPP|P|PPO|PO|POO|O|OI|I)"
     r"(Z|10|[1-9])H?|[AM][12])"
@@ -92,26 +92,93 @@ def modality_of(name: str, kind: str = "") -> str | None:
     return None
 
 
+_TYPE_BEFORE = re.compile(r"(E[EK]G|ECG|EMG|EOG|MEG|SEEG|ECOG|PPG|RESP|POL)[ _:]+")
+
+
+def bare_name(name: str) -> str:
+    """The name of a channel without its type and its reference: "EEG Fp1-REF" is "FP1"."""
+    text = _TYPE_BEFORE.sub("", name.upper().strip(". "), count=1)
+    parts = text.split("-")
+    while len(parts) > 1 and re.fullmatch(_REFERENCE.pattern + "|[AM][12]", parts[-1].strip()):
+        parts.pop()
+    return "-".join(parts).strip(". ")
+
+
+class ChannelTable:
+    """A BIDS table of channels, by their names with or without type and reference.
+
+    Parameters
+    ----------
+    file : str
+        Its name.
+    rows : list of dict
+        By the names of its columns.
+    """
+
+    def __init__(self, file: str, rows: list[dict[str, str]]) -> None:
+        if rows and "name" not in rows[0]:
+            raise ValueError(f"{file} has no column 'name'")
+        self._file = file
+        self._rows = {row["name"].strip(): row for row in rows if row["name"]}
+        self._bare: dict[str, list[str]] = {}
+        for name in self._rows:
+            self._bare.setdefault(bare_name(name), []).append(name)
+
+    def _row_name(self, name: str) -> str | None:
+        """The name in the table of a channel of the file."""
+        if name in self._rows:
+            return name
+        alike = self._bare.get(bare_name(name), [])
+        return alike[0] if len(alike) == 1 else None
+
+    def _value(self, name: str, column: str) -> str:
+        row = self._rows.get(self._row_name(name) or "", {})
+        return (row.get(column) or "").strip()
+
+    def is_bad(self, name: str) -> bool:
+        """Whether the table marks a channel of the file as bad."""
+        return self._value(name, "status").lower() == "bad"
+
+    def type_of(self, name: str) -> str:
+        """The type that the table gives a channel of the file; empty where it gives none."""
+        return self._value(name, "type")
+
+    def note_unknown(self, names: Sequence[str], choose: Choice) -> None:
+        """Note the channels that the table marks as bad and the file does not have."""
+        known = {self._row_name(name) for name in names}
+        for name in self._rows:
+            if name not in known and self.is_bad(name):
+                choose.note(f"{self._file} marks {name!r} as bad, and no channel has that name")
+
+
 @dataclass
 class Choice:
-    """Which channels are wanted, and which were left out for what reason."""
+    """The channels of a file that a corpus takes, and those left out, with the reasons."""
 
     sfreq: float
     modality: str | None
     file: str
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
-    def __call__(self, name: str, modality: str | None, sfreq: float, bad: bool = False) -> str:
-        """The modality of a channel that is wanted, else an empty string."""
+    def note(self, text: str) -> None:
+        """Note something about the whole file that its user should know."""
+        self.notes.append((self.file, text))
+
+    def __call__(self, name: str, modality: str | None, sfreq: float, flaw: str = "") -> str:
+        """The modality of a channel that is used, else an empty string.
+
+        `flaw` is the reason why it cannot be used, whatever it records.
+        """
         if modality == "":
             return ""
         modality = self.modality or modality
-        if bad:
-            reason = "marked bad"
+        if flaw:
+            reason = flaw
         elif sfreq < self.sfreq / 2:
             reason = f"sampled at {sfreq:g} Hz, less than half of {self.sfreq:g} Hz"
         elif modality is None:
-            reason = "unknown kind of channel (modality= would tell it)"
+            reason = "unknown kind of channel (pass modality= to give it)"
         else:
             return modality
         self.left_out.append((f"{self.file}: {name}", reason))
@@ -120,9 +187,9 @@ class Choice:
     def pick(
         self, names: Sequence[str], modalities: Sequence[str | None], sfreq: float, bads: Any = ()
     ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-        """Rows, names and modalities of the channels that are wanted."""
+        """Rows, names and modalities of the channels that are expected."""
         found = [
-            self(name, modality, sfreq, name in bads)
+            self(name, modality, sfreq, "marked bad" if name in bads else "")
             for name, modality in zip(names, modalities, strict=True)
         ]
         rows = [row for row, modality in enumerate(found) if modality]

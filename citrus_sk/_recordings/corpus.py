@@ -38,11 +38,17 @@ class CorpusReport:
     skipped_channels : list of (str, str)
         Channels left out as a whole, as "file: channel", and why. Events, stages and slow
         readings such as temperature are not listed.
+    passed_over : list of (str, str)
+        Files and folders that look like recordings and were not read, and why.
+    notes : list of (str, str)
+        Files that were not read as a whole, or not as their tables say, and what differs.
     """
 
     seconds: Seconds = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     skipped_channels: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def by_modality(self) -> dict[tuple[str, str], dict[str, float]]:
         """For each (data set, modality), sorted, its seconds by fate."""
@@ -228,13 +234,16 @@ class Corpus:
         ValueError
             If the corpus has no such modality.
         """
-        known, wanted = self.modalities, [modalities] if isinstance(modalities, str) else modalities
-        if unknown := [name for name in wanted if name not in known]:
+        known, expected = (
+            self.modalities,
+            [modalities] if isinstance(modalities, str) else modalities,
+        )
+        if unknown := [name for name in expected if name not in known]:
             raise ValueError(
                 f"modalities={unknown!r}: the corpus has no such; it has {', '.join(known)}."
             )
-        recordings = [part for whole in self.recordings for part in _parts(whole, set(wanted))]
-        seconds = {key: value for key, value in self.report.seconds.items() if key[2] in wanted}
+        recordings = [part for whole in self.recordings for part in _parts(whole, set(expected))]
+        seconds = {key: value for key, value in self.report.seconds.items() if key[2] in expected}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
 
@@ -316,9 +325,13 @@ class Corpus:
         lines = _table(rows)
         if self.report.skipped_channels:
             lines += ["", f"channels left out: {_reasons(self.report.skipped_channels)}"]
-        if self.report.skipped:
-            lines += ["", "files left out:"]
-            lines += [f"  {name}: {reason}" for name, reason in self.report.skipped]
+        for title, listed in (
+            ("files left out:", self.report.skipped),
+            ("passed over:", self.report.passed_over),
+            ("notes:", self.report.notes),
+        ):
+            if listed:
+                lines += ["", title, *(f"  {name}: {reason}" for name, reason in listed)]
         return "\n".join(lines)
 
     def provenance(self) -> list[dict[str, Any]]:
@@ -354,9 +367,9 @@ class Corpus:
                     found.setdefault(key(recording, channel), set()).add(recording.subject)
         return found
 
-    def _where(self, wanted: Callable[[str], bool]) -> Corpus:
-        recordings = [each for each in self.recordings if wanted(each.subject)]
-        seconds = {key: value for key, value in self.report.seconds.items() if wanted(key[1])}
+    def _where(self, expected: Callable[[str], bool]) -> Corpus:
+        recordings = [each for each in self.recordings if expected(each.subject)]
+        seconds = {key: value for key, value in self.report.seconds.items() if expected(key[1])}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
 

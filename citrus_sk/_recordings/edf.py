@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+EDF_EXTENSIONS = (".edf", ".bdf", ".rec")
 # Widths of the header's fields; each field is there for all signals before the next one follows.
 _FIELDS = {
     "label": 16, "transducer": 80, "unit": 8, "physical_min": 8, "physical_max": 8,
@@ -42,7 +43,9 @@ class EdfSignal:
     offset : int
         First byte in a data record.
     gain, shift : float
-        Physical value = ``digital * gain + shift``; the gain is 0 where the header tells none.
+        Physical value = ``digital * gain + shift``; the gain is 0 where the header gives no range.
+    flaw : str
+        Why its values cannot be used; empty where they can.
     """
 
     label: str
@@ -51,6 +54,7 @@ class EdfSignal:
     offset: int
     gain: float
     shift: float
+    flaw: str = ""
 
 
 class EdfFile:
@@ -68,32 +72,39 @@ class EdfFile:
         Stretches of data records without a gap between them: first record, the one after the
         last, and onset in seconds. A single one unless the file says that it is discontinuous.
     bad : list of (float, float)
-        Onset and end, in seconds, of the annotations whose text begins with "bad".
+        Onset and end, in seconds, of the annotations of which a text begins with "bad".
+    lost : str
+        What is missing at the end of a file that is shorter than its header says; else empty.
 
     Raises
     ------
     ValueError
-        If the file is not of this format, or shorter than its header says.
+        If the file is not of this format, or holds no whole data record.
     """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(256)
             bdf = head[:8] == b"\xffBIOSEMI"
-            if len(head) < 256 or not (bdf or head[:8] == b"0       "):
+            if len(head) < 256 or not (bdf or _text(head[:8]) == "0"):
                 raise ValueError(f"not an EDF or BDF file: it begins with {head[:8]!r}")
             try:
-                self._parse(head, file.read(256 * int(head[252:256])), 3 if bdf else 2)
+                self._parse(head, file.read(256 * _integer(head[252:256])), 3 if bdf else 2)
             except (ValueError, ZeroDivisionError, IndexError) as error:
                 raise ValueError(f"its header cannot be read: {error}") from error
         n_stored = (path.stat().st_size - self._n_header) // max(1, self._n_record)
         if self._n_records < 0:  # allowed while a recording is under way
             self._n_records = n_stored
+        self.lost = ""
         if n_stored < self._n_records:
-            raise ValueError(
-                f"truncated: it holds {n_stored} of the {self._n_records} data records that its "
-                "header tells"
+            self.lost = (
+                f"truncated: it holds {n_stored} whole data records of the {self._n_records} in "
+                f"its header; missing at its end: "
+                f"{(self._n_records - n_stored) * self._duration:g} s"
             )
+            if not n_stored:
+                raise ValueError(self.lost)
+            self._n_records = n_stored
         if self._n_records < 1 or not self.signals:
             raise ValueError("it holds no signal")
         self._records = np.memmap(
@@ -105,31 +116,36 @@ class EdfFile:
     _n_records: int
 
     def _parse(self, head: bytes, rest: bytes, width: int) -> None:
-        self._width, self._n_header = width, int(head[184:192])
-        self._n_records, self._duration = int(head[236:244]), float(head[244:252])
-        n_signals, position = int(head[252:256]), 0
-        fields: dict[str, list[str]] = {}
+        self._width, self._n_header = width, _integer(head[184:192])
+        self._n_records, self._duration = _integer(head[236:244]), _number(head[244:252])
+        n_signals, position = _integer(head[252:256]), 0
+        fields: dict[str, list[bytes]] = {}
         for name, n_bytes in _FIELDS.items():
             ends = range(position, position + n_bytes * n_signals, n_bytes)
-            fields[name] = [rest[i : i + n_bytes].decode("latin-1").strip() for i in ends]
+            fields[name] = [rest[i : i + n_bytes] for i in ends]
             position += n_bytes * n_signals
         self.signals: list[EdfSignal] = []
         self._annotations: list[tuple[int, int]] = []  # first byte and the one after the last
         offset = 0
-        for i, label in enumerate(fields["label"]):
-            n_times = int(fields["n_times"][i])
+        for i, label in enumerate(map(_text, fields["label"])):
+            n_times = _integer(fields["n_times"][i])
             end = offset + n_times * width
             if label in ("EDF Annotations", "BDF Annotations"):
                 self._annotations.append((offset, end))
             else:
                 low, high, first, last = (
-                    float(fields[name][i])
+                    _number(fields[name][i])
                     for name in ("physical_min", "physical_max", "digital_min", "digital_max")
                 )
-                gain = (high - low) / (last - first) if last != first else 0.0
+                flaw = ""
+                for kind, lowest, highest in (("physical", low, high), ("digital", first, last)):
+                    if lowest == highest:
+                        flaw = f"its {kind} minimum and maximum in the header are both {lowest:g}"
+                gain = 0.0 if flaw else (high - low) / (last - first)
                 sfreq = n_times / self._duration
-                signal = EdfSignal(label, sfreq, n_times, offset, gain, low - first * gain)
-                self.signals.append(signal)
+                self.signals.append(
+                    EdfSignal(label, sfreq, n_times, offset, gain, low - first * gain, flaw)
+                )
             offset = end
         self._n_record = offset
 
@@ -143,8 +159,11 @@ class EdfFile:
                 found = _ANNOTATION.findall(content.tobytes())
                 if number == 0 and found:
                     onsets[record] = float(found[0][0])  # which every record begins with
-                for onset, duration, text in found:
-                    if text.lower().startswith(b"bad") and duration:
+                for onset, duration, texts in found:
+                    is_bad = any(
+                        text.strip().lower().startswith(b"bad") for text in texts.split(b"\x14")
+                    )
+                    if is_bad and duration:
                         bad.append((float(onset), float(onset) + float(duration)))
         if not gaps:
             return [(0, self._n_records, float(onsets[0]))], bad
@@ -193,6 +212,23 @@ class EdfFile:
         return out
 
 
+def _text(field: bytes) -> str:
+    """The text of a field of the header, which some programs fill up with NUL."""
+    return field.replace(b"\0", b" ").decode("latin-1").strip()
+
+
+def _number(field: bytes) -> float:
+    """The number in a field of the header; some programs write a decimal comma."""
+    return float(_text(field).replace(",", "."))
+
+
+def _integer(field: bytes) -> int:
+    value = _number(field)
+    if not value.is_integer():
+        raise ValueError(f"{_text(field)!r} is not an integer")
+    return int(value)
+
+
 def _integers(content: np.ndarray, width: int) -> np.ndarray:
     """Bytes (uint8) as the little-endian signed integers of two or three bytes that they are."""
     if width == 2:
@@ -208,18 +244,20 @@ def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
     Parameters
     ----------
     path : Path
-        Files of other formats, and headers that cannot be read, are passed over.
+        Files of other formats, and files that have been moved away, are not checked.
     names : sequence of str
         As MNE has them: signals of one label get ``-0``, ``-1``, ... after it.
     remedy : str
         What to do about it.
     """
-    if path.suffix.lower() not in (".edf", ".bdf"):
+    if path.suffix.lower() not in EDF_EXTENSIONS:
         return
     try:
         signals = EdfFile(path).signals
-    except (ValueError, OSError):
+    except OSError:
         return
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}.") from error
     rates: dict[str, float] = {}
     for signal in signals:
         alike = re.compile(re.escape(signal.label) + r"(-\d+)?")
@@ -228,7 +266,7 @@ def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
     if len(set(rates.values())) > 1:
         low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
         raise ValueError(
-            f"{path.name} holds signals of unequal sampling rates, such as {low!r} at "
+            f"{path.name} has signals of unequal sampling rates, such as {low!r} at "
             f"{rates[low]:g} Hz and {high!r} at {rates[high]:g} Hz; MNE interpolates all to the "
             f"highest. {remedy}"
         )

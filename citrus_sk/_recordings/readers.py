@@ -5,24 +5,17 @@ Nothing here holds a long recording in memory, and MNE is imported for FIF files
 
 from __future__ import annotations
 
-import csv
-import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .channels import Choice, modality_of, modality_of_type
-from .edf import EdfFile, EdfSignal
-
-EXTENSIONS = (".edf", ".bdf", ".fif", ".fif.gz", ".npz", ".npy")
-
-_BIDS_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
-_SLEEP_EDF = re.compile(r"((SC4|ST7)\d\d)\d\w\w-PSG\.edf", re.IGNORECASE)
+from .edf import EDF_EXTENSIONS, EdfFile, EdfSignal
+from .formats import open_raw, wfdb_groups
+from .owner import Owner, json_object
 
 
 @dataclass(frozen=True)
@@ -74,123 +67,6 @@ class Source:
     gap_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Whose recordings a file holds.
-
-    Attributes
-    ----------
-    dataset, subject : str
-        The subject without the data set before it.
-    about : dict
-        "licence", "source" and "citation" of the data set, as far as they are known.
-    companions : tuple of Path
-        Files beside it that say more about it.
-    """
-
-    dataset: str
-    subject: str
-    about: dict[str, str]
-    companions: tuple[Path, ...] = ()
-
-    @classmethod
-    def of(cls, path: Path) -> Owner:
-        """By a BIDS-like path, by the names of Sleep-EDF, else by folder and file name."""
-        path = path.absolute()
-        folder, subject = path.parent, _stem(path)
-        if match := _BIDS_SUBJECT.match(path.name):
-            subject = match[0]
-        elif match := _SLEEP_EDF.fullmatch(path.name):
-            subject = match[1].upper()
-        for level in path.parents[:3]:  # sub-XX/ses-YY/eeg: what is further up is no subject
-            if _BIDS_SUBJECT.fullmatch(level.name):
-                folder, subject = level.parent, level.name
-                break
-        dataset, about = folder.name or "recordings", {}
-        description = folder / "dataset_description.json"
-        companions = [description, *(folder / name for name in _LICENCE_FILES)]
-        companions.append(_channels_table(path))
-        if path.suffix == ".npy":
-            companions.append(path.with_suffix(".json"))
-        companions = [companion for companion in companions if companion.is_file()]
-        if description in companions:
-            content = _json_object(description.read_bytes(), description.name)
-            dataset = str(content.get("Name") or dataset)
-            about = _about_bids(content)
-        for companion in companions:
-            if companion.name in _LICENCE_FILES and "licence" not in about:
-                lines = companion.read_text(errors="replace").strip().splitlines()
-                about |= {"licence": lines[0].strip()} if lines else {}
-        return cls(dataset, subject, about, tuple(companions))
-
-
-_LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
-
-
-def _about_bids(content: dict[str, Any]) -> dict[str, str]:
-    authors = content.get("Authors")
-    authors = authors if isinstance(authors, list) else []
-    known = {
-        "licence": content.get("License"),
-        "source": content.get("DatasetDOI"),
-        "citation": content.get("HowToAcknowledge") or ", ".join(map(str, authors)),
-    }
-    return {key: str(value) for key, value in known.items() if value}
-
-
-def _stem(path: Path) -> str:
-    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
-    return Path(name).stem
-
-
-def _channels_table(path: Path) -> Path:
-    return path.with_name(f"{_stem(path).rpartition('_')[0]}_channels.tsv")
-
-
-def _json_object(content: bytes, name: str, kind: type = dict) -> Any:
-    try:
-        result = json.loads(content.decode())
-    except ValueError as error:
-        raise ValueError(f"{name} is no JSON: {error}") from error
-    if not isinstance(result, kind):
-        raise ValueError(f"{name} holds a {type(result).__name__}, wanted a {kind.__name__}")
-    return result
-
-
-def find_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
-    """All files of a known extension in files and folders, sorted, each once.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a path does not exist.
-    TypeError, ValueError
-        If `source` is neither a path nor a list of paths, or a file has an unknown extension.
-    """
-    listed = [source] if isinstance(source, str | Path) else source
-    if not isinstance(listed, list | tuple) or not all(isinstance(p, str | Path) for p in listed):
-        raise TypeError(f"source={source!r}; wanted a path to a file or folder, or a list of them.")
-    found: dict[Path, Path] = {}
-    for path in map(Path, listed):
-        if not path.exists():
-            raise FileNotFoundError(f"source: there is no file or folder {str(path)!r}.")
-        if not path.is_dir() and not path.name.lower().endswith(EXTENSIONS):
-            raise ValueError(
-                f"source: {str(path)!r} has an unknown extension; wanted {', '.join(EXTENSIONS)}."
-            )
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found |= {file.resolve(): file for file in inside if _is_recording(file)}
-    return sorted(found.values())
-
-
-def _is_recording(path: Path) -> bool:
-    name = path.name.lower()
-    if not name.endswith(EXTENSIONS) or name.startswith(".") or path.is_dir():
-        return False
-    # Sleep stages of Sleep-EDF, and later parts of a split FIF, which MNE opens with the first.
-    return not (name.endswith("hypnogram.edf") or re.search(r"_split-(?!0*1_)\d+_.*\.fif", name))
-
-
 def read_file(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     """The recordings of a file, one after the other.
 
@@ -210,40 +86,31 @@ def read_file(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     ValueError, OSError and what the formats' libraries raise
         If the file is damaged or not what its extension says.
     ModuleNotFoundError
-        If MNE is wanted and not installed.
+        If MNE or wfdb is needed and not installed.
     """
     name = path.name.lower()
-    if name.endswith((".edf", ".bdf")):
+    if name.endswith(EDF_EXTENSIONS):
         yield from _read_edf(path, owner, choose)
-    elif name.endswith((".fif", ".fif.gz")):
-        yield from _read_fif(path, owner, choose)
+    elif name.endswith(".hea"):
+        yield from _read_wfdb(path, owner, choose)
     elif name.endswith(".npz"):
         yield from _read_npz(path, owner, choose)
-    else:
+    elif name.endswith(".npy"):
         yield from _read_npy(path, owner, choose)
-
-
-def _table(owner: Owner) -> dict[str, dict[str, str]]:
-    """The rows of a BIDS channel table, by the channel's name."""
-    for path in owner.companions:
-        if path.name.endswith("_channels.tsv"):
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                return {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
-    return {}
-
-
-def _is_bad(row: dict[str, str]) -> bool:
-    return (row.get("status") or "").lower() == "bad"
+    else:
+        yield from _read_raw(path, owner, choose)
 
 
 def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
-    edf, table = EdfFile(path), _table(owner)
+    edf, table = EdfFile(path), owner.channel_table()
+    if edf.lost:
+        choose.note(edf.lost)
+    table.note_unknown([signal.label for signal in edf.signals], choose)
     groups: dict[int, list[tuple[EdfSignal, str]]] = {}
     for signal in edf.signals:
-        row = table.get(signal.label, {})
-        bad = _is_bad(row) or signal.gain == 0
-        modality = modality_of(signal.label, row.get("type") or "")
-        if modality := choose(signal.label, modality, signal.sfreq, bad):
+        flaw = signal.flaw or ("marked bad" if table.is_bad(signal.label) else "")
+        modality = modality_of(signal.label, table.type_of(signal.label))
+        if modality := choose(signal.label, modality, signal.sfreq, flaw):
             groups.setdefault(signal.n_times, []).append((signal, modality))
     if not groups:
         return
@@ -267,23 +134,20 @@ def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
         yield Source(name, subject, owner.dataset, blocks, gap_s=gap_s)
 
 
-def _read_fif(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
-    try:
-        import mne
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"Reading {path.name} needs MNE. Install it with: pip install mne", name="mne"
-        ) from error
-    raw = mne.io.read_raw_fif(path, preload=False, verbose="error")
-    sfreq, table = float(raw.info["sfreq"]), _table(owner)
-    bads = {*raw.info["bads"], *(name for name, row in table.items() if _is_bad(row))}
-    found = [
-        # MNE's type for whatever it finds in an EDF file is EEG, and so it is written to FIF.
-        (modality_of(name) if kind == "eeg" else None, modality_of(name, kind))
-        for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
-    ]
-    kinds = [by_type if by_name is None else by_name for by_name, by_type in found]
-    rows, names, modalities = choose.pick(raw.ch_names, kinds, sfreq, bads)
+def _read_raw(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
+    """Any recording that MNE reads."""
+    raw, table = open_raw(path), owner.channel_table()
+    names, sfreq = raw.ch_names, float(raw.info["sfreq"])
+    table.note_unknown(names, choose)
+    bads = {*raw.info["bads"], *filter(table.is_bad, names)}
+    kinds = []
+    for name, kind in zip(names, raw.get_channel_types(), strict=True):
+        # Readers give the type EEG to whatever they find; a name that says more comes first.
+        by_name = modality_of(name) if kind == "eeg" else None
+        by_table = table.type_of(name)
+        by_type = modality_of(name, by_table or kind)
+        kinds.append(by_type if by_name is None or by_table else by_name)
+    rows, names, modalities = choose.pick(names, kinds, sfreq, bads)
 
     def read(start: int, stop: int) -> np.ndarray:
         return raw.get_data(rows, start, stop, reject_by_annotation="NaN", verbose="error")
@@ -291,6 +155,22 @@ def _read_fif(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     if rows:
         block = Block(sfreq, int(raw.n_times), names, modalities, read, np.ones(len(rows)))
         yield Source(path.name, f"{owner.dataset}/{owner.subject}", owner.dataset, [block])
+
+
+def _read_wfdb(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
+    blocks = []
+    for group in wfdb_groups(path):
+        kinds = [modality_of(name) for name in group.names]
+        rows, names, modalities = choose.pick(group.names, kinds, group.sfreq)
+        if rows:
+            blocks.append(
+                Block(
+                    group.sfreq, group.n_times, names, modalities,
+                    partial(group.read, rows), np.ones(len(rows)),
+                )
+            )  # fmt: skip
+    if blocks:
+        yield Source(path.name, f"{owner.dataset}/{owner.subject}", owner.dataset, blocks)
 
 
 def _read_npz(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
@@ -301,11 +181,11 @@ def _read_npz(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
                 "its entries 'index' and 'meta' are missing: a corpus in .npz has these two, as "
                 "JSON, beside an int16 array for each recording; save plain arrays as .npy"
             )
-        meta = _json_object(file["meta"].tobytes(), "meta")
+        meta = json_object(file["meta"].tobytes(), "meta")
         owner.about.update(
             {k: str(meta[k]) for k in ("licence", "source", "citation") if k in meta}
         )
-        for entry in _json_object(file["index"].tobytes(), "index", list):
+        for entry in json_object(file["index"].tobytes(), "index", list):
             array = file[entry["key"]]
             names, scale = entry["ch_names"], np.array(entry["scale"], np.float32)
             if array.ndim != 2 or not len(array) == len(names) == len(scale):
@@ -328,15 +208,15 @@ def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     array = array[None] if array.ndim == 1 else array
     if array.ndim != 2 or array.dtype.kind not in "iuf":
         raise ValueError(
-            f"it holds an array of shape {array.shape} and dtype {array.dtype}; wanted real "
+            f"it holds an array of shape {array.shape} and dtype {array.dtype}; expected real "
             "numbers of shape (n_chans, n_times) or (n_times,)"
         )
     if array.shape[0] > array.shape[1]:
         raise ValueError(
-            f"its shape {array.shape} means more channels than samples; wanted (n_chans, n_times)"
+            f"its shape {array.shape} means more channels than samples; expected (n_chans, n_times)"
         )
     sidecar = path.with_suffix(".json")
-    content = _json_object(sidecar.read_bytes(), sidecar.name) if sidecar.is_file() else {}
+    content = json_object(sidecar.read_bytes(), sidecar.name) if sidecar.is_file() else {}
     kinds = content.get("modalities", choose.modality)
     if kinds is None:
         raise ValueError(

@@ -19,8 +19,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
+from .._targets import check_groups
 from ._cell import end_with, run_cell
-from ._fractions import check_groups, check_labels
+from ._fractions import check_labels, count_windows
 from ._leakage import warn_of_leaks
 from ._plan import Draw, check_amounts, check_repeats, plan_draws
 from ._result import FractionCurve
@@ -287,22 +288,16 @@ def check_scorers(scoring: Any) -> dict[str, Any]:
 def _check_lengths(
     X: Any, y: Any, groups: Any, params: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    y = check_labels(y)
-    n_windows = X.shape[0] if hasattr(X, "shape") else len(X)
+    n_windows = count_windows(X)
+    y = check_labels(y, n_windows)
     if n_windows != len(y):
         raise ValueError(
-            f"X has {n_windows} windows and y has {len(y)} labels; wanted one label for each "
+            f"X has {n_windows} windows and y has {len(y)} labels; expected one label for each "
             "window."
         )
-    if groups is not None and len(groups) != len(y):
-        raise ValueError(
-            f"groups has {len(groups)} entries and y has {len(y)}; wanted one for each window."
-        )
     if len(labels := np.unique(y)) < 2:
-        raise ValueError(
-            f"y holds a single class, {labels[0]}; wanted two or more, which can be told apart."
-        )
-    return y, None if groups is None else check_groups(groups)
+        raise ValueError(f"y holds a single class, {labels[0]}; expected two or more.")
+    return y, None if groups is None else check_groups(groups, n_windows)
 
 
 def _keys(

@@ -11,8 +11,9 @@ from zlib import crc32
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import check_random_state, column_or_1d, indexable
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils import check_random_state, indexable
+
+from .._targets import check_groups, one_label_each
 
 MAX_NAMED = 5
 
@@ -145,12 +146,13 @@ class StratifiedFractionKFold(BaseCrossValidator):
             If `train_fraction` of a class rounds to no window, so that one is taken (said once
             for all folds), or if a class has fewer windows or groups than there are folds.
         """
-        X, y, groups = indexable(X, y, groups)
-        y = check_labels(y)
+        y = check_labels(y, None if X is None else count_windows(X))
+        groups = None if groups is None else check_groups(groups, len(y))
+        indexable(X, y, groups)
         if groups is None:
             _check_enough_windows(y, self.n_splits)
         else:
-            groups = _check_enough(check_groups(groups), y, self.n_splits)
+            _check_enough_groups(groups, y, self.n_splits)
         seed = as_seed(self.random_state)
         folder = StratifiedKFold if groups is None else StratifiedGroupKFold
         folds = folder(self.n_splits, shuffle=True, random_state=seed)
@@ -217,37 +219,19 @@ def _check_train_fraction(train_fraction: Any) -> None:
         )
 
 
-def check_labels(y: Any) -> np.ndarray:
+def count_windows(X: Any) -> int:
+    """Number of windows of an array, a list or a container."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def check_labels(y: Any, n_windows: int | None = None) -> np.ndarray:
     """One known class label for each window."""
     if y is None:
         raise ValueError(
-            "y is None; wanted one class label for each window, since the folds and the draws "
+            "y is None; expected one class label for each window, since the folds and the draws "
             "are stratified. Pass split(X, y)."
         )
-    # Before it becomes an array: numpy makes a missing value beside strings the string 'nan'.
-    if (where := _first_missing(y)) is not None:
-        raise ValueError(
-            f"y holds a missing value (NaN or None), first at window {where}; wanted a class "
-            "label for each window. Leave the unlabelled windows out."
-        )
-    kind = type_of_target(y, input_name="y")
-    if kind not in ("binary", "multiclass"):
-        raise ValueError(
-            f"y is {kind}; wanted one class label for each window (strings, integers or "
-            "booleans). Bin a continuous target into classes, and score several targets "
-            "one at a time."
-        )
-    return column_or_1d(y)
-
-
-def check_groups(groups: Any) -> np.ndarray:
-    """One known group for each window."""
-    if (where := _first_missing(groups)) is not None:
-        raise ValueError(
-            f"groups holds a missing value (NaN or None), first at window {where}; wanted a group "
-            "for each window. Windows of unknown origin might be on both sides: leave them out."
-        )
-    return column_or_1d(groups)
+    return one_label_each(y, n_windows, "a stratified splitter")
 
 
 def _check_enough_windows(y: np.ndarray, n_splits: int) -> None:
@@ -269,13 +253,14 @@ def _check_enough_windows(y: np.ndarray, n_splits: int) -> None:
         )
 
 
-def _check_enough(groups: np.ndarray, y: np.ndarray, n_splits: int) -> np.ndarray:
+def _check_enough_groups(groups: np.ndarray, y: np.ndarray, n_splits: int) -> None:
     n_groups = len(np.unique(groups))
     if n_groups < n_splits:
+        fewer = f"Take {n_groups} folds or fewer, or pass" if n_groups > 1 else "Pass"
         raise ValueError(
-            f"groups has {n_groups} distinct value(s), fewer than n_splits={n_splits}; wanted at "
-            f"least one group for each fold. Take {max(2, n_groups)} folds or fewer, or more "
-            "groups."
+            f"groups has {n_groups} distinct value(s), fewer than n_splits={n_splits}; expected at "
+            f"least one group for each fold. {fewer} smaller groups, such as people, or within "
+            "one person runs or blocks of time."
         )
     scarce = {
         label: n for label in np.unique(y) if (n := len(np.unique(groups[y == label]))) < n_splits
@@ -288,19 +273,6 @@ def _check_enough(groups: np.ndarray, y: np.ndarray, n_splits: int) -> np.ndarra
             UserWarning,
             stacklevel=3,
         )
-    return groups
-
-
-def _first_missing(values: Any) -> int | None:
-    """Position of the first missing value among labels; None where all are there."""
-    if hasattr(values, "isna"):  # pandas has missing values of its own kinds
-        missing = np.ravel(values.isna())
-        return int(missing.argmax()) if missing.any() else None
-    for i, value in enumerate(values):
-        # Only NaN differs from itself; rows of a 2-D target are looked at by type_of_target.
-        if value is None or (isinstance(value, Real) and value != value):
-            return i
-    return None
 
 
 def as_seed(random_state: int | np.random.RandomState | None) -> int:

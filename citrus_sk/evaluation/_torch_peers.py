@@ -24,9 +24,10 @@ from .._devices import (
 )
 from .._draws import own_draws
 from .._foreign import Doubled, auto_epochs, settle_batch_norm, shortest_window, try_network
-from .._labelled import check_labels, label_windows
+from .._labelled import label_windows
 from .._parameters import all_or_nothing, check_choice, check_number
 from .._signals import channel_statistics, read_windows, to_float32
+from .._targets import check_labels
 from .._training import Recipe, fine_tune, infer, make_net
 from ..nn import NetworkConfig
 from ..nn._transformer import PatchTransformer

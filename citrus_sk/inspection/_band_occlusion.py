@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .._containers import Windows
 from .._parameters import check_pair
-from .._signals import Windows
 from ._grid import channel_names, known_sfreq, read_inspected
 from ._model import FittedModel, as_called
 

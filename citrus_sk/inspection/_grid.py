@@ -11,10 +11,9 @@ from sklearn.base import BaseEstimator
 
 from .._aligner import SignalAligner
 from .._base import NetworkEstimator
-from .._containers import ch_names
+from .._containers import Windows, ch_names
 from .._parameters import check_number
-from .._resampling import GRID_SFREQ, first_centred
-from .._signals import Windows, agreed_sfreq, float32_chunks, read_windows, to_float32
+from .._signals import agreed_sfreq, float32_chunks, read_windows, to_float32
 from ._model import FittedModel, as_called
 
 
@@ -44,8 +43,8 @@ def read_inspected(model: FittedModel, X: Any) -> Windows:
     """Check windows as the first step of a model does."""
     first = model.steps[0]
     if isinstance(first, SignalAligner | NetworkEstimator):
-        ragged = isinstance(first, SignalAligner)
-        windows = read_windows(first, X, reset=False, ragged=ragged)
+        aligns = isinstance(first, SignalAligner)
+        windows = read_windows(first, X, reset=False, ragged=aligns, any_rate=aligns)
     else:
         windows = read_windows(_Reader(), X, reset=True)
     if windows.n_times is None:
@@ -95,7 +94,7 @@ def pass_steps(
     if aligner is None:
         samples = np.tile(np.arange(data.shape[2], dtype=float), (len(data), 1))
     else:
-        samples = np.stack([source_samples(aligner, n, sfreq) for n in lengths])
+        samples = np.stack([aligner.alignment(n, sfreq).source_samples() for n in lengths])
     if samples.shape[1] != data.shape[2]:
         raise ValueError(
             f"The steps behind the aligner make windows of {data.shape[2]} samples out of "
@@ -104,19 +103,3 @@ def pass_steps(
         )
     data = np.ascontiguousarray(data, np.float32)
     return GridWindows(data, samples / (sfreq or 1.0), "samples" if sfreq is None else "s")
-
-
-def source_samples(aligner: SignalAligner, n_times: int, sfreq: float | None) -> np.ndarray:
-    """Where each sample that an aligner gives lies in a window of `n_times`, counted in samples."""
-    n_out = aligner.n_times_out_ if aligner.method != "native" else n_times
-    step, first = 1.0, 0.0
-    if aligner.method == "resample":
-        step = n_times / n_out
-    elif aligner.method == "rate":
-        rate = sfreq or aligner.sfreq_
-        assert rate is not None  # or the aligner's fit would have raised
-        step = rate / (aligner.target_sfreq or GRID_SFREQ)
-        first = first_centred(round(n_times / step), n_out)
-    elif aligner.method == "pad":
-        first = first_centred(n_times, n_out)
-    return (first + np.arange(n_out)) * step

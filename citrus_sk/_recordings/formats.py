@@ -1,0 +1,120 @@
+"""Recordings in formats that other libraries read: MNE and wfdb, imported when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Recordings of several files, by the extension of the one that names the others.
+SEVERAL_FILES = (".vhdr", ".ahdr", ".set", ".hea", ".lay", ".cnt")
+
+
+def open_raw(path: Path) -> Any:
+    """A recording as `mne.io.Raw`, its values on disk where MNE can leave them there.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If MNE is not installed, or wfdb where it is needed.
+    ValueError, OSError and what MNE's readers raise
+        If the file cannot be read.
+    """
+    try:
+        import mne
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Reading {path.name} needs MNE. Install it with: pip install mne", name="mne"
+        ) from error
+    suffix = path.suffix.lower()
+    if suffix == ".rec":  # EDF by another name
+        with path.open("rb") as file:
+            return mne.io.read_raw_edf(file, preload=True, verbose="error")
+    if suffix == ".hea":
+        return _raw_of_wfdb(path)
+    if suffix == ".fif" or path.name.lower().endswith(".fif.gz"):
+        return mne.io.read_raw_fif(path, preload=False, verbose="error")
+    return mne.io.read_raw(path, preload=False, verbose="error")
+
+
+@dataclass(frozen=True)
+class WfdbGroup:
+    """Signals of a WFDB record that were sampled at one rate.
+
+    Attributes
+    ----------
+    record : str
+        Path of the record without an extension.
+    names : list of str
+    signals : list of int
+        Numbers of the signals in the record.
+    sfreq : float
+        Hz.
+    per_frame : int
+        Samples of each signal in a frame of the record.
+    n_times : int
+    """
+
+    record: str
+    names: list[str]
+    signals: list[int]
+    sfreq: float
+    per_frame: int
+    n_times: int
+
+    def read(self, rows: list[int], start: int, stop: int) -> np.ndarray:
+        """Samples ``start`` to ``stop`` of some signals, (n_rows, stop - start); NaN is missing."""
+        import wfdb
+
+        first, last = start // self.per_frame, -(-stop // self.per_frame)
+        record = wfdb.rdrecord(
+            self.record, sampfrom=first, sampto=last, smooth_frames=False,
+            channels=[self.signals[row] for row in rows],
+        )  # fmt: skip
+        skip = start - first * self.per_frame
+        return np.stack([signal[skip : skip + stop - start] for signal in record.e_p_signal])
+
+
+def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
+    """The signals of a WFDB record, by sampling rate.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If wfdb is not installed.
+    ValueError
+        If the record has no signal of its own.
+    """
+    try:
+        import wfdb
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Reading {path.name} needs wfdb. Install it with: pip install wfdb", name="wfdb"
+        ) from error
+    record = str(path.with_suffix(""))
+    header = wfdb.rdheader(record)
+    if not header.n_sig or not getattr(header, "samps_per_frame", None):
+        raise ValueError("its header names no signal, or several segments, which are not read")
+    for per_frame in sorted(set(header.samps_per_frame)):
+        signals = [i for i, n in enumerate(header.samps_per_frame) if n == per_frame]
+        yield WfdbGroup(
+            record,
+            [str(header.sig_name[i]) for i in signals],
+            signals,
+            float(header.fs) * per_frame,
+            per_frame,
+            int(header.sig_len) * per_frame,
+        )
+
+
+def _raw_of_wfdb(path: Path) -> Any:
+    """The signals of the highest rate of a WFDB record, in memory."""
+    import mne
+
+    group = max(wfdb_groups(path), key=lambda each: each.sfreq)
+    values = group.read(list(range(len(group.names))), 0, group.n_times)
+    info = mne.create_info(group.names, group.sfreq, "misc")
+    return mne.io.RawArray(values, info, verbose="error")
