@@ -90,7 +90,7 @@ class NetworkEstimator(Documented, BaseEstimator):
                 self._set_state({k: v for k, v in state.items() if k != _VERSION})
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+        except (RuntimeError, LookupError, AttributeError) as error:
             raise CheckpointError(_other_layout(type(self).__name__, stored_by, error)) from error
 
     def _set_state(self, state: dict[str, Any]) -> None:
@@ -100,7 +100,10 @@ class NetworkEstimator(Documented, BaseEstimator):
         packed = state.pop("_packed", None)
         for name, kind in self._records.items():
             if isinstance(state.get(name), dict):
-                state[name] = kind(**state[name])
+                try:
+                    state[name] = kind(**state[name])
+                except TypeError as error:  # a field more or less
+                    raise LookupError(str(error)) from error
         super().__setstate__(state)
         if packed is not None:
             self._unpack_networks(packed, resolve_device(self.device, strict=False))
