@@ -25,7 +25,7 @@ from . import __version__
 from ._aligner import SignalAligner
 from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
-from ._devices import isolated_seed
+from ._devices import isolated_seed, usual_modes
 from ._resampling import operator_stages
 from .nn._resample import Align
 
@@ -218,7 +218,7 @@ def _export(
 ) -> bytes:
     shape = [2, int(description["n_chans"]), int(description["n_times"])]
     example = torch.zeros(shape[:1] + shape[2:] if graph.is_2d else shape, dtype=torch.float32)
-    with _quiet(), isolated_seed(0, torch.device("cpu")), torch.no_grad():
+    with usual_modes(), _quiet(), isolated_seed(0, torch.device("cpu")), torch.no_grad():
         try:
             program: Any = torch.onnx.export(
                 graph, (example,), dynamo=True, verbose=False, opset_version=opset_version,

@@ -126,13 +126,15 @@ def load_pretrained(
     """
     import torch
 
+    from ._devices import usual_modes
     from .nn import Trunk
 
-    checkpoint = _resolve(name_or_path, revision)
-    weights = trunk_state(checkpoint, backbone)
-    with torch.device("meta"):  # no draw from any random state
-        trunk = Trunk(replace(checkpoint.network, backbone=backbone))
-    trunk.load_state_dict(weights, strict=True, assign=True)
+    with usual_modes():
+        checkpoint = _resolve(name_or_path, revision)
+        weights = trunk_state(checkpoint, backbone)
+        with torch.device("meta"):  # no draw from any random state
+            trunk = Trunk(replace(checkpoint.network, backbone=backbone))
+        trunk.load_state_dict(weights, strict=True, assign=True)
     return trunk.eval()
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 
 from ._augmentation import Augment
 from ._callbacks import KeepBest, Progress, RefuseNan, WeightAverage, kept_module
+from ._devices import fast_kernels
 from ._draws import Draws
 from ._interrupts import notice_interrupt
 from ._labelled import LabelledWindows
@@ -173,7 +174,7 @@ class FineTuner(NeuralNet):
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(False)
         x, expected = self._unpack(batch, training=False)
-        with torch.no_grad():
+        with torch.no_grad(), fast_kernels():
             outputs = kept_module(self)(x)
             return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
 
@@ -364,7 +365,7 @@ def infer(
     step = max(1, min(4 * batch_size, _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])))
     function: Any = module.features if features else module
     module.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), fast_kernels():
         parts = [
             function(torch.from_numpy(X[rows[start : start + step]]).to(device)).cpu()
             for start in range(0, len(rows), step)

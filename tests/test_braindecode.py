@@ -469,3 +469,13 @@ def test_augmentation_tells_an_invariance():
         return clf.fit(X, y).score(-X, y)
 
     assert score([SignFlip(0.5)]) > score(None) + 0.2
+
+
+def test_it_is_built_in_torchs_default_dtype_as_any_module_is():
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = CitrusModel(n_outputs=2, n_chans=2, n_times=200, preset="tiny")
+        model.reset_head(3)
+        assert model(torch.randn(4, 2, 200, generator=torch.Generator())).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -560,7 +560,7 @@ def test_the_wrong_file_is_not_the_published_one(file):
 
 @pytest.mark.parametrize("sha256", ["", "abc", "g" * 64, 3])
 def test_a_hash_that_is_none_is_refused(sha256, file):
-    with pytest.raises(ValueError, match="is no SHA-256; expected 64 hexadecimal digits"):
+    with pytest.raises(ValueError, match="is not a SHA-256; expected 64 hexadecimal digits"):
         read_checkpoint(file, sha256=sha256)
 
 

@@ -425,8 +425,8 @@ def test_weights_that_are_not_those_of_the_folder_are_refused(file, tmp_path):
     [
         ("{", "is damaged: its JSON cannot be read"),
         ("[]", "its JSON is a list; expected an object"),
-        ("{}", "does not say what to find: sha256=None is no SHA-256"),
-        ('{"sha256": "abc"}', "sha256='abc' is no SHA-256"),
+        ("{}", "does not say what to find: sha256=None is not a SHA-256"),
+        ('{"sha256": "abc"}', "sha256='abc' is not a SHA-256"),
     ],
 )
 def test_a_configuration_that_names_no_hash_is_refused(config, message, file, tmp_path):
