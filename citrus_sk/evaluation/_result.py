@@ -383,10 +383,10 @@ def writable(path: str | PathLike[str]) -> Path:
     path = Path(path)
     if not path.parent.is_dir():
         raise OSError(
-            f"Cannot write {str(path)!r}: its folder {str(path.parent)!r} does not exist."
+            f"cannot write {str(path)!r}: its folder {str(path.parent)!r} does not exist."
         )
     if path.is_dir():
-        raise OSError(f"Cannot write {str(path)!r}: it is a folder.")
+        raise OSError(f"cannot write {str(path)!r}: it is a folder.")
     return path
 
 
