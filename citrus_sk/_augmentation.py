@@ -19,7 +19,7 @@ def check_augmentation(augmentation: Any) -> list[Any]:
     for step in steps:
         if not callable(step) or isinstance(step, type):
             raise TypeError(
-                f"augmentation holds {step!r}; wanted objects that take a batch and its labels, "
+                f"augmentation holds {step!r}; expected objects that take a batch and its labels, "
                 "such as braindecode.augmentation.FTSurrogate(probability=0.5), or a list of them."
             )
     return steps
@@ -57,7 +57,7 @@ def prepare_augmentation(augmentation: Any, seed: int) -> Augment | None:
         if x.shape != shape:
             raise ValueError(
                 f"augmentation made windows of shape {tuple(x.shape)} out of {tuple(shape)}; "
-                "wanted transforms that keep it."
+                "expected transforms that keep it."
             )
         return x.to(dtype), (encode(targets) if rows is None else rows).to(dtype)
 

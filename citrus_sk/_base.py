@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -89,7 +90,7 @@ class NetworkEstimator(Documented, BaseEstimator):
                 self._set_state({k: v for k, v in state.items() if k != _VERSION})
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+        except (RuntimeError, LookupError, AttributeError) as error:
             raise CheckpointError(_other_layout(type(self).__name__, stored_by, error)) from error
 
     def _set_state(self, state: dict[str, Any]) -> None:
@@ -99,7 +100,10 @@ class NetworkEstimator(Documented, BaseEstimator):
         packed = state.pop("_packed", None)
         for name, kind in self._records.items():
             if isinstance(state.get(name), dict):
-                state[name] = kind(**state[name])
+                try:
+                    state[name] = kind(**state[name])
+                except TypeError as error:  # a field more or less
+                    raise LookupError(str(error)) from error
         super().__setstate__(state)
         if packed is not None:
             self._unpack_networks(packed, resolve_device(self.device, strict=False))
@@ -116,6 +120,7 @@ def _other_layout(who: str, stored_by: str | None, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # Torch names the class first and what is missing after it.
     reason = lines[min(1, len(lines) - 1)].rstrip(".") if lines else type(error).__name__
+    reason = textwrap.shorten(reason, 100, placeholder=" ...")
     if stored_by == _version():
         return (
             f"This {who} does not fit the network that it was stored with ({reason}), although "
@@ -151,12 +156,12 @@ def modality_rows(modality: Any, config: NetworkConfig, n_chans: int) -> list[in
         named = list(modality)
     else:
         raise TypeError(
-            f"modality={modality!r} is a {type(modality).__name__}; wanted the kind of signal, "
+            f"modality={modality!r} is a {type(modality).__name__}; expected the kind of signal, "
             "such as 'EEG', one for each channel, or None."
         )
     if len(named) != n_chans:
         raise ValueError(
-            f"modality names {len(named)} channels, and X has {n_chans}; wanted one for each "
+            f"modality names {len(named)} channels, and X has {n_chans}; expected one for each "
             "(None for those that are of no known kind), or a single one for all."
         )
     return [_modality_row(each, config) for each in named]
@@ -175,8 +180,8 @@ def _modality_row(modality: Any, config: NetworkConfig) -> int:
     if as_named(modality) not in config.modalities:
         known = ", ".join(map(repr, config.modalities))
         raise ValueError(
-            f"modality={modality!r} is none that these weights were pre-trained on ({known}). Use "
-            "modality=None, for which they have an embedding as well."
+            f"modality={modality!r} is not one of the modalities of this checkpoint ({known}). Use "
+            "modality=None, which stands for any other kind of signal."
         )
     return 1 + config.modalities.index(as_named(modality))
 

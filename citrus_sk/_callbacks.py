@@ -74,7 +74,7 @@ class KeepBest(Callback):
 
 
 class RefuseNan(Callback):
-    """A loss that is no number ends the fit instead of ending up in the predictions."""
+    """Abort the fit when the loss is NaN or infinite."""
 
     def on_batch_end(
         self, net: FineTuner, training: bool = False, loss: Any = None, **kwargs: Any

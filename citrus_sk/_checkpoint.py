@@ -95,7 +95,7 @@ def write_checkpoint(
     info : mapping of str to Any
         What JSON can hold. ``grid`` (``n_times``, ``sfreq`` in Hz or None), ``corpus`` (a list of
         ``name``, ``licence``, ``attribution``, ``hours``, ``people``, each None if not known),
-        ``training`` and ``metrics`` are wanted, anything else is kept; ``created`` is now if not
+        ``training`` and ``metrics`` are expected, anything else is kept; ``created`` is now if not
         given. What the function knows for itself replaces what is given.
     half : bool, default=False
         Whether numbers are stored as float16: half the size, three decimal places.
@@ -167,7 +167,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise CheckpointError(
-            f"{path} is not the published file: its SHA-256 is {found}; wanted {sha256.lower()}. "
+            f"{path} is not the published file: its SHA-256 is {found}; expected {sha256.lower()}. "
             f"{ANEW}"
         )
     tensors = _tensors(data, header, str(path))
@@ -177,7 +177,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
 def check_sha256(sha256: Any) -> None:
     """Raise ValueError unless `sha256` looks like one."""
     if not (isinstance(sha256, str) and re.fullmatch(r"[0-9a-fA-F]{64}", sha256)):
-        raise ValueError(f"sha256={sha256!r} is no SHA-256; wanted 64 hexadecimal digits.")
+        raise ValueError(f"sha256={sha256!r} is not a SHA-256; expected 64 hexadecimal digits.")
 
 
 def _serialise(where: str, tensors: dict[str, Tensor], text: str) -> bytes:
@@ -197,7 +197,7 @@ def _serialise(where: str, tensors: dict[str, Tensor], text: str) -> bytes:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file beside its place and move it there, so that nobody ever sees half of it."""
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; wanted the name of a file to write.")
+        raise IsADirectoryError(f"{path} is a folder; expected the name of a file to write.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} is not there; make it first.")
     beside = path.with_name(f".{secrets.token_hex(8)}.tmp")

@@ -132,6 +132,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Channels and samples of a window.
     ch_names_ : tuple of str
         Names of the channels, where X was `mne.Epochs` or a data set of braindecode.
+    sfreq_ : float
+        Sampling rate in Hz, where X was `mne.Epochs` or a data set of braindecode.
     net_ : skorch.NeuralNetClassifier
         The trained net (the first, where there are several), with its ``history``.
     members_ : list of skorch.NeuralNetClassifier

@@ -426,7 +426,7 @@ def _one_rate(kind: str, holders: Sequence[Any], remedy: str) -> float:
 def _check_windowed(part: Any) -> None:
     if not hasattr(part, "crop_inds"):
         raise TypeError(
-            f"X is a data set of whole recordings ({type(part).__name__}); wanted windows. Cut "
+            f"X is a data set of whole recordings ({type(part).__name__}); expected windows. Cut "
             "them with braindecode.preprocessing.create_fixed_length_windows or "
             "create_windows_from_events."
         )

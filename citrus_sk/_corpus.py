@@ -57,14 +57,18 @@ def read_corpus(  # noqa: C901 - one check after the other
     Parameters
     ----------
     source : path or list of paths
-        Files, and folders that are searched to any depth:
+        Files, and folders that are searched to any depth. Links to folders are followed.
 
-        - ``.edf``, ``.bdf``: EDF, EDF+, BDF, BDF+. An interrupted recording becomes several.
-        - ``.fif``, ``.fif.gz``: raw recordings of MNE, which has to be installed.
+        - ``.edf``, ``.bdf``, ``.rec``: EDF, EDF+, BDF, BDF+. An interrupted recording becomes
+          several. One that was cut short keeps its whole data records.
+        - ``.fif``, ``.fif.gz``: raw recordings of MNE. One in several parts is one recording.
+        - ``.vhdr`` (BrainVision), ``.set`` (EEGLAB), ``.gdf``, ``.cnt``, ``.eeg`` (Nihon Kohden),
+          ``.nedf``, ``.lay``, ``.mefd``: through MNE.
+        - ``.hea``: WFDB records, through wfdb.
         - ``.npy``: real numbers of shape (n_chans, n_times) or (n_times,). Beside ``x.npy`` a file
-          ``x.json`` may tell "sfreq", "ch_names", "modalities" (one, or one for each channel),
-          "subject", "scale", "licence", "source" and "citation"; otherwise `modality` has to be
-          given, and the rate is taken to be `sfreq`.
+          ``x.json`` may hold "sfreq", "ch_names", "modalities" (one, or one for each channel),
+          "subject", "scale", "licence", "source" and "citation"; without it `modality` is
+          required, and the rate is taken to be `sfreq`.
         - ``.npz``: many recordings in one file; see Notes.
     sfreq : float, default=100.0
         Sampling rate of the corpus in Hz. Channels sampled at less than half of it are left out.
@@ -103,13 +107,16 @@ def read_corpus(  # noqa: C901 - one check after the other
     Warns
     -----
     UserWarning
-        If files were left out; names them and tells why.
+        If files were left out or passed over, or not read as a whole; names them with the reason.
 
     Notes
     -----
     *Whose recordings.* Below a folder ``sub-XX`` the subject is that folder and the data set the
     one above it, by the name and with the licence in ``dataset_description.json`` (BIDS);
-    ``_channels.tsv`` tells types and bad channels. Files of Sleep-EDF, such as
+    the nearest ``channels.tsv`` that applies, beside the file or above it, gives types and bad
+    channels. ``derivatives/`` and ``sourcedata/`` are copies and are passed over, as are recordings
+    of phantoms and empty rooms; passed as `source` themselves, copies belong to the same people.
+    Files of Sleep-EDF, such as
     ``SC4001E0-PSG.edf``, belong to the subject in the first five characters; their hypnograms are
     passed over. Any other file is a subject of its own, and its folder is the data set: where
     a person gave several files, say so by one of these layouts or the "subject" of a ``.json``,
@@ -140,7 +147,7 @@ def read_corpus(  # noqa: C901 - one check after the other
     check_number("verbose", verbose, Integral)
     _check_text("modality", modality, (None,))
     if not isinstance(cache, str | Path | None):
-        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; wanted a path or None.")
+        raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; expected a path or None.")
     settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))
     found_files = search(source)
     files = found_files.files
@@ -229,8 +236,8 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
     check_number("min_stretch", min_stretch, Integral, low=2, alternatives=(None,))
     if hasattr(X, "first_samp"):
         raise TypeError(
-            "X is an mne.io.Raw; wanted windows. Save it and read it back with read_corpus, which "
-            "resamples it and heeds its annotations, or pass a list of arrays."
+            "X is an mne.io.Raw; expected windows. Save it and read it with read_corpus, which "
+            "resamples it and skips what its annotations mark as bad, or pass a list of arrays."
         )
     windows = read_windows(estimator or _ArrayCorpus(), X, reset=True, ragged=True)
     rate = windows.sfreq or (None if sfreq is None else float(sfreq))
@@ -275,7 +282,7 @@ class _Folder:
 
 def _check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
     if value not in alternatives and not (isinstance(value, str) and value):
-        raise TypeError(f"{name}={value!r}; wanted a name such as 'EEG'.")
+        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
 
 
 def _progress(files: list[Path]) -> Iterable[Path]:
@@ -339,7 +346,7 @@ def _people(subjects: Any, n_windows: int) -> list[str]:
     listed = np.asarray(subjects)
     if listed.shape != (n_windows,):
         raise ValueError(
-            f"subjects has shape {listed.shape}; wanted one for each of the {n_windows} windows."
+            f"subjects has shape {listed.shape}; expected one for each of the {n_windows} windows."
         )
     return [f"array/{subject}" for subject in listed.tolist()]
 

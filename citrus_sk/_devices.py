@@ -97,8 +97,21 @@ def usual_modes() -> Iterator[None]:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.overrides.has_torch_function((torch.empty(0),)):  # of a default device
-            stack.enter_context(torch._C.DisableTorchFunction())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextmanager
+def fast_kernels() -> Iterator[None]:
+    """Let layers take torch's fast kernels in evaluation, whose rounding is the usual one.
+
+    They do not where a mode, such as that of a default device, looks at each of torch's functions.
+    """
+    if torch.overrides.has_torch_function((torch.empty(0),)):
+        with torch._C.DisableTorchFunction():
+            yield
+    else:
         yield
 
 

@@ -66,6 +66,8 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         Size of the second axis of X in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X was a data frame.
+    sfreq_ : float
+        Sampling rate in Hz, where X was `mne.Epochs`.
     n_chans_, n_times_ : int
         Channels and samples of a window.
     module_ : torch.nn.Module

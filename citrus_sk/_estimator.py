@@ -143,7 +143,6 @@ class NetworkPredictor(NetworkEstimator):
         if make is None:
             frozen = self.strategy_ == "linear-probe"
             self._reference = make_reference(self.store_weights, self.pretrained, frozen)
-        if make is None:
             self._foreign, self._config = None, config
             self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
             self._modality_rows = modality_rows(self.modality, config, windows.n_chans)

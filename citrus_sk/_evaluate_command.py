@@ -138,7 +138,7 @@ def make_estimators(
         name, _, place = text.rpartition("=")
         name = name or place
         if name in models:
-            raise ValueError(f"--estimators has {name!r} twice; wanted each name once.")
+            raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
         if ":" in place:
             models[name] = _imported(place)
         else:
@@ -157,7 +157,7 @@ def _imported(place: str) -> Any:
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"--estimators: {place!r} cannot be imported: {error}. Wanted module:object with a "
+            f"--estimators: {place!r} cannot be imported: {error}. Expected module:object with a "
             f"module that Python finds from here, or one of {', '.join(list_peers())}."
         ) from error
     # A class or a function that makes one; an estimator has get_params of its own.

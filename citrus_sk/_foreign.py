@@ -87,7 +87,7 @@ class ForeignModule:
                     raise ValueError(self._needs(name)) from error
             shortest = shortest_window(self.build, self.n_chans, self.n_times, self.n_outputs)
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            wanted = (
+            expected = (
                 f"the shortest that it takes here is {shortest} samples. Cut longer windows, or "
                 "resample them with SignalAligner(n_times)"
                 if shortest
@@ -96,7 +96,7 @@ class ForeignModule:
             )
             raise ValueError(
                 f"module={self.name} cannot be built for windows of {self.n_times} samples and "
-                f"{self.n_chans} channel(s): {wanted}."
+                f"{self.n_chans} channel(s): {expected}."
             ) from error
 
     def rebuild(self, state: dict[str, np.ndarray], device: torch.device) -> Standardised:
@@ -137,13 +137,15 @@ def resolve_module(module: Any) -> Callable[..., nn.Module]:
         if module not in known:
             near = difflib.get_close_matches(module, known, 1)
             meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:5])}, ..."
-            raise ValueError(f"module={module!r} is no model of the installed braindecode; {meant}")
+            raise ValueError(
+                f"module={module!r} is not a model of the installed braindecode; {meant}"
+            )
         return getattr(models, module)
     kind = _class_of(module)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         instance = " instance" if isinstance(kind, nn.Module) else ""
         raise TypeError(
-            f"module is a {type(kind).__name__}{instance}; wanted a class such as "
+            f"module is a {type(kind).__name__}{instance}; expected a class such as "
             "braindecode.models.EEGNet, its name, or functools.partial(EEGNet, drop_prob=0.25): a "
             "network is built for the windows of each fit."
         )
@@ -207,7 +209,7 @@ def try_network(build: Callable[[int], Any], n_chans: int, n_times: int, n_outpu
         logits = module(torch.zeros(2, n_chans, n_times))
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, n_outputs):
-        raise ValueError(f"its output has shape {shape}, and (2, {n_outputs}) is wanted")
+        raise ValueError(f"its output has shape {shape}, and (2, {n_outputs}) is expected")
     if not torch.isfinite(logits).all():
         raise ValueError("its output is not finite; it may want electrode positions in chs_info")
     return module

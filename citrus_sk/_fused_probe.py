@@ -111,16 +111,16 @@ def _ridge(
     share = weights / weights.sum()
     centre, level = share @ features, share @ targets
     root = np.sqrt(weights)[:, None]
-    rows, wanted = root * (features - centre), root * (targets - level)
+    rows, expected = root * (features - centre), root * (targets - level)
     squared, basis = np.linalg.eigh(rows @ rows.T)  # by the windows, which are fewer
     squared = squared.clip(0)
-    rotated = basis.T @ wanted
+    rotated = basis.T @ expected
     unit = max(squared.mean(), 1e-12)
     grid = PENALTIES if penalties is None else penalties
     best = (np.inf, np.empty(0), grid[-1])
     for penalty in grid * unit:
         shrink = squared / (squared + penalty)
-        residual = wanted - basis @ (shrink[:, None] * rotated)
+        residual = expected - basis @ (shrink[:, None] * rotated)
         left_out = targets - _leave_out(basis, shrink, np.sqrt(share), residual, groups) / root
         error = np.average((targets - left_out) ** 2, axis=0, weights=weights).mean()
         if error < best[0]:

@@ -66,7 +66,7 @@ _MOST, _MOST_LAYERS, _LONGEST = 1_000_000, 256, 64
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint that can be read, or weights are none that can be written."""
+    """A file is not a valid checkpoint, or weights cannot be stored as one."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def open_file(path: Path) -> BinaryIO:
     """Open a file for reading, if it is one."""
     if path.is_dir():
         raise CheckpointError(
-            f"{path} is a folder; wanted a file. Give the .safetensors file in it, or read a "
+            f"{path} is a folder; expected a file. Give the .safetensors file in it, or read a "
             "folder that save_pretrained wrote with from_pretrained."
         )
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; wanted a checkpoint, a .safetensors file.")
+        raise FileNotFoundError(f"{path} is not there; expected a checkpoint, a .safetensors file.")
     if not path.is_file():
-        raise CheckpointError(f"{path} is a device or a pipe; wanted a .safetensors file.")
+        raise CheckpointError(f"{path} is a device or a pipe; expected a .safetensors file.")
     return path.open("rb")
 
 
@@ -146,9 +146,9 @@ def _read_to_first_tensor(file: BinaryIO, size: int, where: str) -> bytes:
         )
     if start[8:] != b"{":
         raise CheckpointError(
-            f"{where} is no safetensors file: it begins with {start[:8]!r}{_guess(start)}. "
+            f"{where} is not a safetensors file: it begins with {start[:8]!r}{_guess(start)}. "
             "Nothing else is loaded, because unpickling a file can run any code that is in it. "
-            "Wanted a file that CitrusPretrainer.save wrote."
+            "Expected a file that CitrusPretrainer.save wrote."
         )
     length = int.from_bytes(start[:8], "little")
     if length > HEADER_LIMIT:
@@ -170,12 +170,12 @@ def _guess(start: bytes) -> str:
     return ""
 
 
-def _check_size(where: str, wanted: int, size: int, at_least: bool = False) -> None:
-    announced = f"it has {size} bytes, and its header announces {wanted}"
-    if size < wanted:
+def _check_size(where: str, expected: int, size: int, at_least: bool = False) -> None:
+    announced = f"it has {size} bytes, and its header announces {expected}"
+    if size < expected:
         more = " or more" if at_least else ""
         raise CheckpointError(f"{where} is cut short: {announced}{more}. {ANEW}")
-    if size > wanted and not at_least:
+    if size > expected and not at_least:
         raise CheckpointError(f"{where} is damaged: {announced}. {ANEW}")
 
 
@@ -198,7 +198,7 @@ def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
     if not (isinstance(metadata, dict) and isinstance(metadata.get(KEY), str)):
         raise CheckpointError(
             f"{where} is a safetensors file, but no checkpoint of citrus_sk: its header has no "
-            f"{KEY!r}. Weights of other models do not fit; wanted a file that "
+            f"{KEY!r}. Weights of other models do not fit; expected a file that "
             "CitrusPretrainer.save wrote."
         )
     info = parse_json(f"{where} is damaged", metadata[KEY], ANEW)
@@ -211,7 +211,7 @@ def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
         )
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise CheckpointError(
-            f"{where}: its format_version is {version!r}; wanted {FORMAT_VERSION}. {ANEW}"
+            f"{where}: its format_version is {version!r}; expected {FORMAT_VERSION}. {ANEW}"
         )
     if metadata != {"format": "pt", KEY: canonical(where, info)}:
         raise CheckpointError(f"{where} is damaged: its JSON is not as it was written. {ANEW}")
@@ -249,13 +249,13 @@ def check_layout(
         code, shape = layout[name]
         if shape != tuple(tensor.shape):
             raise CheckpointError(
-                f"{where}: the tensor {name!r} has shape {shape}; wanted {tuple(tensor.shape)}. "
+                f"{where}: the tensor {name!r} has shape {shape}; expected {tuple(tensor.shape)}. "
                 f"{remedy}"
             )
-        wanted = CODES[dtype if tensor.is_floating_point() else tensor.dtype]
-        if code != wanted:
+        right = CODES[dtype if tensor.is_floating_point() else tensor.dtype]
+        if code != right:
             raise CheckpointError(
-                f"{where}: the tensor {name!r} is of type {code}; wanted {wanted}. {remedy}"
+                f"{where}: the tensor {name!r} is of type {code}; expected {right}. {remedy}"
             )
 
 
@@ -275,7 +275,7 @@ def parse_json(where: str, text: bytes | str, remedy: str = "") -> dict[str, Any
         raise CheckpointError(f"{where}: its JSON cannot be read ({error}). {remedy}") from error
     if not isinstance(value, dict):
         raise CheckpointError(
-            f"{where}: its JSON is a {type(value).__name__}; wanted an object. {remedy}"
+            f"{where}: its JSON is a {type(value).__name__}; expected an object. {remedy}"
         )
     return value
 
@@ -292,7 +292,7 @@ def canonical(where: str, info: dict[str, Any]) -> str:
         return json.dumps(info, sort_keys=True, allow_nan=False, default=plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{where}: its info holds something that JSON cannot ({error}); wanted dict, list, "
+            f"{where}: its info holds something that JSON cannot ({error}); expected dict, list, "
             "str, finite numbers, bool and None."
         ) from error
 
@@ -307,40 +307,42 @@ def check_info(where: str, info: dict[str, Any]) -> tuple[NetworkConfig, TaskCon
         raise CheckpointError(
             f"{where}: network.widths, network.kernels and network.strides have "
             f"{len(network.widths)}, {len(network.kernels)} and {len(network.strides)} entries; "
-            "wanted as many of each, one a block."
+            "expected as many of each, one a block."
         )
     _check_fields(where, "grid", info["grid"], {"n_times": int, "sfreq": Real | None})
     for number, entry in enumerate(info["corpus"]):
         optional = {name: kind | None for name, kind in _CORPUS.items()}
         _check_fields(where, f"corpus[{number}]", entry, optional)
-    for name, found, wanted in (
+    for name, found, expected in (
         ("grid.n_times", info["grid"]["n_times"], network.n_times),
         ("modalities", info["modalities"], list(network.modalities)),
         ("objective", info["objective"], task.objective),
     ):
-        if found != wanted:
+        if found != expected:
             raise CheckpointError(
-                f"{where}: {name} is {found!r}, and {wanted!r} in the configuration."
+                f"{where}: {name} is {found!r}, and {expected!r} in the configuration."
             )
     return network, task
 
 
-def _check_fields(where: str, label: str, values: Any, wanted: dict[str, Any]) -> None:
+def _check_fields(where: str, label: str, values: Any, expected: dict[str, Any]) -> None:
     if not isinstance(values, dict):
         raise CheckpointError(
-            f"{where}: {label} is a {type(values).__name__}; wanted a dict of {', '.join(wanted)}."
+            f"{where}: {label} is a {type(values).__name__}; expected a dict of "
+            f"{', '.join(expected)}."
         )
-    missing = [name for name in wanted if name not in values]
+    missing = [name for name in expected if name not in values]
     if missing:
         raise CheckpointError(
-            f"{where}: {label} lacks {first_few(map(repr, missing))}; wanted {', '.join(wanted)}."
+            f"{where}: {label} lacks {first_few(map(repr, missing))}; expected "
+            f"{', '.join(expected)}."
         )
-    for name, kind in wanted.items():
+    for name, kind in expected.items():
         value = values[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             noun = " or ".join(one.__name__ for one in get_args(kind) or (kind,))
             raise CheckpointError(
-                f"{where}: {name!r} of {label} is a {type(value).__name__}; wanted {noun}."
+                f"{where}: {name!r} of {label} is a {type(value).__name__}; expected {noun}."
             )
 
 
@@ -356,7 +358,9 @@ def _config(where: str, label: str, kind: Any, values: dict[str, Any]) -> Any:
             if unknown
             else []
         )
-        raise CheckpointError(f"{where}: {label} {' and '.join(found)}; wanted {', '.join(names)}.")
+        raise CheckpointError(
+            f"{where}: {label} {' and '.join(found)}; expected {', '.join(names)}."
+        )
     for name, hint in get_type_hints(kind).items():
         _check_value(where, f"{label}.{name}", values[name], hint)
     return kind(**values)
@@ -364,18 +368,18 @@ def _config(where: str, label: str, kind: Any, values: dict[str, Any]) -> Any:
 
 def _check_value(where: str, label: str, value: Any, hint: Any) -> None:
     if get_origin(hint) is tuple:
-        right, wanted = _right_length(value, get_args(hint))
+        right, expected = _right_length(value, get_args(hint))
     elif hint is int:
         most = _MOST_LAYERS if label == "network.depth" else _MOST
         right = type(value) is int and 1 <= value <= most
-        wanted = f"an integer from 1 to {most}"
+        expected = f"an integer from 1 to {most}"
     elif hint is float:
         right = type(value) in (int, float) and 0 <= value <= _MOST
-        wanted = f"a number from 0 to {_MOST}"
+        expected = f"a number from 0 to {_MOST}"
     else:
-        right, wanted = type(value) is hint, f"a {hint.__name__}"
+        right, expected = type(value) is hint, f"a {hint.__name__}"
     if not right:
-        raise CheckpointError(f"{where}: {label} is {reprlib.repr(value)}; wanted {wanted}.")
+        raise CheckpointError(f"{where}: {label} is {reprlib.repr(value)}; expected {expected}.")
     _check_choice(where, label, value)
     if get_origin(hint) is tuple:
         for number, entry in enumerate(value):
@@ -394,5 +398,5 @@ def _check_choice(where: str, label: str, value: Any) -> None:
     known = _CHOICES.get(label.rsplit(".", maxsplit=1)[-1])
     if known and value not in known:
         raise CheckpointError(
-            f"{where}: {label} is {value!r}; wanted one of {', '.join(map(repr, known))}."
+            f"{where}: {label} is {value!r}; expected one of {', '.join(map(repr, known))}."
         )

@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> tuple[Path, str]:
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} holds no {name}; wanted a folder that save_pretrained wrote, or the "
+                f"{folder} holds no {name}; expected a folder that save_pretrained wrote, or the "
                 ".safetensors file itself."
             )
     config = folder / CONFIG

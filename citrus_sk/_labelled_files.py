@@ -99,7 +99,7 @@ def _read_npz(path: Path) -> Bunch:
         if X.ndim < 2 or scale.size not in (1, *X.shape[1:-1]):
             raise ValueError(
                 f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
-                "wanted one for each channel."
+                "expected one for each channel."
             )
         X = X.astype(np.float32) * scale
     sfreq = content.get("sfreq")

@@ -171,7 +171,7 @@ def find_learning_rate(
     last = _last_step(estimator)
     if not isinstance(last, NetworkPredictor):
         raise TypeError(
-            f"{type(last).__name__} is not trained by steps; wanted a CitrusClassifier, a "
+            f"{type(last).__name__} is not trained by steps; expected a CitrusClassifier, a "
             "CitrusRegressor, or a Pipeline that ends in one."
         )
     if last._choose_strategy() == "linear-probe":

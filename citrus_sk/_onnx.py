@@ -25,7 +25,7 @@ from . import __version__
 from ._aligner import SignalAligner
 from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
-from ._devices import isolated_seed
+from ._devices import isolated_seed, usual_modes
 from ._optional import require
 from ._resampling import operator_stages
 from .nn._resample import Align
@@ -120,7 +120,7 @@ def _steps(estimator: Any) -> list[Any]:
     is_pipeline = isinstance(estimator, Pipeline)
     steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
     steps = [step for step in steps if step not in (None, "passthrough")]
-    wanted = "wanted a fitted CitrusClassifier, CitrusRegressor or CitrusEmbedder"
+    expected = "expected a fitted CitrusClassifier, CitrusRegressor or CitrusEmbedder"
     last = steps[-1] if steps else None
     if not isinstance(last, NetworkEstimator) or _outputs(last) is None:
         what = "estimator is a Pipeline that ends in" if is_pipeline else "estimator is"
@@ -132,14 +132,14 @@ def _steps(estimator: Any) -> list[Any]:
         elif hasattr(estimator, "best_estimator_"):
             remedy = " Pass its best_estimator_."
         raise TypeError(
-            f"{what} a {type(last).__name__}; {wanted}, or a Pipeline of "
+            f"{what} a {type(last).__name__}; {expected}, or a Pipeline of "
             f"SignalAligner and one of them.{remedy}"
         )
     for step in steps[:-1]:
         if not isinstance(step, SignalAligner):
             raise TypeError(
                 f"estimator holds a {type(step).__name__}, of which no graph can be made; "
-                "wanted SignalAligner alone before the network. Export the last step, pipe[-1], "
+                "expected SignalAligner alone before the network. Export the last step, pipe[-1], "
                 "and do what stands before it outside."
             )
     for step in steps:
@@ -220,7 +220,7 @@ def _export(
 ) -> bytes:
     shape = [2, int(description["n_chans"]), int(description["n_times"])]
     example = torch.zeros(shape[:1] + shape[2:] if graph.is_2d else shape, dtype=torch.float32)
-    with _quiet(), isolated_seed(0, torch.device("cpu")), torch.no_grad():
+    with usual_modes(), _quiet(), isolated_seed(0, torch.device("cpu")), torch.no_grad():
         try:
             program: Any = torch.onnx.export(
                 graph, (example,), dynamo=True, verbose=False, opset_version=opset_version,
@@ -282,7 +282,7 @@ def _check_opset(opset_version: Any) -> None:
     highest = min(_HIGHEST_OPSET, onnx_opset_version())
     if isinstance(opset_version, bool) or not isinstance(opset_version, int | np.integer):
         raise TypeError(
-            f"opset_version={opset_version!r} is a {type(opset_version).__name__}; wanted an "
+            f"opset_version={opset_version!r} is a {type(opset_version).__name__}; expected an "
             f"integer from {_LOWEST_OPSET} to {highest}."
         )
     if opset_version < _LOWEST_OPSET:

@@ -32,7 +32,7 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     """Raise ValueError unless `value` is one of the strings `known`."""
     if not (isinstance(value, str) and value in known):
         raise ValueError(
-            f"{name}={value!r} is unknown; wanted one of {', '.join(map(repr, known))}."
+            f"{name}={value!r} is unknown; expected one of {', '.join(map(repr, known))}."
         )
 
 
@@ -69,21 +69,23 @@ def check_number(
     noun += f" in {unit}" if unit else ""
     edge = f"above {low:g}" if open_low else f"of {low:g} or more"
     also = "".join(f" or {other!r}" for other in alternatives)
-    wanted = f"wanted {noun} {edge}" + (f" and at most {high:g}" if high < math.inf else "") + also
+    expected = (
+        f"expected {noun} {edge}" + (f" and at most {high:g}" if high < math.inf else "") + also
+    )
     if isinstance(value, bool | np.bool_) or not isinstance(value, kind):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {wanted}.")
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {expected}.")
     if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
-        raise ValueError(f"{name}={value!r} is out of range; {wanted}.")
+        raise ValueError(f"{name}={value!r} is out of range; {expected}.")
 
 
 def check_pair(name: str, value: Any, kind: Any = Real, **limits: Any) -> None:
     """Raise TypeError or ValueError unless `value` is two such numbers, the larger one last."""
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(f"{name}={value!r} is no pair; wanted (lowest, highest).")
+        raise TypeError(f"{name}={value!r} is not a pair; expected (lowest, highest).")
     for position, each in enumerate(value):
         check_number(f"{name}[{position}]", each, kind, **limits)
     if value[0] > value[1]:
-        raise ValueError(f"{name}={value!r} is upside down; wanted (lowest, highest).")
+        raise ValueError(f"{name}={value!r} must be ordered; expected (lowest, highest).")
 
 
 def first_few(names: Iterable[Any], most: int = 5) -> str:

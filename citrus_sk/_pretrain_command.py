@@ -58,7 +58,7 @@ def run_pretrain(
     """
     state = out.with_suffix(".run")
     if out.suffix != ".safetensors":
-        raise ValueError(f"--out {out}: wanted a name that ends in .safetensors.")
+        raise ValueError(f"--out {out}: expected a name that ends in .safetensors.")
     if resume and out.exists() and not state.exists():
         print(f"{out} is finished: there is nothing to go on with.")
         return

@@ -40,10 +40,10 @@ def check_parameters(pretrainer: CitrusPretrainer) -> None:
     check_choice("precision", pretrainer.precision, ("auto", "float32", "bfloat16"))
     for name in ("flip", "cross_channel", "compile", "resume"):
         if not isinstance(getattr(pretrainer, name), bool | np.bool_):
-            raise TypeError(f"{name}={getattr(pretrainer, name)!r}; wanted True or False.")
+            raise TypeError(f"{name}={getattr(pretrainer, name)!r}; expected True or False.")
     _check_modalities(pretrainer.modalities)
     if not isinstance(pretrainer.checkpoint, str | os.PathLike | None):
-        raise TypeError(f"checkpoint={pretrainer.checkpoint!r} is no path.")
+        raise TypeError(f"checkpoint={pretrainer.checkpoint!r} is not a path.")
     check_number("verbose", pretrainer.verbose, Integral)
     check_number("n_passes", pretrainer.n_passes, open_low=True)
     check_number("max_steps", pretrainer.max_steps, Integral, low=1, alternatives=(None,))
@@ -57,7 +57,7 @@ def check_parameters(pretrainer: CitrusPretrainer) -> None:
     check_number("checkpoint_minutes", pretrainer.checkpoint_minutes)
     check_number("frame", pretrainer.frame, Integral, low=4, high=1024)
     if pretrainer.frame % 2:
-        raise ValueError(f"frame={pretrainer.frame} is odd; wanted an even number of samples.")
+        raise ValueError(f"frame={pretrainer.frame} is odd; expected an even number of samples.")
     # Beyond, the sampler's two-point mean would alias.
     check_pair("crop", pretrainer.crop, open_low=True, high=2.0)
     check_pair("run_length", pretrainer.run_length, Integral, low=1)
@@ -67,7 +67,7 @@ def check_parameters(pretrainer: CitrusPretrainer) -> None:
     if n_parts > n_groups:
         raise ValueError(
             f"batch_size={pretrainer.batch_size} leaves nothing to some of the {n_parts} "
-            f"processes; wanted at least {n_parts * simultaneous(pretrainer)}."
+            f"processes; expected at least {n_parts * simultaneous(pretrainer)}."
         )
 
 
@@ -76,7 +76,9 @@ def _check_modalities(modalities: Any) -> None:
         return
     listed = [modalities] if isinstance(modalities, str) else modalities
     if not isinstance(listed, Sequence) or not all(isinstance(each, str) for each in listed):
-        raise TypeError(f"modalities={modalities!r}; wanted names such as ['EEG', 'ECG'], or None.")
+        raise TypeError(
+            f"modalities={modalities!r}; expected names such as ['EEG', 'ECG'], or None."
+        )
     if not listed:
         raise ValueError("modalities=[] leaves nothing to train on; None stands for all.")
 

@@ -126,13 +126,15 @@ def load_pretrained(
     """
     import torch
 
+    from ._devices import usual_modes
     from .nn import Trunk
 
-    checkpoint = _resolve(name_or_path, revision)
-    weights = trunk_state(checkpoint, backbone)
-    with torch.device("meta"):  # no draw from any random state
-        trunk = Trunk(replace(checkpoint.network, backbone=backbone))
-    trunk.load_state_dict(weights, strict=True, assign=True)
+    with usual_modes():
+        checkpoint = _resolve(name_or_path, revision)
+        weights = trunk_state(checkpoint, backbone)
+        with torch.device("meta"):  # no draw from any random state
+            trunk = Trunk(replace(checkpoint.network, backbone=backbone))
+        trunk.load_state_dict(weights, strict=True, assign=True)
     return trunk.eval()
 
 
@@ -338,7 +340,7 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, list_pretrained(), 1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
     return (
-        f"pretrained={name!r} is no checkpoint that can be had: {_offer()}{meant} A file or folder "
+        f"pretrained={name!r} is not a known checkpoint: {_offer()}{meant} A file or folder "
         f"is given as a path, such as {'./' + (name or 'weights.safetensors')!r}. Pass "
         "pretrained=None to train from scratch."
     )

@@ -113,6 +113,8 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         Channels and samples of a window.
     ch_names_ : tuple of str
         Names of the channels, where X was `mne.Epochs` or a data set of braindecode.
+    sfreq_ : float
+        Sampling rate in Hz, where X was `mne.Epochs` or a data set of braindecode.
     target_mean_, target_scale_ : ndarray of shape (n_targets,)
         Mean and sd of `y` in ``fit``, in its own unit; the networks work in units of sd.
     net_ : skorch.NeuralNetRegressor

@@ -39,7 +39,7 @@ class RunFile:
         self.path, self.minutes = path, minutes
         self.settings = json.loads(json.dumps(settings, default=_plain))
         if path.is_dir():
-            raise ValueError(f"checkpoint={str(path)!r} is a folder; wanted a file.")
+            raise ValueError(f"checkpoint={str(path)!r} is a folder; expected a file.")
         self.saved_at = time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
 

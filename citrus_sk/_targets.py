@@ -210,7 +210,7 @@ def _refuse_missing(values: np.ndarray, name: str, remedy: str) -> None:
     if len(rows):
         found = sorted({repr(str(values[row])) for row in rows})
         raise ValueError(
-            f"Input {name} contains NaN, None or a text that stands for a missing value "
+            f"Input {name} contains NaN, None or another missing value "
             f"({', '.join(found)}) at {len(rows)} of {len(values)} places (first: {rows[0]}). "
             f"{remedy}"
         )

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 
 from ._augmentation import Augment
 from ._callbacks import KeepBest, Progress, RefuseNan, WeightAverage, kept_module
+from ._devices import fast_kernels
 from ._draws import Draws
 from ._interrupts import notice_interrupt
 from ._labelled import LabelledWindows
@@ -140,7 +141,7 @@ class FineTuner(NeuralNet):
         """What `_loss` is given beside the network's output; all of it can be mixed."""
         raise NotImplementedError
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
         raise NotImplementedError
 
     @property
@@ -156,26 +157,26 @@ class FineTuner(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(True)
-        x, wanted = self._unpack(batch, training=True)
+        x, expected = self._unpack(batch, training=True)
         assert self.draws is not None
         if self.mixup > 0 and len(x) > 1:
             share = float(self.draws.numpy.beta(self.mixup, self.mixup))
             other = torch.randperm(len(x), generator=self.draws.generator).to(x.device)
             # Windows are mixed in units of their own sd, or the louder one would win.
             x = _mix_windows(x, x[other], share)
-            wanted = tuple(share * each + (1 - share) * each[other] for each in wanted)
+            expected = tuple(share * each + (1 - share) * each[other] for each in expected)
         with self.draws.dropout(self.module_):
             outputs = self.infer(x, **fit_params)
-        loss = self._loss(outputs, *wanted)
+        loss = self._loss(outputs, *expected)
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(False)
-        x, wanted = self._unpack(batch, training=False)
-        with torch.no_grad():
+        x, expected = self._unpack(batch, training=False)
+        with torch.no_grad(), fast_kernels():
             outputs = kept_module(self)(x)
-            return {"loss": self._loss(outputs, *wanted), "y_pred": outputs}
+            return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
 
     def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         inputs, targets = unpack_data(batch)
@@ -222,8 +223,8 @@ class ClassTuner(FineTuner, NeuralNetClassifier):
             mass = (1 - self.label_smoothing) * mass + self.label_smoothing * level
         return (mass,)
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
-        return _cross_entropy(outputs, *wanted)
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _cross_entropy(outputs, *expected)
 
 
 class ValueTuner(FineTuner, NeuralNetRegressor):
@@ -235,8 +236,8 @@ class ValueTuner(FineTuner, NeuralNetRegressor):
     def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
         return rows, weight
 
-    def _loss(self, outputs: Tensor, *wanted: Tensor) -> Tensor:
-        return _squared_error(outputs, *wanted)
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _squared_error(outputs, *expected)
 
 
 def _mix_windows(x: Tensor, other: Tensor, share: float) -> Tensor:
@@ -364,7 +365,7 @@ def infer(
     step = max(1, min(4 * batch_size, _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])))
     function: Any = module.features if features else module
     module.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), fast_kernels():
         parts = [
             function(torch.from_numpy(X[rows[start : start + step]]).to(device)).cpu()
             for start in range(0, len(rows), step)

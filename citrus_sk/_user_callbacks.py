@@ -23,14 +23,14 @@ def check_callbacks(callbacks: Any) -> None:
         return
     if not isinstance(callbacks, list | tuple):
         raise TypeError(
-            f"callbacks={callbacks!r} is a {type(callbacks).__name__}; wanted a list, such as "
+            f"callbacks={callbacks!r} is a {type(callbacks).__name__}; expected a list, such as "
             "[skorch.callbacks.EarlyStopping()], or None."
         )
     for each in callbacks:
         _, callback = _with_name(each)
         if not (isinstance(callback, Callback) or callable(callback)):
             raise TypeError(
-                f"callbacks holds {each!r}; wanted callbacks of skorch, functions that make one, "
+                f"callbacks holds {each!r}; expected callbacks of skorch, functions that make one, "
                 "or pairs of a name and one of these."
             )
 
@@ -49,7 +49,7 @@ def prepare_callbacks(callbacks: Any) -> list[Any]:
         new = _copied(callback) if isinstance(callback, Callback) else callback()
         if not isinstance(new, Callback):
             raise TypeError(
-                f"callbacks holds {callback!r}, which made {new!r}; wanted a callback of skorch."
+                f"callbacks holds {callback!r}, which made {new!r}; expected a callback of skorch."
             )
         prepared.append(new if name is None else (name, new))
     return prepared

@@ -130,6 +130,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         self.network.head = nn.Identity()  # type: ignore[assignment]
         _activate(self.network, activation)
         self.final_layer = TrackingHead(self.network.readout.views, signal.n_outputs)
+        self.to(torch.get_default_dtype())  # as any torch module is built
 
     def forward(self, x: Tensor, return_features: bool = False) -> Tensor | dict[str, Any]:
         """Logits of each window.
@@ -168,7 +169,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         """
         check_number("n_outputs", n_outputs, int, low=1)
         old = self.final_layer
-        head = TrackingHead(old.views, n_outputs).to(old.linear.weight.device)
+        head = TrackingHead(old.views, n_outputs).to(old.linear.weight)
         for name, value in old.named_buffers():
             getattr(head, name).copy_(value)
         self.final_layer = head

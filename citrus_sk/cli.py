@@ -301,7 +301,7 @@ def _numbers(kind: type) -> Callable[[str], list[Any]]:
             return [kind(each) for each in text.split(",") if each.strip()]
         except ValueError:
             example = "0.05,0.2" if kind is float else "1,5"
-            raise argparse.ArgumentTypeError(f"{text!r} is no list like {example}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list such as {example}") from None
 
     return numbers
 

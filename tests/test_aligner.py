@@ -313,21 +313,21 @@ def test_feature_names_exist_for_columns_only():
 @pytest.mark.parametrize("n_times", [-5, 0, 1, np.int64(-1)])
 def test_n_times_below_two_is_refused(n_times):
     with pytest.raises(
-        ValueError, match=r"n_times=.*out of range; wanted an integer of 2 or more or None"
+        ValueError, match=r"n_times=.*out of range; expected an integer of 2 or more or None"
     ):
         SignalAligner(n_times).fit(signals(3, 20))
 
 
 @pytest.mark.parametrize("n_times", [True, np.True_, 64.0, "64", np.nan, [64]])
 def test_n_times_of_another_type_is_refused(n_times):
-    with pytest.raises(TypeError, match=r"n_times=.* is a \w+; wanted an integer"):
+    with pytest.raises(TypeError, match=r"n_times=.* is a \w+; expected an integer"):
         SignalAligner(n_times).fit(signals(3, 20))
 
 
 @pytest.mark.parametrize("method", ["fourier", "Resample", None, 3, ["crop"]])
 def test_an_unknown_method_is_told_the_known_ones(method):
     with pytest.raises(
-        ValueError, match="wanted one of 'resample', 'rate', 'crop', 'pad', 'native'"
+        ValueError, match="expected one of 'resample', 'rate', 'crop', 'pad', 'native'"
     ):
         SignalAligner(method=method).fit(signals(3, 20))
 
@@ -336,7 +336,7 @@ def test_an_unknown_method_is_told_the_known_ones(method):
 @pytest.mark.parametrize("value", [0, 0.0, -100, np.nan, np.inf, -np.inf])
 def test_a_rate_out_of_range_is_refused(name, value):
     with pytest.raises(
-        ValueError, match=rf"^{name}=.* out of range; wanted a number in Hz above 0"
+        ValueError, match=rf"^{name}=.* out of range; expected a number in Hz above 0"
     ):
         SignalAligner(**{name: value}).fit(signals(3, 20))
 
@@ -344,7 +344,7 @@ def test_a_rate_out_of_range_is_refused(name, value):
 @pytest.mark.parametrize("name", ["sfreq", "target_sfreq"])
 @pytest.mark.parametrize("value", ["100", True, [100.0], 1j])
 def test_a_rate_of_another_type_is_refused(name, value):
-    with pytest.raises(TypeError, match=rf"^{name}=.* is a \w+; wanted a number in Hz"):
+    with pytest.raises(TypeError, match=rf"^{name}=.* is a \w+; expected a number in Hz"):
         SignalAligner(**{name: value}).fit(signals(3, 20))
 
 

@@ -309,7 +309,7 @@ def test_data_sets_of_unequal_recordings_are_refused(quick):
         quick().fit(cut([one, make_recording(0.9, 1, 1, names=("C3", "Cz", "Oz"))]))
     with pytest.raises(ValueError, match=r"unequal sampling rates \(100 to 128 Hz\)"):
         quick().fit(cut([one, make_recording(0.9, 1, 1, sfreq=128.0)]))
-    with pytest.raises(TypeError, match=r"whole recordings \(RawDataset\); wanted windows"):
+    with pytest.raises(TypeError, match=r"whole recordings \(RawDataset\); expected windows"):
         quick().fit(BaseConcatDataset([one]), [0])
 
 
@@ -372,12 +372,12 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
     ("parameters", "error", "message"),
     [
         ({"module": "EEGnet"}, ValueError, "no model of .* did you mean 'EEGNet'"),
-        ({"module": torch.nn.Linear(3, 2)}, TypeError, "Linear instance; wanted a cl"),
-        ({"module": 3}, TypeError, "module is a int; wanted a class"),
+        ({"module": torch.nn.Linear(3, 2)}, TypeError, "Linear instance; expected a cl"),
+        ({"module": 3}, TypeError, "module is a int; expected a class"),
         ({"module": "EEGNet", "strategy": "linear-probe"}, ValueError, "needs pre-trained feat"),
         ({"module": "EEGNet", "batch_size": 1}, ValueError, "batch_size=1 is out of range"),
         ({"module": torch.nn.Linear}, ValueError, "module=Linear cannot be built"),
-        ({"augmentation": SignFlip}, TypeError, "augmentation holds .*wanted objects"),
+        ({"augmentation": SignFlip}, TypeError, "augmentation holds .*expected objects"),
         (
             {"augmentation": SignFlip(0.5), "strategy": "linear-probe"},
             ValueError,
@@ -469,3 +469,13 @@ def test_augmentation_tells_an_invariance():
         return clf.fit(X, y).score(-X, y)
 
     assert score([SignFlip(0.5)]) > score(None) + 0.2
+
+
+def test_it_is_built_in_torchs_default_dtype_as_any_module_is():
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = CitrusModel(n_outputs=2, n_chans=2, n_times=200, preset="tiny")
+        model.reset_head(3)
+        assert model(torch.randn(4, 2, 200, generator=torch.Generator())).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

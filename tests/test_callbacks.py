@@ -325,10 +325,10 @@ def test_the_best_test_epoch_of_a_probe_is_not_known(tones, quick):
 @pytest.mark.parametrize(
     ("callbacks", "words"),
     [
-        ("tensorboard", "wanted a list"),
-        (EarlyStopping(), "wanted a list"),
-        (["tensorboard"], "wanted callbacks of skorch"),
-        ([("name", 3)], "wanted callbacks of skorch"),
+        ("tensorboard", "expected a list"),
+        (EarlyStopping(), "expected a list"),
+        (["tensorboard"], "expected callbacks of skorch"),
+        ([("name", 3)], "expected callbacks of skorch"),
         ([dict], "which made {}"),
     ],
     ids=str,

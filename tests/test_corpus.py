@@ -392,7 +392,7 @@ def test_a_sidecar_tells_what_an_array_does_not(tmp_path):
         (noise(2, 1000), {}, "x.npy cannot be read: nothing tells what it records: pass modality="),
         (noise(2, 3, 1000), {"modalities": "EEG"}, r"shape \(2, 3, 1000\)"),
         (noise(1000, 2), {"modalities": "EEG"}, "more channels than samples"),
-        (np.array(["a", "b"]), {"modalities": "EEG"}, "wanted real numbers"),
+        (np.array(["a", "b"]), {"modalities": "EEG"}, "expected real numbers"),
         (noise(2, 1000), {"modalities": ["EEG"]}, "2 ch_names and 1 modalities for 2 channels"),
         (noise(2, 1000), {"modalities": "stim"}, "no channel to use"),
         (np.array([None, 1]), {"modalities": "EEG"}, "Python objects"),

@@ -54,7 +54,9 @@ NAMES = [
 
 
 def outcome(estimator, seed, X, y):
+    """Answers of a new model that was stored and loaded."""
     model = clone(estimator).set_params(random_state=seed).fit(X, y)
+    model = pickle.loads(pickle.dumps(model))
     for method in ("predict_proba", "predict", "transform"):
         if hasattr(model, method):
             return getattr(model, method)(X)

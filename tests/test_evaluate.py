@@ -381,9 +381,9 @@ def test_the_report_is_one_page_that_needs_nothing_and_escapes_what_it_shows(fol
     assert len(page.images) == 1 + 2  # a curve, two confusions; no estimator gave probabilities
     assert all(image["alt"] and image["src"].startswith("data:image/svg") for image in page.images)
     said = "".join(page.text)
-    for wanted in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
+    for expected in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
                    "5 windows <overlap>", "No groups were passed"):  # fmt: skip
-        assert wanted in said
+        assert expected in said
 
 
 def test_a_report_that_cannot_be_written_is_named(folder):

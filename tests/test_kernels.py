@@ -165,5 +165,5 @@ def test_a_parameter_set_after_the_fit_does_not_break_the_copy(tones, probe):
 
 @pytest.mark.parametrize("wrong", ["yes", None, 2.5])
 def test_random_kernels_is_a_bool(tones, probe, wrong):
-    with pytest.raises(TypeError, match=r"random_kernels=.*wanted a bool"):
+    with pytest.raises(TypeError, match="Expected random_kernels to be True or False"):
         probe(random_kernels=wrong).fit(*tones)

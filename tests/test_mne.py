@@ -225,7 +225,7 @@ def test_duplicate_channel_names_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"duration": 0}, ValueError, r"duration=0 is out of range; wanted a number in seconds"),
+        ({"duration": 0}, ValueError, r"duration=0 is out of range; expected a number in seconds"),
         ({"duration": "2"}, TypeError, "duration='2' is a str"),
         ({"duration": 2, "overlap": 2}, ValueError, "overlap=2 is out of range"),
         ({"duration": 2, "picks": ["Oz"]}, ValueError, "'Oz', and the recording has C3"),

@@ -189,7 +189,7 @@ def embedder(watch):
     [
         (17, ValueError, "opset_version=17 is too old; the lowest that works is 18, because"),
         (99, ValueError, "opset_version=99 is newer than what can be written here, 18 to 2"),
-        ("18", TypeError, "opset_version='18' is a str; wanted an integer from 18 to 2"),
+        ("18", TypeError, "opset_version='18' is a str; expected an integer from 18 to 2"),
         (True, TypeError, "opset_version=True is a bool"),
     ],
 )
@@ -225,7 +225,7 @@ def test_pipelines_with_other_steps_are_told_what_to_export_instead(embedder, wa
     search = GridSearchCV(clone(embedder), {"batch_size": [1]}, scoring=lambda *_: 0.0, cv=2)
     with pytest.raises(TypeError, match=r"is a GridSearchCV.*Pass its best_estimator_"):
         to_onnx(search.fit(X, y), tmp_path / "none.onnx")
-    with pytest.raises(TypeError, match="estimator is a SignalAligner; wanted a fitted"):
+    with pytest.raises(TypeError, match="estimator is a SignalAligner; expected a fitted"):
         to_onnx(SignalAligner().fit(X), tmp_path / "none.onnx")
     with pytest.raises(NotFittedError):
         to_onnx(CitrusClassifier(), tmp_path / "none.onnx")

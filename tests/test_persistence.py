@@ -246,7 +246,10 @@ def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
         ({"module": "EEGNet", "strategy": "auto"}, "module= has none. Use store_weights='full'"),
         ({"module": "EEGNet", "strategy": "finetune"}, "module= has none. Use store_weights='fu"),
         ({"pretrained": None}, "pretrained is None. Pass the name or the path"),
-        ({"store_weights": "none"}, "store_weights='none' is unknown; wanted one of 'full', 'ref"),
+        (
+            {"store_weights": "none"},
+            "store_weights='none' is unknown; expected one of 'full', 'ref",
+        ),
     ],
 )
 def test_what_has_nothing_to_refer_to_is_refused_in_fit(settings, message, watch):

@@ -549,8 +549,8 @@ def test_a_bad_parameter_is_named_by_fit_and_not_before(parameters, error):
     unfitted = pretrainer(**parameters)
     (name,) = parameters
     # sklearn's check_random_state names the value alone.
-    wanted = name
-    with pytest.raises(error, match=wanted):
+    expected = name
+    with pytest.raises(error, match=expected):
         unfitted.fit(X)
 
 
@@ -824,5 +824,5 @@ def test_a_process_that_would_get_no_window_is_refused(monkeypatch):
     monkeypatch.setattr("citrus_sk._pretrain_settings.distributed_part", lambda: (0, 3))
     with pytest.raises(ValueError, match="batch_size=2 leaves nothing to some of the 3 processes"):
         pretrainer(batch_size=2).fit(X)
-    with pytest.raises(ValueError, match=r"batch_size=8 .*wanted at least 12"):
+    with pytest.raises(ValueError, match=r"batch_size=8 .*expected at least 12"):
         pretrainer(batch_size=8, cross_channel=True).fit(X)

@@ -218,14 +218,14 @@ def test_where_nothing_ships_it_says_so(nothing_shipped):
 )
 def test_a_path_of_nothing_is_not_found(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="is not there; wanted a checkpoint"):
+    with pytest.raises(FileNotFoundError, match="is not there; expected a checkpoint"):
         resolve_pretrained(path)
     with pytest.raises(FileNotFoundError, match="is not there"):
         describe_pretrained(Path(path))
 
 
 def test_a_folder_without_weights_says_what_is_wanted(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors; wanted a folder"):
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors; expected a folder"):
         resolve_pretrained(tmp_path)
 
 
@@ -321,7 +321,7 @@ def test_a_convolution_alone_has_no_transformer_to_give(file):
 
 @pytest.mark.parametrize("backbone", ["rnn", None, ["conv"]])
 def test_an_unknown_backbone_is_refused(backbone, file):
-    with pytest.raises(ValueError, match="is unknown; wanted one of 'hybrid', 'conv'"):
+    with pytest.raises(ValueError, match="is unknown; expected one of 'hybrid', 'conv'"):
         load_pretrained(file, backbone=backbone)
 
 
@@ -424,9 +424,9 @@ def test_weights_that_are_not_those_of_the_folder_are_refused(file, tmp_path):
     ("config", "message"),
     [
         ("{", "is damaged: its JSON cannot be read"),
-        ("[]", "its JSON is a list; wanted an object"),
-        ("{}", "does not say what to find: sha256=None is no SHA-256"),
-        ('{"sha256": "abc"}', "sha256='abc' is no SHA-256"),
+        ("[]", "its JSON is a list; expected an object"),
+        ("{}", "does not say what to find: sha256=None is not a SHA-256"),
+        ('{"sha256": "abc"}', "sha256='abc' is not a SHA-256"),
     ],
 )
 def test_a_configuration_that_names_no_hash_is_refused(config, message, file, tmp_path):

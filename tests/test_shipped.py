@@ -177,7 +177,7 @@ def test_a_classifier_keeps_its_modality_in_a_pickle(split, tmp_path):
 @pytest.mark.parametrize(
     ("modality", "error", "message"),
     [
-        ("EMG", ValueError, r"modality='EMG' is none that .*'EEG'.*modality=None"),
+        ("EMG", ValueError, r"modality='EMG' is not one of .*'EEG'.*modality=None"),
         (["EEG", "EEG"], ValueError, "modality names 2 channels, and X has 6"),
         (3, TypeError, "modality=3 is a int"),
         ([3] * 6, TypeError, "modality holds 3"),

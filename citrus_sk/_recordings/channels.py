@@ -187,7 +187,7 @@ class Choice:
     def pick(
         self, names: Sequence[str], modalities: Sequence[str | None], sfreq: float, bads: Any = ()
     ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-        """Rows, names and modalities of the channels that are wanted."""
+        """Rows, names and modalities of the channels that are expected."""
         found = [
             self(name, modality, sfreq, "marked bad" if name in bads else "")
             for name, modality in zip(names, modalities, strict=True)

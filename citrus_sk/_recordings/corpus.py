@@ -234,13 +234,16 @@ class Corpus:
         ValueError
             If the corpus has no such modality.
         """
-        known, wanted = self.modalities, [modalities] if isinstance(modalities, str) else modalities
-        if unknown := [name for name in wanted if name not in known]:
+        known, expected = (
+            self.modalities,
+            [modalities] if isinstance(modalities, str) else modalities,
+        )
+        if unknown := [name for name in expected if name not in known]:
             raise ValueError(
                 f"modalities={unknown!r}: the corpus has no such; it has {', '.join(known)}."
             )
-        recordings = [part for whole in self.recordings for part in _parts(whole, set(wanted))]
-        seconds = {key: value for key, value in self.report.seconds.items() if key[2] in wanted}
+        recordings = [part for whole in self.recordings for part in _parts(whole, set(expected))]
+        seconds = {key: value for key, value in self.report.seconds.items() if key[2] in expected}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
 
@@ -364,9 +367,9 @@ class Corpus:
                     found.setdefault(key(recording, channel), set()).add(recording.subject)
         return found
 
-    def _where(self, wanted: Callable[[str], bool]) -> Corpus:
-        recordings = [each for each in self.recordings if wanted(each.subject)]
-        seconds = {key: value for key, value in self.report.seconds.items() if wanted(key[1])}
+    def _where(self, expected: Callable[[str], bool]) -> Corpus:
+        recordings = [each for each in self.recordings if expected(each.subject)]
+        seconds = {key: value for key, value in self.report.seconds.items() if expected(key[1])}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
 

@@ -208,12 +208,12 @@ def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     array = array[None] if array.ndim == 1 else array
     if array.ndim != 2 or array.dtype.kind not in "iuf":
         raise ValueError(
-            f"it holds an array of shape {array.shape} and dtype {array.dtype}; wanted real "
+            f"it holds an array of shape {array.shape} and dtype {array.dtype}; expected real "
             "numbers of shape (n_chans, n_times) or (n_times,)"
         )
     if array.shape[0] > array.shape[1]:
         raise ValueError(
-            f"its shape {array.shape} means more channels than samples; wanted (n_chans, n_times)"
+            f"its shape {array.shape} means more channels than samples; expected (n_chans, n_times)"
         )
     sidecar = path.with_suffix(".json")
     content = json_object(sidecar.read_bytes(), sidecar.name) if sidecar.is_file() else {}

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import is_regressor
 from torch import Tensor
 
-from .._devices import out_of_memory_hint
+from .._devices import out_of_memory_hint, usual_modes
 from ._model import FittedModel
 
 
@@ -30,6 +30,7 @@ def check_differentiable(model: FittedModel) -> None:
         )
 
 
+@usual_modes()
 def integrated_gradients(
     model: FittedModel,
     X: np.ndarray,

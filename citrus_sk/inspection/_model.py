@@ -134,8 +134,8 @@ class FittedModel:
                         f"target={label!r} is not among the {kind} of "
                         f"{type(self.last).__name__} ({known})."
                     )
-            wanted = np.atleast_1d(labels).tolist()
-            columns = np.full(n_windows, [column_of[label] for label in wanted])
+            chosen = [column_of[label] for label in np.atleast_1d(labels).tolist()]
+            columns = np.full(n_windows, chosen)
         return columns, names[columns]
 
 
