@@ -335,7 +335,7 @@ def test_bad_bands_are_refused(fitted, bursts):
             "extends to 40 Hz, but windows at 64 Hz contain no frequencies above 32 Hz",
         ),
         ({"thin": (10.01, 10.02)}, r"contains no frequency .* are 0.25 Hz apart"),
-        ({"odd": (8, 4)}, "upside down"),
+        ({"odd": (8, 4)}, "must be ordered"),
         ("ecg", "bands='ecg' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):
