@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ._missing import missing_rows
+from ._parameters import first_few
 
 # A stimulus channel holds the event code, which is the label.
 _NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
@@ -114,7 +115,11 @@ def _refuse_other_containers(X: Any, who: str) -> None:
     for item in X[:1] if isinstance(X, list | tuple) else [X]:
         for module, name, remedy in _NOT_WINDOWS:
             if _is_a(item, module, name):
-                keys = f" with the keys {_some(list(map(str, item)))}" if name == "Mapping" else ""
+                keys = (
+                    f" with the keys {first_few(map(repr, map(str, item)))}"
+                    if name == "Mapping"
+                    else ""
+                )
                 raise TypeError(
                     f"X is {_kind_of(X, item)}{keys}, and {who} expects windows. {remedy}"
                 )
@@ -405,7 +410,7 @@ def _check_channels(
 ) -> None:
     if names != first:
         odd = sorted(set(names) ^ set(first))
-        differ = f"differ in {_some(odd)}" if odd else "stand in another order"
+        differ = f"differ in {first_few(map(repr, odd))}" if odd else "stand in another order"
         raise ValueError(
             f"X is a {kind} of unequal channels: those of {where} and {first_place} {differ} "
             f"(marked-bad ones are left out). Interpolate bad ones, or pick common ones: {remedy}."
@@ -445,5 +450,8 @@ def _together(parts: Sequence[Any]) -> Any:
     return np.concatenate([np.asarray(part) for part in parts if len(part)])
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:4])) + (", ..." if len(names) > 4 else "")
+def take_windows(X: Any, rows: Sequence[int] | np.ndarray) -> Any:
+    """Windows at `rows` of an array, a list, a data frame or Epochs, in the same container."""
+    if isinstance(X, list | tuple):
+        return [X[row] for row in rows]
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,9 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
-from tqdm import tqdm
 
 from ._folders import make_folder
+from ._optional import progress_bar, require
 from .datasets import load_watch
 from .evaluation import StratifiedFractionKFold
 
@@ -68,7 +67,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
         If `out` cannot be written into.
     """
     # What can go wrong goes wrong now, and not after minutes of training.
-    _require("matplotlib")
+    require("matplotlib", "The demo", install="citrus-sk[demo]")
     watch = load_watch()
     make_folder(out)
 
@@ -94,7 +93,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     # One process a core: several threads on one small network wait for each other.
     with parallel_config("loky", n_jobs=-1, inner_max_num_threads=1):
         fits = Parallel(return_as="generator")(tasks)
-    *scores, model = tqdm(fits, total=len(tasks), unit="fit", disable=not progress)
+    *scores, model = progress_bar(fits, total=len(tasks), unit="fit", shown=progress)
     points = _points(scores, n_splits)
 
     chance = 1 / len(np.unique(watch.y))
@@ -118,15 +117,6 @@ def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
         # Without random kernels, which would hide what pre-training is worth to the network.
         CitrusClassifier(pretrained, random_kernels=False, max_epochs=EPOCHS, random_state=seed),
     )
-
-
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        raise ModuleNotFoundError(
-            f"the demo needs {package}, which is not installed. "
-            'Install it with: pip install "citrus-sk[demo]"',
-            name=package,
-        )
 
 
 def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

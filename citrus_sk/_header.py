@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from . import __version__
+from ._parameters import first_few
 from .nn import MaskedAutoencoder, NetworkConfig, TaskConfig
 
 FORMAT_VERSION = 1
@@ -239,8 +240,8 @@ def check_layout(
     missing = sorted(set(expected) - set(layout))
     extra = sorted(set(layout) - set(expected))
     if missing or extra:
-        found = [f"lacks {some(missing)}"] if missing else []
-        found += [f"has {some(extra)} too much"] if extra else []
+        found = [f"lacks {first_few(map(repr, missing))}"] if missing else []
+        found += [f"has {first_few(map(repr, extra))} too much"] if extra else []
         raise CheckpointError(
             f"{where}: of the model's {len(expected)} tensors it {' and '.join(found)}. {remedy}"
         )
@@ -256,12 +257,6 @@ def check_layout(
             raise CheckpointError(
                 f"{where}: the tensor {name!r} is of type {code}; expected {right}. {remedy}"
             )
-
-
-def some(names: list[str]) -> str:
-    """The first names of a list that may be long."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(repr(name[:100]) for name in names[:3]) + more
 
 
 # --- the JSON ------------------------------------------------------------------------------------
@@ -339,7 +334,8 @@ def _check_fields(where: str, label: str, values: Any, expected: dict[str, Any])
     missing = [name for name in expected if name not in values]
     if missing:
         raise CheckpointError(
-            f"{where}: {label} lacks {some(missing)}; expected {', '.join(expected)}."
+            f"{where}: {label} lacks {first_few(map(repr, missing))}; expected "
+            f"{', '.join(expected)}."
         )
     for name, kind in expected.items():
         value = values[name]
@@ -356,8 +352,12 @@ def _config(where: str, label: str, kind: Any, values: dict[str, Any]) -> Any:
     missing = [name for name in names if name not in values]
     unknown = [name for name in values if name not in names]
     if missing or unknown:
-        found = [f"lacks {some(missing)}"] if missing else []
-        found += [f"has {some(unknown)}, which this version does not know"] if unknown else []
+        found = [f"lacks {first_few(map(repr, missing))}"] if missing else []
+        found += (
+            [f"has {first_few(map(repr, unknown))}, which this version does not know"]
+            if unknown
+            else []
+        )
         raise CheckpointError(
             f"{where}: {label} {' and '.join(found)}; expected {', '.join(names)}."
         )

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, LRScheduler
 
 from ._estimator import NetworkPredictor
-from ._figures import new_axes
+from ._figures import Display
 from ._parameters import check_number
 
 _DIVERGED = 4.0  # times the lowest loss; what comes after tells nothing of learning
@@ -25,15 +25,15 @@ _FEWEST = _SETTLED + 2  # steps; a slope takes two points
 
 
 @dataclass
-class LearningRateDisplay:
-    """Training losses against learning rates.
+class LearningRateDisplay(Display):
+    """Training losses over learning rates.
 
-    Made by `find_learning_rate`.
+    Made by `find_learning_rate`; `plot` draws it.
 
     Parameters
     ----------
     rates : ndarray of shape (n_steps,)
-        Learning rate of each step, rising.
+        Learning rate of each step, in increasing order.
     losses : ndarray of shape (n_steps,)
         Training loss of each step's batch.
     smoothed : ndarray of shape (n_steps,)
@@ -41,14 +41,14 @@ class LearningRateDisplay:
     suggestion : float
         Rate at which the running mean falls steepest.
     diverged : bool
-        Whether the test ended since the loss exploded.
+        Whether the test stopped early because the loss diverged.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        With the curve, once plotted.
-    figure_ : matplotlib Figure
-        Its figure.
+    ax_ : matplotlib.axes.Axes
+        Axes with the curve, once `plot` was called.
+    figure_ : matplotlib.figure.Figure
+        Figure of these axes.
     """
 
     rates: np.ndarray
@@ -57,20 +57,10 @@ class LearningRateDisplay:
     suggestion: float
     diverged: bool
 
-    def plot(self, ax: Any = None) -> LearningRateDisplay:
-        """Draw the losses, their running mean and the suggestion.
+    def _size(self) -> tuple[float, float]:
+        return 6.0, 4.0
 
-        Parameters
-        ----------
-        ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        LearningRateDisplay
-            Itself.
-        """
-        ax = new_axes(ax, (6, 4))
+    def _draw(self, ax: Any) -> None:
         ax.plot(self.rates, self.losses, ".", color="0.7", label="batch")
         ax.plot(self.rates, self.smoothed, color="C0", label="running mean")
         ax.axvline(self.suggestion, color="C1", ls="--", label=f"suggestion: {self.suggestion:.1e}")
@@ -78,8 +68,6 @@ class LearningRateDisplay:
         ax.set(xscale="log", xlabel="learning rate", ylabel="training loss")
         ax.set_ylim(0, 1.1 * max(finite[: _SETTLED + 1].max(), self.smoothed.max()))
         ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 class _RangeTest(Callback):

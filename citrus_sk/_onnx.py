@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.util
 import json
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from ._aligner import SignalAligner
 from ._base import NetworkEstimator
 from ._checkpoint import write_atomically
 from ._devices import isolated_seed, usual_modes
+from ._optional import require
 from ._resampling import operator_stages
 from .nn._resample import Align
 
@@ -64,7 +65,7 @@ def to_onnx(
 
     Raises
     ------
-    ImportError
+    ModuleNotFoundError
         If onnx or onnxscript are not installed: ``pip install "citrus-sk[onnx]"``.
     NotFittedError
         If `estimator` is not fitted.
@@ -100,11 +101,12 @@ def to_onnx(
     >>> (probabilities,) = session.run(None, {"X": X.astype("float32")})  # doctest: +SKIP
     """
     path = Path(path)
-    _check_installed()
+    for package in _NEEDED:
+        require(package, "to_onnx", install="citrus-sk[onnx]")
     _check_opset(opset_version)
     steps = _steps(estimator)
     data = _export(_Graph(steps), _description(steps), opset_version, steps[-1])
-    if importlib.util.find_spec("onnxruntime") is not None:
+    if find_spec("onnxruntime") is not None:
         _check_answers(data, estimator, steps[0], steps[-1])
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
@@ -272,15 +274,6 @@ def _quiet() -> Iterator[None]:
 
 
 # --- checks --------------------------------------------------------------------------------------
-
-
-def _check_installed() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"to_onnx needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
-            'not installed: pip install "citrus-sk[onnx]"'
-        )
 
 
 def _check_opset(opset_version: Any) -> None:

@@ -1,14 +1,19 @@
-"""Checks of constructor parameters, and estimators that a failed fit leaves as they were."""
+"""Checks of parameters, words for their messages, and estimators that survive a failed fit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+
+_LONGEST_NAME = 100  # characters of a name in a message
 
 
 @contextmanager
@@ -81,3 +86,27 @@ def check_pair(name: str, value: Any, kind: Any = Real, **limits: Any) -> None:
         check_number(f"{name}[{position}]", each, kind, **limits)
     if value[0] > value[1]:
         raise ValueError(f"{name}={value!r} must be ordered; expected (lowest, highest).")
+
+
+def first_few(names: Iterable[Any], most: int = 5) -> str:
+    """The first names of what may be a long list, for a message: ``a, b and 3 more``."""
+    names = iter(names)
+    listed = [_shortened(str(name)) for name in islice(names, most)]
+    n_more = sum(1 for _ in names)
+    return ", ".join(listed) + (f" and {n_more} more" if n_more else "")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the closest of the known names, with a space before it; or nothing."""
+    by_lower = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), by_lower, 1)
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def last_step(estimator: Any) -> Any:
+    """The last step of a pipeline; any other estimator itself."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator

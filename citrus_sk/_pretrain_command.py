@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ._corpus import Corpus, read_corpus
+from ._parameters import did_you_mean
 from ._pretrainer import CitrusPretrainer
 from ._reconstruction import ReconstructionDisplay, figure_size
 
@@ -117,10 +117,9 @@ def _read_recipe(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
 def _check_keys(path: Path, found: dict[str, Any], known: list[str]) -> None:
     for name in found:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(
-                f"--config {path}: {name!r} is unknown; {meant}Known are {', '.join(known)}."
+                f"--config {path}: {name!r} is unknown.{did_you_mean(name, known)} Expected one of "
+                f"{', '.join(known)}."
             )
 
 
@@ -155,7 +154,7 @@ def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
     FigureCanvasAgg(figure)  # without pyplot, no backend of the caller's is touched
     ReconstructionDisplay.from_estimator(
         pretrainer, windows, n_windows=len(windows), modality=kinds, sfreq=corpus.sfreq,
-        figure=figure,
+        ax=figure.add_subplot(),
     )  # fmt: skip
     figure.savefig(path, dpi=100)
     print(f"Picture: {path}")

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusClassifier, SignalAligner, fraction_curve
 from citrus_sk.datasets import load_watch
-from citrus_sk.evaluation import PairedDifferenceDisplay, make_peer
+from citrus_sk.evaluation import FractionCurveDisplay, PairedDifferenceDisplay, make_peer
 
 watch = load_watch(overlap=0)
 X, y, people = watch.X[::2], watch.y[::2], watch.groups[::2]
@@ -61,7 +61,7 @@ print(table[["fraction", "difference", "low", "high", "p_holm"]].round(2).to_str
 # ``CriticalDifferenceDisplay``.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-curve.plot("f1_macro", ax=axes[0])
+FractionCurveDisplay.from_curve(curve, metric="f1_macro", ax=axes[0])
 first, second = (curve.scores(name, "f1_macro", fraction=0.1) for name in models)
 PairedDifferenceDisplay.from_scores(
     first, second, names=tuple(models), metric="macro-F1",

@@ -145,7 +145,7 @@ def test_a_regressors_prediction_is_shared_out(bursts, n_members):
         reg, X[height > 3], sfreq=SFREQ, target=1, bands={"slow": (1, 8), "planted": (13, 19)}
     )
     assert bands.values.mean(0).argmax() == 1
-    with pytest.raises(ValueError, match="regressor has 2 outputs; wanted the number of one"):
+    with pytest.raises(ValueError, match="regressor has 2 outputs; expected the index of one"):
         attribution(reg, X[:1])
     with pytest.raises(ValueError, match="target=2 is not among the outputs of CitrusRegressor"):
         attribution(reg, X[:1], target=2)
@@ -281,13 +281,13 @@ def test_models_that_cannot_be_explained_are_refused(explain, watch, quick):
         explain(quick(), watch.X, sfreq=50)
     with pytest.raises(NotFittedError):
         explain(make_pipeline(SignalAligner(), quick()), watch.X, sfreq=50)
-    with pytest.raises(TypeError, match="is no estimator; wanted a fitted classifier"):
+    with pytest.raises(TypeError, match="is not an estimator; expected a fitted classifier"):
         explain("eeg-freq", watch.X, sfreq=50)
     embedder = CitrusEmbedder(None, preset="tiny").fit(watch.X)
-    with pytest.raises(TypeError, match="is no classifier or regressor"):
+    with pytest.raises(TypeError, match="is not a classifier or regressor"):
         explain(embedder, watch.X, sfreq=50)
     flat = watch.X.reshape(len(watch.X), -1)
-    with pytest.raises(TypeError, match=r"gives no probabilities.*CalibratedClassifierCV"):
+    with pytest.raises(TypeError, match=r"has no predict_proba.*CalibratedClassifierCV"):
         explain(RidgeClassifier().fit(flat, watch.y), flat, sfreq=50)
     calibrated = CalibratedClassifierCV(RidgeClassifier(), cv=2).fit(flat, watch.y)
     explain(calibrated, flat[:1], sfreq=300)
@@ -330,14 +330,17 @@ def test_bad_input_is_refused(fitted, bursts):
 def test_bad_bands_are_refused(fitted, bursts):
     X, _ = bursts
     for bands, message in [
-        ({"high": (20, 40)}, "reaches to 40 Hz, and windows at 64 Hz hold nothing above 32 Hz"),
-        ({"thin": (10.01, 10.02)}, r"holds no frequency .* lie 0.25 Hz apart"),
-        ({"odd": (8, 4)}, "upside down"),
+        (
+            {"high": (20, 40)},
+            "extends to 40 Hz, but windows at 64 Hz contain no frequencies above 32 Hz",
+        ),
+        ({"thin": (10.01, 10.02)}, r"contains no frequency .* are 0.25 Hz apart"),
+        ({"odd": (8, 4)}, "must be ordered"),
         ("ecg", "bands='ecg' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):
             band_occlusion(fitted["kernels"], X[:2], sfreq=SFREQ, bands=bands)
-    with pytest.raises(TypeError, match="is no dict of bands"):
+    with pytest.raises(TypeError, match="is not a dict of bands"):
         band_occlusion(fitted["kernels"], X[:2], sfreq=SFREQ, bands=[(1, 2)])
     with pytest.raises(ValueError, match=r"sfreq=None.*Pass sfreq in Hz"):
         band_occlusion(fitted["kernels"], X[:2])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import citrus_sk
-from citrus_sk import _demo, cli, datasets
+from citrus_sk import _demo, cli
 from citrus_sk.cli import main
 from citrus_sk.datasets import load_watch
 
@@ -163,12 +163,7 @@ def test_folder_that_cannot_be_written_is_one_line_before_any_training(tmp_path)
 def test_missing_extra_is_one_line_with_the_command_that_helps(
     tmp_path, capsys, monkeypatch, package
 ):
-    for module in (_demo, datasets):
-        monkeypatch.setattr(
-            module,
-            "find_spec",
-            lambda name, found=module.find_spec: None if name == package else found(name),
-        )
+    monkeypatch.setitem(sys.modules, package, None)
     assert main(["demo", "--out", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr()
     assert one_line(printed.err)

@@ -381,11 +381,11 @@ def test_the_report_is_one_page_that_needs_nothing_and_escapes_what_it_shows(fol
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert 'name="viewport"' in text
     assert '<html lang="en">' in text
-    assert len(page.images) == 1 + 2  # a curve, two confusions; nobody gave probabilities
+    assert len(page.images) == 1 + 2  # a curve, two confusions; no estimator gave probabilities
     assert all(image["alt"] and image["src"].startswith("data:image/svg") for image in page.images)
     said = "".join(page.text)
     for expected in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
-                   "5 windows <overlap>", "No groups were given"):  # fmt: skip
+                   "5 windows <overlap>", "No groups were passed"):  # fmt: skip
         assert expected in said
 
 

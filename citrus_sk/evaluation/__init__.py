@@ -1,4 +1,4 @@
-"""How good classifiers are when labels are few: splits, learning curves, comparisons."""
+"""Evaluation of classifiers with few labels: splits, learning curves and comparisons."""
 
 from ._comparison_display import CriticalDifferenceDisplay, PairedDifferenceDisplay
 from ._curve import fraction_curve

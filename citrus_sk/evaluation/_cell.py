@@ -1,4 +1,4 @@
-"""One fit of one estimator on one draw, scored: what a worker runs."""
+"""Fit of one estimator on one draw, and its scores: the work of a worker."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from sklearn.metrics import confusion_matrix
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from threadpoolctl import threadpool_limits
 
+from .._containers import take_windows
 from ._oracle import BestEpoch
 
-BINS = 10  # of confidence, in the reliability of a row
+BINS = 10  # bins of confidence in the reliability of a row
 _WATCH = "citrus_sk watches its parent"
-_ANSWERS = ("predict_proba", "decision_function", "predict")
+_PREDICTIONS = ("predict_proba", "decision_function", "predict")
 
 
 def run_cell(
@@ -36,21 +37,25 @@ def run_cell(
     n_threads: int | None,
     oracle: bool = False,
 ) -> dict[str, Any]:
-    """Fit a clone and score it; what goes wrong becomes the row's ``error`` and NaN.
+    """Fit a clone and score it; an exception becomes the row's ``error``, with NaN as scores.
 
     Parameters
     ----------
     estimator : estimator
-        Cloned, never fitted itself.
-    X, y : windows and labels
+        Estimator to clone; it is not fitted itself.
+    X : array, list, data frame or mne.Epochs
+        All windows.
+    y : ndarray of shape (n_windows,)
+        All labels.
     train, test : ndarray of int
+        Rows of the training and test windows.
     scorers : mapping of str to callable
-        Called with the fitted estimator, the windows tested on and their labels.
+        Functions of the fitted estimator, the test windows and their labels.
     params : mapping of str to object
-        Passed to ``fit``, or routed where metadata routing is on; what has a value for each window
-        is thinned out with them.
+        Parameters of ``fit``, or metadata to route where routing is enabled. Values with one entry
+        per window are indexed with the windows.
     n_threads : int or None
-        Threads of numpy and torch while this runs; None leaves them alone.
+        Threads of numpy and torch during the fit; None leaves them alone.
     oracle : bool, default=False
         Whether to add the best score over the epochs, measured on the test windows.
 
@@ -65,37 +70,37 @@ def run_cell(
         try:
             start = time.perf_counter()
             for_fit, for_score = _routed(estimator, scorers, params, train, test, len(y))
-            model, held_out = clone(estimator), take(X, test)
+            model, held_out = clone(estimator), take_windows(X, test)
             if oracle:
-                seen = BestEpoch(scorers, held_out, y[test])
-                row |= seen.best
-                seen.watch(model, np.unique(y[train]))
-            model.fit(take(X, train), y[train], **for_fit)
+                best_epoch = BestEpoch(scorers, held_out, y[test])
+                row |= best_epoch.scores
+                best_epoch.watch(model, np.unique(y[train]))
+            model.fit(take_windows(X, train), y[train], **for_fit)
             row["fit_time"] = time.perf_counter() - start
-            _answer_once(model, held_out)
+            _predict_once(model, held_out)
             start = time.perf_counter()
             predicted = model.predict(held_out)
             row["predict_time"] = time.perf_counter() - start
-        except Exception as error:  # noqa: BLE001 - what an estimator raises is a result too
+        except Exception as error:  # noqa: BLE001 - any exception of an estimator is a result
             return row | {"error": _reason(error)}
         reasons = []
         for name, scorer in scorers.items():
             try:
                 row[name] = float(scorer(model, held_out, y[test], **for_score[name]))
-            except Exception as error:  # noqa: BLE001 - and what a scorer raises
+            except Exception as error:  # noqa: BLE001 - and any of a scorer
                 reasons.append(f"{name}: {_reason(error)}")
         if oracle:
-            seen.look_back(model)
-            row |= seen.best
+            best_epoch.look_back(model)
+            row |= best_epoch.scores
         row |= _outcomes(model, held_out, y, test, predicted, reasons)
     return row | {"error": "; ".join(reasons)}
 
 
 def end_with(parent: int) -> None:
-    """In a worker of that process: end when it ends, even by ``kill -9``.
+    """End this worker process when its parent ends, even by ``kill -9``.
 
-    Loky's workers would finish what they are at and then wait for minutes, with all their memory,
-    beside those of the run that goes on.
+    Loky's workers would finish their task and then wait for minutes, and keep their memory, beside
+    those of the run that is resumed.
     """
     if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:
         threading.Thread(target=_watch, args=(parent,), name=_WATCH, daemon=True).start()
@@ -109,11 +114,11 @@ def _watch(parent: int) -> None:
 
 @contextmanager
 def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """Run numpy, OpenMP and torch on `n_threads` each, and put their numbers back."""
+    """Run numpy, OpenMP and torch on `n_threads` threads each, and restore their numbers."""
     if n_threads is None:
         yield
         return
-    torch = sys.modules.get("torch")  # one that is not imported yet has no threads to limit
+    torch = sys.modules.get("torch")  # no need to import it in order to limit it
     before = torch.get_num_threads() if torch else None
     with threadpool_limits(n_threads):
         if torch:
@@ -125,35 +130,26 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def take(X: Any, rows: np.ndarray) -> Any:
-    """The windows at `rows`: of an array, a data frame, a list of arrays, or MNE's epochs."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    if isinstance(X, list | tuple):
-        return [X[row] for row in rows]
-    return X[rows]
-
-
 def _once(method: Callable[..., Any], X: Any) -> Callable[..., Any]:
-    """A method that remembers its answer about one array, so that each metric need not ask again.
+    """Cache the result of a method for the array `X`, which every metric needs.
 
-    It is known by identity: another array, even an equal one, is passed on.
+    The array is compared by identity; any other one, even if equal, is computed.
     """
-    answers: list[Any] = []
+    results: list[Any] = []
 
     @wraps(method)
-    def answer(asked: Any, *args: Any, **kwargs: Any) -> Any:
-        if asked is not X or args or kwargs:
-            return method(asked, *args, **kwargs)
-        if not answers:
-            answers.append(method(X))
-        return answers[0]
+    def cached(data: Any, *args: Any, **kwargs: Any) -> Any:
+        if data is not X or args or kwargs:
+            return method(data, *args, **kwargs)
+        if not results:
+            results.append(method(X))
+        return results[0]
 
-    return answer
+    return cached
 
 
-def _answer_once(model: Any, X: Any) -> None:
-    for name in _ANSWERS:
+def _predict_once(model: Any, X: Any) -> None:
+    for name in _PREDICTIONS:
         if hasattr(model, name):
             setattr(model, name, _once(getattr(model, name), X))
 
@@ -166,7 +162,7 @@ def _routed(
     test: np.ndarray,
     n_windows: int,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """What of `params` goes to ``fit`` and to each scorer, for their windows."""
+    """Parameters of ``fit`` and of each scorer, for the windows that each is given."""
     for_fit = dict(params)
     for_score: dict[str, dict[str, Any]] = {name: {} for name in scorers}
     if get_config()["enable_metadata_routing"]:
@@ -178,42 +174,49 @@ def _routed(
         routed = process_routing(router, "fit", **params)
         for_fit = dict(routed.estimator.fit)
         for_score = {name: dict(routed[f"scorer_{name}"].score) for name in scorers}
-    for_score = {n: _thinned(some, test, n_windows) for n, some in for_score.items()}
-    return _thinned(for_fit, train, n_windows), for_score
+    for_score = {
+        name: _indexed(of_scorer, test, n_windows) for name, of_scorer in for_score.items()
+    }
+    return _indexed(for_fit, train, n_windows), for_score
 
 
-def _thinned(params: Mapping[str, Any], rows: np.ndarray, n_windows: int) -> dict[str, Any]:
+def _indexed(params: Mapping[str, Any], rows: np.ndarray, n_windows: int) -> dict[str, Any]:
+    """Parameters in which values with one entry per window are cut to `rows`."""
+
     def per_window(value: Any) -> bool:
         return not isinstance(value, str) and hasattr(value, "__len__") and len(value) == n_windows
 
-    return {n: take(value, rows) if per_window(value) else value for n, value in params.items()}
+    return {
+        name: take_windows(value, rows) if per_window(value) else value
+        for name, value in params.items()
+    }
 
 
 def _outcomes(
     model: Any, X: Any, y: np.ndarray, test: np.ndarray, predicted: Any, reasons: list[str]
 ) -> dict[str, Any]:
-    """Confusion matrix, and how sure the model was and how right, in bins of confidence."""
+    """Confusion matrix, and confidence and accuracy in bins of confidence."""
     found: dict[str, Any] = {}
     try:
         labels = np.unique(y)
         found["confusion"] = confusion_matrix(y[test], predicted, labels=labels).tolist()
         if hasattr(model, "predict_proba"):
             proba = np.asarray(model.predict_proba(X))
-            unsure = ~np.isfinite(proba).all(axis=1)
-            if unsure.any():
-                raise ValueError(f"not finite for {unsure.sum()} of {len(proba)} windows")
-            right = np.asarray(predicted) == y[test]
-            found["reliability"] = reliability_bins(proba.max(axis=1), right).tolist()
-    except Exception as error:  # noqa: BLE001 - and what its predictions raise
+            unknown = ~np.isfinite(proba).all(axis=1)
+            if unknown.any():
+                raise ValueError(f"not finite for {unknown.sum()} of {len(proba)} windows")
+            correct = np.asarray(predicted) == y[test]
+            found["reliability"] = reliability_bins(proba.max(axis=1), correct).tolist()
+    except Exception as error:  # noqa: BLE001 - and any of its predictions
         stage = "predict_proba" if "confusion" in found else "predict"
         reasons.append(f"{stage}: {_reason(error)}")
     return found
 
 
-def reliability_bins(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Windows, sum of confidence and number right, of shape (BINS, 3)."""
+def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """Windows, sum of confidence and correct windows of each bin, of shape (BINS, 3)."""
     of_bin = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
-    weights = (None, confidence, right.astype(float))
+    weights = (None, confidence, correct.astype(float))
     return np.stack([np.bincount(of_bin, weight, BINS) for weight in weights], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""The learning curve over data fractions, of any classifiers, side by side."""
+"""Learning curves of several classifiers over fractions of the labelled data."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer, get_scorer_names
-from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
-from tqdm import tqdm
 
+from .._optional import progress_bar
+from .._parameters import did_you_mean, last_step
 from .._targets import check_groups
 from ._cell import end_with, run_cell
-from ._fractions import check_labels, count_windows
+from ._fractions import as_seed, check_labels, count_windows
 from ._leakage import warn_of_leaks
 from ._plan import Draw, check_amounts, check_repeats, plan_draws
 from ._result import FractionCurve
@@ -46,7 +46,7 @@ def fraction_curve(
     | Sequence[str]
     | Mapping[str, str | Callable[..., Any]] = SCORING,
     params: Mapping[str, Any] | None = None,
-    random_state: int | np.random.RandomState | None = None,
+    random_state: int | np.random.RandomState | None = 0,
     n_jobs: int | None = None,
     n_threads: int | None = 1,
     run_dir: str | PathLike[str] | None = None,
@@ -56,82 +56,84 @@ def fraction_curve(
     """Score classifiers trained on fractions of each training fold.
 
     Every classifier is trained on the same windows and tested on the same windows: folds by
-    group, nested and stratified draws, as `StratifiedFractionKFold` makes them. A fit that fails
-    becomes a row with the reason, and the others go on.
+    group, nested and stratified draws, as in `StratifiedFractionKFold`. A fit that fails becomes a
+    row with the reason, and the other fits continue.
 
     Parameters
     ----------
     estimators : estimator, dict of str to estimator, or list of estimators or (name, estimator)
         Scikit-learn classifiers. They are cloned.
     X : array-like of shape (n_windows, n_chans, n_times), or whatever the estimators take
-        Arrays, lists of arrays, data frames, `mne.Epochs`.
+        Windows: an array, a list of arrays, a data frame or `mne.Epochs`.
     y : array-like of shape (n_windows,)
         Class labels.
     groups : array-like of shape (n_windows,), default=None
-        The person or recording a window comes from; nobody is on both sides. Pass them wherever
-        windows of one person resemble each other or overlap.
+        Person or recording of each window; no group is both trained and tested on. Pass them
+        whenever windows of one person resemble each other or overlap.
     fractions : sequence of float, default=None
-        Shares of the training fold in (0, 1], from small to large. None is (0.01, 0.02, 0.05, 0.1,
-        0.2, 0.5, 1.0), or nothing where `shots` is passed.
+        Fractions of the training fold in (0, 1], in increasing order. None is (0.01, 0.02, 0.05,
+        0.1, 0.2, 0.5, 1.0), or no fraction if `shots` is passed.
     shots : sequence of int, default=None
-        Windows of each class, from few to many, such as (1, 5, 10).
+        Numbers of windows per class in increasing order, such as (1, 5, 10).
     cv : int, splitter or list of (train, test), default=5
-        Number of folds, or folds of your own, which are thinned out in the same manner.
+        Number of folds, or folds of your own, from which the same amounts are drawn.
     n_repeats : int or "auto", default="auto"
-        Draws of each amount. ``"auto"`` repeats small ones, whose scores depend most on which
-        windows are drawn: 5 times at 1 % and 2 %, twice at 5 %, once from 10 % on; 5 times for one
-        shot, twice for five. Each repeat of a number of folds makes its own folds.
+        Number of draws of each amount. ``"auto"`` repeats small amounts, whose scores depend most
+        on the draw: 5 times at 1 % and 2 %, twice at 5 %, once from 10 % on; 5 times for one shot,
+        twice for five. If `cv` is a number, each repeat makes new folds.
     scoring : str, callable, sequence of str, or dict
-        By default ``("accuracy", "f1_macro", "neg_log_loss")``. Scikit-learn's scorers, by
-        name or as a dict of names and scorers; larger is better.
+        Scikit-learn's scorers by name, or as a dict of names and scorers; larger is better. The
+        default is ``("accuracy", "f1_macro", "neg_log_loss")``.
     params : dict of str to object, default=None
-        Passed to each fit, values with an entry for each window thinned out with them, such as
-        ``{"groups": people}`` or ``{"citrusclassifier__groups": people}``. With metadata routing
-        enabled it is routed to estimators and scorers that ask for it.
-    random_state : int, RandomState instance or None, default=None
-        Decides folds and draws; None is one fixed draw. Repeat ``r`` of a number of folds is that
-        of ``StratifiedFractionKFold(cv, train_fraction=..., random_state=random_state + r)``,
-        where None counts as 0. The estimators' own randomness is theirs.
+        Parameters of each ``fit``, such as ``{"groups": people}`` or
+        ``{"citrusclassifier__groups": people}``. Values with one entry per window are indexed with
+        the windows. With metadata routing enabled, they are routed to the estimators and scorers
+        that request them.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the folds and draws; None takes a new one at each call. Repeat ``r`` has the folds
+        of ``StratifiedFractionKFold(cv, train_fraction=..., random_state=random_state + r)`` if
+        `cv` is a number. Estimators are seeded by their own ``random_state``.
     n_jobs : int or None, default=None
-        Fits at once, through joblib: `joblib.parallel_config` decides on processes, Dask or Ray.
-        Not threads: estimators that seed torch or numpy would disturb each other.
+        Number of fits at the same time, through joblib: `joblib.parallel_config` chooses
+        processes, Dask or Ray. Avoid threads: estimators that seed torch or numpy would disturb
+        each other.
     n_threads : int or None, default=1
-        Threads of numpy and torch in each fit. With one, workers do not fight for cores, and
-        scores do not depend, to the last bit, on `n_jobs`. None leaves the libraries alone.
+        Threads of numpy and torch in each fit. With one, workers do not compete for cores, and
+        scores are the same bits for any `n_jobs`. None leaves the libraries alone.
     run_dir : path-like, default=None
-        Folder in which each row is kept as soon as it is known. The same call goes on where the
-        last one was stopped. Rows are known by data, windows drawn, scorers, versions of packages,
-        and the estimator's parameters, files and code, so that none is taken for another: of code
-        in development, all modules of its package count, or the one module that is in none. Fits
-        that had failed are tried again.
+        Folder in which each row is stored as soon as it is computed. The same call resumes a run
+        that was stopped. A stored row is used only if the data, the windows drawn, the scorers, the
+        versions of packages, and the estimator's parameters, files and code are the same. Code in
+        development counts with all modules of its package. Failed fits are repeated.
     report_oracle_epoch : bool, default=False
         Whether to add columns ``optimistic_best_test_epoch_...``: the best score over the epochs of
-        a fit, *chosen on the test windows*, as many published tables do. It is no estimate of
-        anything that you can have; use it to compare with such tables and nothing else. Known for
+        a fit, *chosen on the test windows*, as in many published tables. It does not estimate any
+        performance that can be reached; use it only to compare with such tables. Computed for
         estimators, or pipelines that end in one, with skorch's ``callbacks`` or with
         ``staged_predict_proba``; NaN for others. Fits take longer.
     verbose : int, default=0
-        1 shows a progress bar with the time left.
+        1 shows a progress bar with the remaining time.
 
     Returns
     -------
     FractionCurve
-        The scores as a tidy table, with means, confidence bands, comparisons and plots.
+        Scores as a tidy table, with means, confidence bands and comparisons.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments that do not fit; nothing has run then.
+        If an argument is not valid; no fit has run then.
 
     Warns
     -----
     UserWarning
-        If windows are identical or overlap and folds can tear them apart, if folds of `cv` share
-        groups, if a class has fewer than 2 windows or is missing from a fold, and if fits failed.
+        If windows that are identical or overlap can be on both sides of a fold, if folds of `cv`
+        share groups, if a class has fewer than 2 windows or is missing from a fold, or if fits
+        failed.
 
     See Also
     --------
-    FractionCurveDisplay : The plot.
+    FractionCurveDisplay : Plots the curve.
     StratifiedFractionKFold : The same draws for `sklearn.model_selection.cross_validate`.
 
     Examples
@@ -160,9 +162,8 @@ def fraction_curve(
     check_repeats(n_repeats)
     params = dict(params or {})
     y, groups = _check_lengths(X, y, groups, params)
-    draws = plan_draws(
-        X, y, groups, amounts=amounts, cv=cv, n_repeats=n_repeats, random_state=random_state
-    )
+    seed = as_seed(random_state)
+    draws = plan_draws(X, y, groups, amounts=amounts, cv=cv, n_repeats=n_repeats, seed=seed)
     warn_of_leaks(X, groups)
     data = fingerprint(X, y, groups) if run_dir is not None else None
     store = None if run_dir is None else RunDirectory(Path(run_dir), str(data))
@@ -171,81 +172,81 @@ def fraction_curve(
         _keys(tasks, models, scorers, [params, report_oracle_epoch]) if store else [""] * len(tasks)
     )
     kept = store.rows if store else {}
-    # A fit that failed for want of memory or of a package may not fail again.
+    # A fit that failed because memory or a package was missing may succeed now.
     done = {key: row for key, row in kept.items() if np.isfinite(row.get("predict_time", np.nan))}
 
-    waiting = [place for place, key in enumerate(keys) if key not in done]
     cells = (
-        delayed(_numbered_cell)(
-            os.getpid(), place, models[tasks[place][0]], X, y, tasks[place][1].train,
-            tasks[place][1].test, scorers, params, n_threads, report_oracle_epoch,
+        delayed(_indexed_cell)(
+            os.getpid(), i, models[name], X, y, draw.train, draw.test, scorers, params, n_threads,
+            report_oracle_epoch,
         )
-        for place in waiting
+        for i, (name, draw) in enumerate(tasks)
+        if keys[i] not in done
     )  # fmt: skip
-    outcomes = {place: done[key] for place, key in enumerate(keys) if key in done}
-    bar = tqdm(total=len(tasks), initial=len(outcomes), unit="fit", disable=not verbose)
-    # Unordered: a row is on disk as soon as it is known. Fold by fold, the time left is honest.
+    outcomes = {i: done[key] for i, key in enumerate(keys) if key in done}
+    bar = progress_bar(total=len(tasks), initial=len(outcomes), unit="fit", shown=bool(verbose))
+    # Unordered, so that a row is on disk as soon as it is computed. Tasks are ordered by fold, and
+    # not by amount, so that the remaining time is not underestimated.
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
     with bar:
-        for place, outcome in parallel(cells):
-            outcomes[place] = outcome
+        for i, outcome in parallel(cells):
+            outcomes[i] = outcome
             if store:
-                store.add(keys[place], outcome)
+                store.add(keys[i], outcome)
             bar.update()
-    # By estimator and amount; the sort is stable, and the tasks are by repeat and fold already.
-    order = {key: place for place, key in enumerate((n, a) for n in models for a in amounts)}
-    places = sorted(range(len(tasks)), key=lambda p: order[tasks[p][0], tasks[p][1].amount])
-    rows = [_row(*tasks[place], outcomes[place]) for place in places]
-    settings = _settings(models, X, y, groups, cv, random_state, n_repeats, data)
+    # By estimator and amount; the sort is stable, and tasks are ordered by repeat and fold already.
+    order = {key: i for i, key in enumerate((n, a) for n in models for a in amounts)}
+    by_estimator = sorted(range(len(tasks)), key=lambda i: order[tasks[i][0], tasks[i][1].amount])
+    rows = [_row(*tasks[i], outcomes[i]) for i in by_estimator]
+    settings = _settings(models, X, y, groups, cv, seed, n_repeats, data)
     curve = FractionCurve(rows, metrics=list(scorers), settings=settings)
     _warn_failed(curve)
     return curve
 
 
-def _numbered_cell(
-    parent: int, place: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray,
+def _indexed_cell(
+    parent: int, i: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray,
     test: np.ndarray, scorers: Mapping[str, Any], params: Mapping[str, Any],
     n_threads: int | None, oracle: bool,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
     end_with(parent)
-    return place, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
+    return i, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
 
 
 def check_estimators(estimators: Any) -> dict[str, Any]:
-    """Estimators by name; names are made up where there are none."""
+    """Estimators by name. Those without a name are named after their class."""
     if isinstance(estimators, Mapping):
         named = list(estimators.items())
     elif isinstance(estimators, list | tuple):
-        named = [each if isinstance(each, tuple) else (None, each) for each in estimators]
+        named = [item if isinstance(item, tuple) else (None, item) for item in estimators]
     else:
         named = [(None, estimators)]
     if not named:
-        raise ValueError("estimators is empty; wanted at least one classifier.")
+        raise ValueError("estimators is empty; expected at least one classifier.")
     models: dict[str, Any] = {}
     for name, model in named:
         if isinstance(model, type) or not hasattr(model, "fit") or not hasattr(model, "get_params"):
             raise TypeError(
-                f"estimators holds {model!r}, which is no scikit-learn estimator; wanted an "
+                f"estimators holds {model!r}, which is not a scikit-learn estimator; expected an "
                 "instance with fit, predict and get_params."
             )
         if not is_classifier(model):
             raise TypeError(
-                f"estimators holds {type(model).__name__}, which is no classifier; wanted one that "
-                "predicts class labels."
+                f"estimators holds {type(model).__name__}, which is not a classifier; expected one "
+                "that predicts class labels."
             )
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"estimators has the name {name!r}; wanted names that are strings.")
+            raise TypeError(f"estimators has the name {name!r}; expected names that are strings.")
         if name is None:
             name = _name_of(model, models)
         if name in models:
-            raise ValueError(f"estimators has {name!r} twice; wanted each name once.")
+            raise ValueError(f"estimators has {name!r} twice; expected each name once.")
         models[name] = model
     return models
 
 
 def _name_of(model: Any, taken: Mapping[str, Any]) -> str:
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    name = base = type(last).__name__
+    name = base = type(last_step(model)).__name__
     number = 2
     while name in taken:
         name, number = f"{base}-{number}", number + 1
@@ -267,18 +268,19 @@ def check_scorers(scoring: Any) -> dict[str, Any]:
     elif not isinstance(scoring, Mapping):
         scoring = {name: name for name in scoring}
     if not scoring:
-        raise ValueError("scoring is empty; wanted at least one scorer, such as 'accuracy'.")
+        raise ValueError("scoring is empty; expected at least one scorer, such as 'accuracy'.")
+    known = get_scorer_names()
     found = {}
     for name, scorer in scoring.items():
-        if isinstance(scorer, str) and scorer not in get_scorer_names():
+        if isinstance(scorer, str) and scorer not in known:
             raise ValueError(
-                f"scoring holds {scorer!r}, which is unknown; wanted names of "
-                "sklearn.metrics.get_scorer_names(), such as 'balanced_accuracy', or callables "
-                "in a dict."
+                f"scoring holds {scorer!r}, which is unknown.{did_you_mean(scorer, known)} "
+                "Expected names of sklearn.metrics.get_scorer_names(), such as "
+                "'balanced_accuracy', or callables in a dict."
             )
         if not isinstance(scorer, str) and not callable(scorer):
             raise TypeError(
-                f"scoring holds {scorer!r}; wanted the name of a scorer, or a callable of "
+                f"scoring holds {scorer!r}; expected the name of a scorer, or a callable of "
                 "(estimator, X, y)."
             )
         found[str(name)] = get_scorer(scorer)
@@ -306,7 +308,7 @@ def _keys(
     scorers: Mapping[str, Any],
     others: Any,
 ) -> list[str]:
-    """What decides each row, in one word."""
+    """Cache key of each row: a hash of all that it depends on."""
     prints = {name: estimator_fingerprint(model) for name, model in models.items()}
     functions = [getattr(scorer, "_score_func", scorer) for scorer in scorers.values()]
     shared = fingerprint(scorers, sources(functions), others, _versions())
@@ -329,11 +331,11 @@ def _settings(
     y: np.ndarray,
     groups: np.ndarray | None,
     cv: Any,
-    random_state: Any,
+    seed: int,
     n_repeats: Any,
     data: str | None,
 ) -> dict[str, Any]:
-    """What a reader needs to know to do it again, as JSON."""
+    """Settings that repeat the curve, for JSON."""
     labels, counts = np.unique(y, return_counts=True)
     return {
         "classes": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
@@ -341,7 +343,7 @@ def _settings(
         "n_groups": None if groups is None else len(np.unique(groups)),
         "cv": repr(cv),
         "n_repeats": n_repeats,
-        "random_state": repr(random_state),
+        "random_state": repr(seed),
         "estimators": {name: " ".join(repr(model).split()) for name, model in models.items()},
         "data": data or fingerprint(X, y, groups),
         "versions": _versions(),
@@ -361,9 +363,9 @@ def _warn_failed(curve: FractionCurve) -> None:
     if failed:
         first = failed[0]
         warnings.warn(
-            f"{len(failed)} of {len(curve.rows)} fits failed in whole or in part; their scores are "
-            f"NaN and the reasons are in the column 'error'. The first, of {first['estimator']!r}: "
-            f"{first['error']}",
+            f"{len(failed)} of {len(curve.rows)} fits failed in whole or in part: missing scores "
+            "are NaN, with the reason in the column 'error'. The first failure, of "
+            f"{first['estimator']!r}: {first['error']}",
             UserWarning,
             stacklevel=3,
         )

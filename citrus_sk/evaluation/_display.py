@@ -1,4 +1,4 @@
-"""The learning curve as a picture."""
+"""Plot of a learning curve."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._figures import legend_below, literal, new_axes, style
+from .._figures import Display, legend_below, literal, style
 from ._curve import fraction_curve
 from ._result import FractionCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_MOST_BANDS = 3  # shaded; more would hide each other, and become bars
+_MOST_BANDS = 3  # more shaded bands would hide each other, so they become error bars
 _METRIC_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -26,34 +25,37 @@ _METRIC_NAMES = {
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class FractionCurveDisplay:
+class FractionCurveDisplay(Display):
     """Scores over the amount of labelled data, with confidence bands.
 
-    Make one with `from_curve`, `from_estimator` or `from_estimators`; it is drawn at once, and
-    again by `plot`.
+    Make one with `from_curve`, `from_estimator` or `from_estimators`, which draw it; `plot` draws
+    it again.
 
     Parameters
     ----------
     curve : FractionCurve
-        What is shown.
+        Scores to draw.
     metric : str
-        One of its metrics, or ``"fit_time"`` or ``"predict_time"``.
+        One of the curve's metrics, ``"fit_time"`` or ``"predict_time"``.
     amount : {"fraction", "shots"}
-        What the data is counted in.
+        Unit of the amount of data.
     confidence : float
-        Of the bands.
+        Confidence level of the bands.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
+        Axes with the plot.
     figure_ : matplotlib.figure.Figure
+        Figure of these axes.
     lines_ : dict of str to matplotlib.lines.Line2D
-        By estimator.
+        Line of each estimator.
 
     See Also
     --------
-    fraction_curve : The scores.
-    sklearn.model_selection.LearningCurveDisplay : Scikit-learn's, whose draws are not stratified.
+    fraction_curve : Computes the scores.
+    sklearn.model_selection.LearningCurveDisplay : Scikit-learn's, with draws that are not
+        stratified.
 
     Examples
     --------
@@ -74,9 +76,7 @@ class FractionCurveDisplay:
     metric: str
     amount: str = "fraction"
     confidence: float = 0.95
-    ax_: Axes | None = None
-    figure_: Figure | None = None
-    lines_: dict[str, Any] = field(default_factory=dict)
+    lines_: dict[str, Any] = field(default_factory=dict, init=False)
 
     @classmethod
     def from_curve(
@@ -88,19 +88,20 @@ class FractionCurveDisplay:
         confidence: float = 0.95,
         ax: Axes | None = None,
     ) -> FractionCurveDisplay:
-        """Draw scores that are there.
+        """Draw the scores of a curve.
 
         Parameters
         ----------
         curve : FractionCurve
+            Result of `fraction_curve`.
         metric : str, default=None
-            The first of its metrics if None.
+            Metric to draw; the first of the curve if None.
         amount : {"fraction", "shots"}, default=None
-            None is fractions where there are any.
+            Unit of the amount of data. None takes fractions if the curve has any.
         confidence : float, default=0.95
-            Of the bands, see `FractionCurve.summary`.
+            Confidence level of the bands, see `FractionCurve.summary`.
         ax : matplotlib.axes.Axes, default=None
-            What to draw on; a new figure if None.
+            Axes to draw on. None makes a new figure.
 
         Returns
         -------
@@ -111,7 +112,7 @@ class FractionCurveDisplay:
         values = {"fraction": curve.fractions, "shots": curve.shots}.get(amount)
         if not values:
             raise ValueError(
-                f"amount={amount!r} has no points in this curve; wanted 'fraction' "
+                f"amount={amount!r} has no points in this curve; expected 'fraction' "
                 f"({len(curve.fractions)} points) or 'shots' ({len(curve.shots)} points)."
             )
         metric = curve.metrics[0] if metric is None else metric
@@ -129,18 +130,22 @@ class FractionCurveDisplay:
         ax: Axes | None = None,
         **settings: Any,
     ) -> FractionCurveDisplay:
-        """Score one estimator, and draw it.
+        """Score one estimator, and draw its curve.
 
         Parameters
         ----------
         estimator : estimator
-        X, y : windows and labels
+            Scikit-learn classifier.
+        X : array-like of shape (n_windows, n_chans, n_times), or whatever the estimator takes
+            Windows.
+        y : array-like of shape (n_windows,)
+            Class labels.
         metric : str, default=None
-            The first of the scorers if None.
+            Metric to draw; the first of the scorers if None.
         ax : matplotlib.axes.Axes, default=None
-            What to draw on; a new figure if None.
+            Axes to draw on. None makes a new figure.
         **settings
-            Passed to `fraction_curve`.
+            Parameters of `fraction_curve`.
 
         Returns
         -------
@@ -159,19 +164,22 @@ class FractionCurveDisplay:
         ax: Axes | None = None,
         **settings: Any,
     ) -> FractionCurveDisplay:
-        """Score estimators on the same draws, and draw them.
+        """Score several estimators on the same draws, and draw their curves.
 
         Parameters
         ----------
         estimators : dict of str to estimator, or list
-            As `fraction_curve` takes them.
-        X, y : windows and labels
+            Scikit-learn classifiers, as `fraction_curve` takes them.
+        X : array-like of shape (n_windows, n_chans, n_times), or whatever the estimators take
+            Windows.
+        y : array-like of shape (n_windows,)
+            Class labels.
         metric : str, default=None
-            The first of the scorers if None.
+            Metric to draw; the first of the scorers if None.
         ax : matplotlib.axes.Axes, default=None
-            What to draw on; a new figure if None.
+            Axes to draw on. None makes a new figure.
         **settings
-            Passed to `fraction_curve`.
+            Parameters of `fraction_curve`.
 
         Returns
         -------
@@ -187,53 +195,35 @@ class FractionCurveDisplay:
         chance: bool = True,
         windows: bool = True,
     ) -> FractionCurveDisplay:
-        """Draw the curve.
+        """Draw.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            What to draw on; a new figure if None.
+            Axes to draw on. None makes a new figure.
         band : bool, default=True
-            Whether to show the confidence: shaded for up to three estimators, else as bars.
+            Whether to draw confidence: as shaded bands for up to three estimators, otherwise as
+            error bars.
         chance : bool, default=True
-            Whether to draw what answering without looking gives, where that is known.
+            Whether to draw the chance level, where it is known.
         windows : bool, default=True
-            Whether to name the mean number of training windows above.
+            Whether to write the mean number of training windows above.
 
         Returns
         -------
         FractionCurveDisplay
-            Itself.
+            The display itself.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
         """
-        ax = new_axes(ax, curve_size(len(self.curve.estimators)))
-        self.lines_ = {}
+        ax = self._begin(ax, curve_size(len(self.curve.estimators)))
         names = self.curve.estimators
-        for place, name in enumerate(names):
-            x, mean, low, high = self._points(name)
-            color, line, marker = style(place)
-            shaded = len(names) <= _MOST_BANDS
-            if not shaded:  # bars of neighbours stand apart
-                x = x * 1.03 ** (place - (len(names) - 1) / 2)
-            (self.lines_[name],) = ax.plot(
-                x,
-                mean,
-                linestyle=line,
-                marker=marker,
-                color=color,
-                label=self._label(name),
-                markersize=5,
-            )
-            if band and shaded:
-                # In grey, shades that overlap cannot be told apart, but edges can.
-                ax.fill_between(
-                    x, low, high, facecolor=(color, 0.13), edgecolor=(color, 0.7), linestyle=line,
-                    linewidth=0.6,
-                )  # fmt: skip
-            elif band:
-                ax.errorbar(
-                    x, mean, np.array([mean - low, high - mean]), fmt="none", color=color, capsize=2
-                )
-        self._draw_chance(ax, chance)
+        self.lines_ = {name: self._draw_curve(ax, i, name, band) for i, name in enumerate(names)}
+        if chance:
+            self._draw_chance(ax)
         self._draw_amounts(ax, windows)
         time = self.metric.endswith("_time")
         ax.set_ylabel(
@@ -246,30 +236,53 @@ class FractionCurveDisplay:
         ax.set_axisbelow(True)
         ax.spines[["right"] + ([] if windows else ["top"])].set_visible(False)
         legend_below(ax, ncols=2)
-        self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
         return self
+
+    def _draw_curve(self, ax: Axes, i: int, name: str, band: bool) -> Any:
+        """Draw the i-th estimator, and return its line."""
+        x, mean, low, high = self._points(name)
+        color, line, marker = style(i)
+        n_estimators = len(self.curve.estimators)
+        shaded = n_estimators <= _MOST_BANDS
+        if not shaded:  # shifted sideways, so that error bars do not overlap
+            x = x * 1.03 ** (i - (n_estimators - 1) / 2)
+        (drawn,) = ax.plot(
+            x, mean, linestyle=line, marker=marker, color=color, label=self._label(name),
+            markersize=5,
+        )  # fmt: skip
+        if band and shaded:
+            # In grey, overlapping shades cannot be told apart, but edges can.
+            ax.fill_between(
+                x, low, high, facecolor=(color, 0.13), edgecolor=(color, 0.7), linestyle=line,
+                linewidth=0.6,
+            )  # fmt: skip
+        elif band:
+            ax.errorbar(
+                x, mean, np.array([mean - low, high - mean]), fmt="none", color=color, capsize=2
+            )
+        return drawn
 
     def _values(self) -> list[float]:
         return list(self.curve.fractions if self.amount == "fraction" else self.curve.shots)
 
     def _label(self, name: str) -> str:
-        """The name, and whether its means are of fewer fits than others have."""
+        """Name of an estimator, with a note if some of its fits failed."""
         bands = [band for _, band in self.curve.bands(name, self.metric, self.amount)]
-        partly = any(band["n_scores"] < band["n_fits"] for band in bands)
-        return literal(name) + (", some fits failed" if partly else "")
+        failed = any(band["n_scores"] < band["n_fits"] for band in bands)
+        return literal(name) + (", some fits failed" if failed else "")
 
     def _points(self, name: str) -> tuple[np.ndarray, ...]:
-        """Amounts, means, lower and upper ends of the bands; amounts without a score left out."""
+        """Amounts, means, lower and upper ends of the bands, without amounts that have no score."""
         bands = self.curve.bands(name, self.metric, self.amount, confidence=self.confidence)
         table = np.array([[x, b["mean"], b["low"], b["high"]] for x, b in bands], float)
         x, mean, low, high = table[np.isfinite(table[:, 1])].T
         return x, mean, np.where(np.isnan(low), mean, low), np.where(np.isnan(high), mean, high)
 
-    def _draw_chance(self, ax: Axes, wanted: bool) -> None:
-        level = _chance(self.metric, self.curve.settings.get("classes", {}))
-        if not wanted or level is None:
+    def _draw_chance(self, ax: Axes) -> None:
+        chance = _chance(self.metric, self.curve.settings.get("classes", {}))
+        if chance is None:
             return
-        value, text = level
+        value, text = chance
         line = ax.axhline(value, color="0.45", linewidth=1, linestyle=(0, (1, 2)))
         line.set_label(f"{text}, {value:.2f}")
 
@@ -285,11 +298,13 @@ class FractionCurveDisplay:
             axis.minorticks_off()
             axis.set_xticks(values, texts)
         ax.set_xlabel(
-            "labelled share of the training windows" if fraction else "labelled windows a class"
+            "labelled fraction of the training windows"
+            if fraction
+            else "labelled windows per class"
         )
         if windows:
             axis.set_xticks(values, [f"{self._mean_windows(v):.0f}" for v in values])
-            axis.set_xlabel("labelled windows in all", fontsize="small")
+            axis.set_xlabel("labelled windows in total", fontsize="small")
             axis.tick_params(labelsize="small")
             axis.spines["right"].set_visible(False)
 
@@ -299,28 +314,28 @@ class FractionCurveDisplay:
 
 
 def curve_size(n_estimators: int) -> tuple[float, float]:
-    """Inches, with room for the names below."""
+    """Width and height of a figure in inches, with room for the names below."""
     return 5.0, 3.6 + 0.2 * (n_estimators // 2)
 
 
 def _chance(  # noqa: PLR0911 - a table of cases
     metric: str, classes: dict[str, int]
 ) -> tuple[float, str] | None:
-    """What a model reaches that knows how common classes are and sees nothing, and what it does."""
+    """Best score of a model that knows class frequencies but not the windows, and its answer."""
     counts = np.array(list(classes.values()), float)
     if len(counts) < 2:
         return None
-    shares = counts / counts.sum()
+    frequencies = counts / counts.sum()
     if metric == "accuracy":
-        return float(shares.max()), "commonest class"
+        return float(frequencies.max()), "commonest class"
     if metric == "balanced_accuracy":
-        return 1 / len(shares), "any one class"
+        return 1 / len(frequencies), "any one class"
     if metric == "f1_macro":
-        top = shares.max()
-        return float(2 * top / (1 + top) / len(shares)), "commonest class"
+        top = frequencies.max()
+        return float(2 * top / (1 + top) / len(frequencies)), "commonest class"
     if metric == "neg_log_loss":
-        known = shares[shares > 0]
-        return float((known * np.log(known)).sum()), "shares of the classes"
+        positive = frequencies[frequencies > 0]
+        return float((positive * np.log(positive)).sum()), "class frequencies"
     if metric.startswith("roc_auc"):
         return 0.5, "chance"
     return None

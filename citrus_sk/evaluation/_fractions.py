@@ -1,4 +1,4 @@
-"""Cross-validation with only a fraction of each training fold."""
+"""Cross-validation that trains on a fraction of each training fold."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import check_random_state, indexable
 
+from .._parameters import first_few
 from .._targets import check_groups, one_label_each
-
-MAX_NAMED = 5
 
 
 class StratifiedFractionKFold(BaseCrossValidator):
     """Stratified folds that train on a fraction of the training fold.
 
-    The splitter behind a learning curve over labelled data: each training fold is thinned
-    out class by class, each test fold stays whole. The draws are nested, so the windows
-    trained on at a smaller fraction are among those trained on at any larger one, and
-    two points of a curve differ in the amount of data and in nothing else.
+    The splitter for a learning curve over labelled data: a fraction of each class is drawn from
+    each training fold, and test folds stay whole. The draws are nested: the windows drawn at a
+    smaller fraction are among those drawn at any larger one, so two points of a curve differ only
+    in the amount of data.
 
-    When ``groups`` (people, animals, recordings) are passed, the folds are made by group
-    and nobody is in both the training and the test windows. Pass them whenever windows of
-    one person resemble each other, which in bio-signals is nearly always, and whenever
-    windows overlap.
+    When ``groups`` (people, animals, recordings) are passed, the folds are made by group, and no
+    group is in both the training and the test windows. Pass them whenever windows of one person
+    resemble each other, which in bio-signals is nearly always, and whenever windows overlap.
 
     Parameters
     ----------
@@ -37,27 +35,27 @@ class StratifiedFractionKFold(BaseCrossValidator):
         Number of folds, at least 2.
 
     train_fraction : float, default=0.1
-        Share of each class of the training fold that is trained on, in (0, 1]. Of a class
-        with `n` windows in the training fold ``round(train_fraction * n)`` are drawn, and
-        never fewer than one; a `UserWarning` names the classes for which that floor binds.
-        1.0 gives the whole training fold.
+        Fraction of each class of the training fold to train on, in (0, 1]. From a class with `n`
+        windows in the training fold, ``round(train_fraction * n)`` are drawn, and at least one; a
+        `UserWarning` names the classes for which that minimum applies. 1.0 gives the whole
+        training fold.
 
-    random_state : int, RandomState instance or None, default=None
-        Decides the folds and the draws. Unlike elsewhere in scikit-learn, None is one
-        fixed draw and not a new one at each call: the points of a learning curve are
-        compared with each other, so they have to share their folds. Pass an int for
-        another draw. A `RandomState` instance is read but never advanced.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the folds and the draws. The default makes splits repeatable: points of a learning
+        curve are compared with each other, so they need the same folds. None makes new folds and
+        draws at each call of `split`, which are then nested no longer. A `RandomState` instance is
+        read but not advanced.
 
     See Also
     --------
-    sklearn.model_selection.StratifiedKFold : The folds when no groups are passed.
-    sklearn.model_selection.StratifiedGroupKFold : The folds when groups are passed.
+    sklearn.model_selection.StratifiedKFold : The folds without groups.
+    sklearn.model_selection.StratifiedGroupKFold : The folds with groups.
 
     Notes
     -----
-    Within a fold every class is put into a random order once, by a seed made of
-    `random_state`, the number of the fold and the label, and the first windows of that order
-    are taken. Neither the fraction nor the other classes have a say in the order.
+    Within a fold, the windows of each class are shuffled once, with a seed made of `random_state`,
+    the index of the fold and the label, and the first windows of that order are taken. The order
+    depends neither on the fraction nor on the other classes.
 
     Examples
     --------
@@ -75,7 +73,7 @@ class StratifiedFractionKFold(BaseCrossValidator):
     24 of 96 windows, tested on 24
     24 of 96 windows, tested on 24
 
-    It is passed as `cv` to everything that cross-validates:
+    Pass it as `cv` to any function that cross-validates:
 
     >>> from sklearn.dummy import DummyClassifier
     >>> from sklearn.model_selection import cross_val_score
@@ -83,8 +81,8 @@ class StratifiedFractionKFold(BaseCrossValidator):
     (5,)
     """
 
-    # With metadata routing enabled, groups reach `split` without being asked for, as they do
-    # in scikit-learn's own group splitters.
+    # With metadata routing enabled, groups reach `split` without a request, as in scikit-learn's
+    # own group splitters.
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
     def __init__(
@@ -92,7 +90,7 @@ class StratifiedFractionKFold(BaseCrossValidator):
         n_splits: int = 5,
         *,
         train_fraction: float = 0.1,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         _check_n_splits(n_splits)
         _check_train_fraction(train_fraction)
@@ -106,7 +104,7 @@ class StratifiedFractionKFold(BaseCrossValidator):
         Parameters
         ----------
         X, y, groups : object
-            Ignored, present because scikit-learn passes them.
+            Ignored; scikit-learn passes them.
 
         Returns
         -------
@@ -126,7 +124,7 @@ class StratifiedFractionKFold(BaseCrossValidator):
         y : array-like of shape (n_windows,)
             Class labels: strings, integers or booleans.
         groups : array-like of shape (n_windows,), default=None
-            The person or the recording a window comes from.
+            Person or recording of each window.
 
         Yields
         ------
@@ -138,12 +136,13 @@ class StratifiedFractionKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If `y` or `groups` cannot be split so; the message says what is wanted.
+            If there are fewer windows or groups than folds, labels or groups are missing, or their
+            number differs from that of the windows.
 
         Warns
         -----
         UserWarning
-            If `train_fraction` of a class rounds to no window, so that one is taken (said once
+            If `train_fraction` of a class rounds to no window, so that one is taken (one warning
             for all folds), or if a class has fewer windows or groups than there are folds.
         """
         y = check_labels(y, None if X is None else count_windows(X))
@@ -164,9 +163,9 @@ class StratifiedFractionKFold(BaseCrossValidator):
             whole = list(folds.split(np.zeros(len(y)), y, groups))
         for fold, (train, test) in enumerate(whole):
             drawn, counts = draw_fraction(train, y, self.train_fraction, (seed, fold))
-            for label, wanted in counts.items():
-                if round(wanted) == 0:
-                    floored[label] = min(wanted, floored.get(label, wanted))
+            for label, count in counts.items():
+                if round(count) == 0:
+                    floored[label] = min(count, floored.get(label, count))
             splits.append((drawn, test))
         if floored:
             _warn_floored(floored, self.train_fraction)
@@ -176,16 +175,16 @@ class StratifiedFractionKFold(BaseCrossValidator):
 def draw_fraction(
     train: np.ndarray, y: np.ndarray, fraction: float, seed: tuple[int, int]
 ) -> tuple[np.ndarray, dict[Any, float]]:
-    """The windows drawn from a training fold, sorted, and what each class's share comes to."""
-    wanted = {label: fraction * np.sum(y[train] == label) for label in np.unique(y[train])}
-    sizes = {label: max(1, round(share)) for label, share in wanted.items()}
-    return draw_windows(train, y, sizes, seed), wanted
+    """Draw windows of a training fold, sorted, and give each class's count before rounding."""
+    counts = {label: fraction * np.sum(y[train] == label) for label in np.unique(y[train])}
+    sizes = {label: max(1, round(count)) for label, count in counts.items()}
+    return draw_windows(train, y, sizes, seed), counts
 
 
 def draw_windows(
     train: np.ndarray, y: np.ndarray, sizes: Mapping[Any, int], seed: tuple[int, int]
 ) -> np.ndarray:
-    """The first windows of each class in the order that belongs to `seed`, sorted."""
+    """Draw the first windows of each class in the random order of `seed`, sorted."""
     drawn = []
     for label, size in sizes.items():
         order = np.random.default_rng([*seed, _label_seed(label)])
@@ -196,26 +195,25 @@ def draw_windows(
 def _check_n_splits(n_splits: Any) -> None:
     if not isinstance(n_splits, Integral) or isinstance(n_splits, bool):
         raise TypeError(
-            f"n_splits={n_splits!r} is a {type(n_splits).__name__}; wanted an integer, the number "
-            "of folds, such as 5."
+            f"n_splits={n_splits!r} is a {type(n_splits).__name__}; expected an integer, the "
+            "number of folds, such as 5."
         )
     if n_splits < 2:
         raise ValueError(
-            f"n_splits={n_splits}; wanted at least 2, as one fold is tested on while the others "
-            "are trained on."
+            f"n_splits={n_splits}; expected at least 2: one fold to test on and one to train on."
         )
 
 
 def _check_train_fraction(train_fraction: Any) -> None:
     if not isinstance(train_fraction, Real) or isinstance(train_fraction, bool):
         raise TypeError(
-            f"train_fraction={train_fraction!r} is a {type(train_fraction).__name__}; wanted a "
+            f"train_fraction={train_fraction!r} is a {type(train_fraction).__name__}; expected a "
             "number in (0, 1], such as 0.05 for five percent of each training fold."
         )
     if not 0 < float(train_fraction) <= 1:
         raise ValueError(
-            f"train_fraction={train_fraction}; wanted a number in (0, 1]. It is a share of the "
-            "training fold and not a count: pass 0.05 for five percent, 1.0 for all of it."
+            f"train_fraction={train_fraction}; expected a number in (0, 1], the fraction of the "
+            "training fold, such as 0.05 for five percent or 1.0 for all of it."
         )
 
 
@@ -225,10 +223,10 @@ def count_windows(X: Any) -> int:
 
 
 def check_labels(y: Any, n_windows: int | None = None) -> np.ndarray:
-    """One known class label for each window."""
+    """Class labels of all windows, none of them missing."""
     if y is None:
         raise ValueError(
-            "y is None; expected one class label for each window, since the folds and the draws "
+            "y is None; expected one class label for each window, because the folds and the draws "
             "are stratified. Pass split(X, y)."
         )
     return one_label_each(y, n_windows, "a stratified splitter")
@@ -239,15 +237,15 @@ def _check_enough_windows(y: np.ndarray, n_splits: int) -> None:
     if counts.max() < n_splits:
         raise ValueError(
             f"y has at most {counts.max()} window(s) of a class, fewer than n_splits={n_splits}; "
-            f"wanted at least one for each fold. Take {max(2, counts.max())} folds or fewer, or "
+            f"expected at least one for each fold. Use {max(2, counts.max())} folds or fewer, or "
             "more windows."
         )
     if counts.min() < n_splits:
         scarce = {label: n for label, n in zip(labels, counts, strict=True) if n < n_splits}
         warnings.warn(
             f"Some classes have fewer windows than n_splits={n_splits}: "
-            f"{name_some(scarce, '{} ({} window(s))')}. Some folds are tested without such a "
-            "class, and where it has a single window one is trained without.",
+            f"{with_counts(scarce, '{} ({} window(s))')}. Some test folds lack such a class, and "
+            "if it has a single window, one training fold lacks it.",
             UserWarning,
             stacklevel=3,
         )
@@ -268,17 +266,20 @@ def _check_enough_groups(groups: np.ndarray, y: np.ndarray, n_splits: int) -> No
     if scarce:
         warnings.warn(
             f"Some classes come from fewer groups than n_splits={n_splits}: "
-            f"{name_some(scarce, '{} (in {} group(s))')}. A fold can be without such a class, "
-            "and a class in one group is never both trained on and tested on.",
+            f"{with_counts(scarce, '{} (in {} group(s))')}. A fold can lack such a class, and a "
+            "class in a single group is never both trained on and tested on.",
             UserWarning,
             stacklevel=3,
         )
 
 
 def as_seed(random_state: int | np.random.RandomState | None) -> int:
-    """An integer seed, leaving `random_state` and numpy's global state as they are."""
+    """An integer seed. `random_state` and numpy's global state are left as they are.
+
+    None gives a new seed at each call.
+    """
     if random_state is None:
-        return 0
+        return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
     generator = check_random_state(random_state)
     if isinstance(random_state, Integral):
         return int(random_state)
@@ -286,22 +287,20 @@ def as_seed(random_state: int | np.random.RandomState | None) -> int:
 
 
 def _label_seed(label: Any) -> int:
-    # Not hash(), which is salted for strings and would differ from process to process.
+    # Not hash(), which is salted for strings and differs from process to process.
     return crc32(str(label).encode())
 
 
 def _warn_floored(floored: dict[Any, float], train_fraction: float) -> None:
     warnings.warn(
-        f"train_fraction={train_fraction} of some classes rounds to no window at all, and one is "
-        f"taken instead: {name_some(floored, '{} ({:.2g} windows)')}. These classes weigh more "
-        "than the fraction says: raise train_fraction, or label more windows of them.",
+        f"train_fraction={train_fraction} of some classes rounds to no window, and one is taken "
+        f"instead: {with_counts(floored, '{} ({:.2g} windows)')}. These classes are more frequent "
+        "than the fraction implies: raise train_fraction, or label more windows of them.",
         UserWarning,
         stacklevel=3,
     )
 
 
-def name_some(counts: Mapping[Any, float], form: str) -> str:
-    """The labels with their counts, a long list cut short."""
-    named = [form.format(label, counts[label]) for label in list(counts)[:MAX_NAMED]]
-    more = len(counts) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
+def with_counts(counts: Mapping[Any, float], form: str) -> str:
+    """Labels with their counts in the given form, for a message."""
+    return first_few(form.format(label, count) for label, count in counts.items())

@@ -1,4 +1,4 @@
-"""Windows that tell on each other: copies and overlaps that folds may tear apart."""
+"""Leaks between folds: windows that are copies of each other or overlap."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 
 import numpy as np
 
-_HEAD = 16  # samples at a window's start by which it is found within another
-_FEWEST_VALUES = 5  # distinct ones in a head; a flat or clipped stretch is alike everywhere
-_MOST_ALIKE = 4
-_MAX_SAMPLES = 2**25  # searched for overlaps: of a larger array the first windows
+_HEAD = 16  # samples at the start of a window that are searched for in the others
+_FEWEST_VALUES = 5  # distinct values in a head; flat or clipped signals are equal everywhere
+_MOST_ALIKE = 4  # windows with the same head that are searched for
+_MAX_SAMPLES = 2**25  # samples searched for overlaps; of a larger array, the first windows
 
 
 def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
-    """Warn where windows that are the same or overlap can be on both sides of a fold.
+    """Warn of windows that are identical or overlap and can be on both sides of a fold.
 
     Parameters
     ----------
-    X : array-like of shape (n_windows, n_chans, n_times) or (n_windows, n_times)
-        Or `mne.Epochs`. Windows of unequal lengths are not looked at.
+    X : array-like of shape (n_windows, n_chans, n_times) or (n_windows, n_times), or mne.Epochs
+        Windows. Those of unequal lengths are not checked.
     groups : ndarray of shape (n_windows,) or None
-        With groups, only pairs from two groups are named.
+        Person or recording of each window. Windows of one group are always in one fold, so only
+        pairs from two groups count.
 
     Warns
     -----
     UserWarning
-        Naming how many windows, and two of them.
+        With the number of such windows, and a pair of them.
     """
     windows = _as_windows(X)
     if windows is None:
@@ -45,7 +46,7 @@ def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
 
 
 def identical_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each window that stood there before, with its first occurrence."""
+    """First occurrence and repetition of each window that occurs more than once."""
     seen: dict[bytes, int] = {}
     pairs = []
     for row, window in enumerate(windows):
@@ -56,18 +57,18 @@ def identical_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def overlapping_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of which the second begins within the first, in whatever order they stand.
+    """Pairs of windows of which the second begins within the first.
 
-    The first samples of each window are looked for in the first channel of all others, by a
-    rolling hash of their bits, and what is found is compared as a whole. Of windows that begin
-    alike, as those of an artificial rhythm do, a few are looked for.
+    The first samples of each window are searched for in the first channel of all others, by a
+    rolling hash of their bits, and each match is compared as a whole. Of windows with the same
+    first samples, such as those of an artificial rhythm, only a few are searched for.
     """
     n_windows, _, n_times = windows.shape
     if n_times < 2 * _HEAD or n_windows < 2:
         return _columns([])
     rows = np.arange(n_windows)
     if n_windows * n_times > _MAX_SAMPLES:
-        # Neighbours are what overlaps: a stretch of windows is kept, not windows here and there.
+        # Neighbours overlap, so the first windows are kept instead of a sample of all.
         rows = rows[: max(2, _MAX_SAMPLES // n_times)]
     lead = np.ascontiguousarray(windows[rows, 0], np.float64)
     hashes = _rolling_hash(lead)
@@ -92,8 +93,8 @@ def overlapping_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rolling_hash(lead: np.ndarray) -> np.ndarray:
-    """A number for each stretch of `_HEAD` samples, of shape (n_windows, n_times - _HEAD + 1)."""
-    bits = (lead + 0.0).view(np.uint64)  # -0.0 becomes 0.0, which is equal to it
+    """Hash of each run of `_HEAD` samples, of shape (n_windows, n_times - _HEAD + 1)."""
+    bits = (lead + 0.0).view(np.uint64)  # adding 0.0 turns -0.0 into 0.0, which equals it
     length = bits.shape[1] - _HEAD + 1
     hashes = np.zeros((len(bits), length), np.uint64)
     for step in range(_HEAD):
@@ -103,7 +104,7 @@ def _rolling_hash(lead: np.ndarray) -> np.ndarray:
 
 
 def _as_windows(X: Any) -> np.ndarray | None:
-    if hasattr(X, "get_data"):  # MNE's epochs
+    if hasattr(X, "get_data"):  # mne.Epochs
         X = X.get_data()
     elif not isinstance(X, np.ndarray):
         try:
@@ -121,16 +122,16 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _warn(kind: str, first: np.ndarray, second: np.ndarray, groups: np.ndarray | None) -> None:
-    touched = len(np.union1d(first, second))
+    affected = len(np.union1d(first, second))
     if groups is None:
-        where = "Without groups, they are trained on and tested on at once"
+        where = "Without groups, they can be in the training and the test windows"
         remedy = "pass groups= (the person or the recording of each window)"
     else:
         where = f"They are in different groups ({groups[first[0]]} and {groups[second[0]]})"
         remedy = "give windows of one recording one group, or drop the copies"
     warnings.warn(
-        f"{touched} windows {kind} another one, such as windows {first[0]} and {second[0]}. "
-        f"{where}, and scores will be too good: {remedy}.",
+        f"{affected} windows {kind} another one, such as windows {first[0]} and {second[0]}. "
+        f"{where}, which makes scores too good: {remedy}.",
         UserWarning,
         stacklevel=4,
     )

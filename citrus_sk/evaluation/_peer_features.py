@@ -1,6 +1,6 @@
-"""The steps that the peers without a network are made of: features, and a ridge with probabilities.
+"""Steps of the peers without a network: features of windows, and a calibrated ridge.
 
-Each takes windows of shape ``(n_windows, n_chans, n_times)``.
+Windows have the shape ``(n_windows, n_chans, n_times)``.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from .._parameters import check_number
 from .._signals import channel_statistics, read_windows, to_float32
 
 _AEON_HOME = "aeon.transformations.collection"
-# Where each transform lives, and the fewest samples that it takes. A kernel has nine, and
-# MultiRocket and Hydra lay it on first differences as well.
+# Module of each transform, and the fewest samples that it takes. A kernel has nine, and
+# MultiRocket and Hydra apply it to first differences as well.
 _AEON = {
     "MiniRocket": (f"{_AEON_HOME}.convolution_based", 9),
     "MultiRocket": (f"{_AEON_HOME}.convolution_based", 10),
     "HydraTransformer": (f"{_AEON_HOME}.convolution_based", 10),
     "QUANTTransformer": (f"{_AEON_HOME}.interval_based", 4),
 }
-# Samples transformed at a time: Hydra holds a kilobyte for each, and torch's quantiles, which
-# QUANT takes, refuse arrays of more than 2**24.
+# Samples transformed at a time: Hydra needs a kilobyte for each, and torch's quantiles, which
+# QUANT uses, refuse arrays of more than 2**24.
 _CHUNK_SAMPLES = 2**18
 
 
 class _WindowFeatures(TransformerMixin, BaseEstimator):
-    """A transformer of windows that checks their form and length."""
+    """Transformer of windows that checks their shape and length."""
 
     _shortest = 2
 
@@ -48,19 +48,19 @@ class _WindowFeatures(TransformerMixin, BaseEstimator):
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         values = to_float32(read_windows(self, X, reset=reset))
-        check_length(values.shape[2], self._shortest, self._who)
+        check_length(values.shape[2], self._shortest, self._display_name)
         return values
 
     @property
-    def _who(self) -> str:
+    def _display_name(self) -> str:
         return type(self).__name__
 
 
-def check_length(n_times: int, shortest: int, who: str) -> None:
-    """Raise ValueError for windows shorter than `who` can take."""
+def check_length(n_times: int, shortest: int, name: str) -> None:
+    """Raise ValueError if windows have fewer than `shortest` samples."""
     if n_times < shortest:
         raise ValueError(
-            f"X has windows of {n_times} samples; {who} takes no fewer than {shortest}. Cut longer "
+            f"X has windows of {n_times} samples; {name} expects at least {shortest}. Cut longer "
             "windows, or leave it out of the comparison."
         )
 
@@ -69,13 +69,14 @@ def check_length(n_times: int, shortest: int, who: str) -> None:
 
 
 class AeonFeatures(_WindowFeatures):
-    """A transform of aeon that leaves random states, threads and warning filters as they were.
+    """Transform of aeon that leaves random states, threads and warning filters unchanged.
 
     Parameters
     ----------
     name : {"MiniRocket", "MultiRocket", "HydraTransformer", "QUANTTransformer"}
+        Class of aeon.
     random_state : int, RandomState instance or None, default=None
-        Of the random kernels; QUANT draws nothing.
+        Seed of the random kernels; QUANT has none.
     """
 
     def __init__(self, name: str = "MiniRocket", *, random_state: Any = None) -> None:
@@ -87,7 +88,7 @@ class AeonFeatures(_WindowFeatures):
         return _AEON[self.name][1]
 
     @property
-    def _who(self) -> str:
+    def _display_name(self) -> str:
         return self.name
 
     def fit(self, X: Any, y: Any = None) -> AeonFeatures:
@@ -98,8 +99,8 @@ class AeonFeatures(_WindowFeatures):
         with _contained(seed):
             transform = getattr(import_module(_AEON[self.name][0]), self.name)()
             known = transform.get_params()
-            wanted = {"random_state": seed, "output_type": "numpy"}
-            transform.set_params(**{key: wanted[key] for key in wanted if key in known})
+            settings = {"random_state": seed, "output_type": "numpy"}
+            transform.set_params(**{key: settings[key] for key in settings if key in known})
             self.transform_ = transform.fit(values)
         return self
 
@@ -118,7 +119,7 @@ class AeonFeatures(_WindowFeatures):
 
 @contextmanager
 def _contained(seed: int) -> Iterator[None]:
-    """Let code seed and set threads as it likes, and warn of its own inner affairs."""
+    """Undo seeds and numbers of threads that the block sets, and hide its internal warnings."""
     import torch
 
     from .._devices import isolated_seed
@@ -141,11 +142,10 @@ def _numba_warnings() -> tuple[type[Warning], ...]:
 
 
 class CalibratedRidge(ClassifierMixin, BaseEstimator):
-    """A ridge that picks its penalty, with probabilities calibrated on two folds.
+    """Ridge that chooses its penalty, with probabilities calibrated on two folds.
 
-    Where a class has a single window it cannot be on both sides of the folds: then the softmax of
-    the ridge's scores stands in, which orders the classes as the ridge does and is calibrated by
-    nothing.
+    If a class has a single window, it cannot be in both folds. The probabilities are then the
+    softmax of the ridge's scores, which orders the classes as the ridge does, without calibration.
     """
 
     def fit(self, X: Any, y: Any) -> CalibratedRidge:
@@ -180,15 +180,16 @@ class BandPower(_WindowFeatures):
     Parameters
     ----------
     sfreq : float or None, default=None
-        Sampling rate in Hz. Given, spectra are of segments of 2 s and the bands go from 0.5 Hz to
-        the Nyquist frequency; else of segments of 256 samples, from the first bin to Nyquist.
+        Sampling rate in Hz. With it, spectra are of segments of 2 s, and the bands reach from 0.5
+        Hz to the Nyquist frequency. Without it, segments have 256 samples, and the bands start at
+        the first bin.
     n_bands : int, default=10
-        Bands; those at the bottom that no bin of the spectrum falls into are left out.
+        Number of bands. The lowest ones are left out if no bin of the spectrum is in them.
 
     Notes
     -----
-    Power of less than a 1e-8th of a channel's mean power in training counts as that: the logarithm
-    of silence must not outweigh everything else.
+    Power has a floor of 1e-8 of the channel's mean power in training, so that the logarithm of
+    silence is not an extreme value.
     """
 
     _shortest = 8
@@ -218,7 +219,7 @@ class BandPower(_WindowFeatures):
         segment = 256 if self.sfreq is None else max(self._shortest, round(2 * rate))
         segment = min(segment, values.shape[2])
         frequencies, power = welch(values.astype(np.float64), rate, nperseg=segment)
-        frequencies, power = frequencies[1:], power[..., 1:]  # the mean is a feature of its own
+        frequencies, power = frequencies[1:], power[..., 1:]  # the mean is a separate feature
         lowest = frequencies[0] if self.sfreq is None else min(0.5, rate / 8)
         edges = np.geomspace(lowest, rate / 2, self.n_bands + 1)[1:-1]
         band = np.digitize(frequencies, edges)
@@ -229,17 +230,17 @@ class BandPower(_WindowFeatures):
 
 
 class LagCovariances(_WindowFeatures):
-    """Shrunk covariance between the channels of each window; of one channel, between its lags.
+    """Shrunk covariance between the channels of each window, or between lags of one channel.
 
-    Channels are brought to mean 0 and sd 1 over the training windows. OAS shrinks each matrix
-    (Chen et al., 2010), and a millionth is added to its diagonal, so that a flat window has one
-    that can be inverted.
+    Channels are standardised to mean 0 and sd 1 over the training windows. OAS shrinks each matrix
+    (Chen et al., 2010), and 1e-6 is added to its diagonal, so that the matrix of a flat window can
+    be inverted.
 
     Parameters
     ----------
     n_lags : int, default=12
-        Copies that a single channel is turned into, each a sample later than the last one;
-        fewer in windows of under 24 samples. Several channels stay as they are.
+        Number of copies of a single channel, each one sample later than the one before; fewer in
+        windows of less than 24 samples. Not used for several channels.
     """
 
     _shortest = 4

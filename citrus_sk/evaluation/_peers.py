@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from sklearn.base import ClassifierMixin
@@ -14,12 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from .._parameters import check_number
+from .._optional import require
+from .._parameters import check_number, did_you_mean
 from ._peer_features import AeonFeatures, BandPower, CalibratedRidge, LagCovariances
 
 
 class _Peer(NamedTuple):
-    """How a peer is made of a sampling rate and a random state, and the package that it needs."""
+    """Function of a sampling rate and a random state that makes a peer, and a package it needs."""
 
     make: Callable[[float | None, Any], Any]
     package: str | None = None
@@ -34,7 +33,7 @@ def _citrus(sfreq: float | None, random_state: Any, **settings: Any) -> Pipeline
 
 def _rockets(sfreq: float | None, random_state: Any, *, names: tuple[str, ...]) -> Pipeline:
     views = [
-        # Most features of a rocket are zero for some windows: not centred, they stay so.
+        # Most features of a rocket are zero for some windows, and remain so without centring.
         make_pipeline(
             AeonFeatures(name, random_state=random_state), StandardScaler(with_mean=False)
         )
@@ -44,7 +43,7 @@ def _rockets(sfreq: float | None, random_state: Any, *, names: tuple[str, ...]) 
 
 
 def _quant(sfreq: float | None, random_state: Any) -> Pipeline:
-    from sklearn.ensemble import ExtraTreesClassifier  # many modules, which nothing else needs
+    from sklearn.ensemble import ExtraTreesClassifier  # slow to import, and not used elsewhere
 
     # The forest of aeon's QUANTClassifier.
     forest = ExtraTreesClassifier(
@@ -100,7 +99,7 @@ _PEERS = {
 
 
 def list_peers() -> list[str]:
-    """Names of the classifiers that `make_peer` makes.
+    """List the names of the classifiers that `make_peer` makes.
 
     Returns
     -------
@@ -118,56 +117,56 @@ def list_peers() -> list[str]:
 def make_peer(name: str, *, sfreq: float | None = None, random_state: Any = 0) -> Any:
     """Make a classifier to compare with.
 
-    Each takes windows of shape ``(n_windows, n_chans, n_times)`` and labels of any type, gives
-    probabilities, and can be cloned and pickled. Settings are those that a careful user would
-    begin with; `get_params` lists them.
+    Each takes windows of shape ``(n_windows, n_chans, n_times)`` and labels of any type, predicts
+    probabilities, and can be cloned and pickled. Settings are reasonable defaults; `get_params`
+    lists them.
 
     Parameters
     ----------
     name : str
         One of `list_peers`:
 
-        - ``"citrus"``: `SignalAligner` and `CitrusClassifier` as they come.
-          ``"citrus-finetuned"``: without random kernels, its network fine-tuned after a probe.
-          ``"citrus-scratch"``: its network with random weights.
+        - ``"citrus"``: `SignalAligner` and `CitrusClassifier` with their defaults.
+          ``"citrus-finetuned"``: without random kernels, with a network fine-tuned after a probe.
+          ``"citrus-scratch"``: with random weights.
         - ``"minirocket"`` [1]_, ``"multirocket-hydra"`` [2]_ [3]_: features of aeon, scaled to
-          unit sd, and a ridge calibrated on two folds. Where a class has a single window nothing
-          can be calibrated, and the probabilities are the softmax of the ridge's scores.
-        - ``"quant"`` [4]_: quantiles of intervals and extremely randomised trees, as aeon has it.
+          unit sd, and a ridge calibrated on two folds. If a class has a single window, the
+          probabilities are the softmax of the ridge's scores, without calibration.
+        - ``"quant"`` [4]_: quantiles of intervals and extremely randomised trees, as in aeon.
         - ``"bandpower"``: mean, log sd and log power in ten bands of each channel, and a logistic
           regression with ``C=1``.
-        - ``"riemann"`` [5]_: covariances of the channels (of a single channel: of its lags) in the
-          tangent space at their mean, and a logistic regression with ``C=1``.
+        - ``"riemann"`` [5]_: covariances of the channels, or of the lags of a single channel, in
+          the tangent space at their mean, and a logistic regression with ``C=1``.
         - ``"shallow"``, ``"deep4"`` [6]_, ``"eegnet"`` [7]_, ``"eegconformer"`` [8]_, ``"biot"``
           [9]_: networks of braindecode, trained from scratch.
         - ``"patchtst"`` [10]_: this package's transformer alone, on patches of the raw signal,
           trained from scratch.
-        - ``"majority"``: the shares of the classes, whatever the window.
+        - ``"majority"``: class frequencies, for any window.
     sfreq : float or None, default=None
-        Sampling rate of the windows in Hz. It lays out the bands of ``"bandpower"``, which else
-        are shares of the Nyquist frequency, and the frames of ``"biot"``, which else takes the
-        rate to be 100 Hz; the others do not ask for it.
+        Sampling rate of the windows in Hz. It sets the bands of ``"bandpower"``, which are
+        fractions of the Nyquist frequency without it, and the frames of ``"biot"``, which assumes
+        100 Hz without it; the others do not use it.
     random_state : int, RandomState instance or None, default=0
-        Of everything that is drawn.
+        Seed of random weights, kernels and trees.
 
     Returns
     -------
     estimator
-        A scikit-learn classifier or pipeline, unfitted. Its ``fit`` raises ValueError for windows
+        Unfitted scikit-learn classifier or pipeline. Its ``fit`` raises ValueError for windows
         that are too short for it.
 
     Raises
     ------
     TypeError, ValueError
-        If `name` is no string or no peer, or `sfreq` is no positive number.
+        If `name` is not a peer, or `sfreq` is not a positive number.
     ModuleNotFoundError
-        If the package of a peer is not installed. ``pip install "citrus-sk[peers]"`` brings all.
+        If the package of a peer is not installed. ``pip install "citrus-sk[peers]"`` installs all.
 
     Notes
     -----
     The networks are trained with AdamW for about 1500 batches on channels of mean 0 and sd 1,
-    without early stopping, as small sets have no window to spare. Fewer or more:
-    ``make_peer("shallow").set_params(max_epochs=20)``.
+    without early stopping, because small data sets have no windows to spare. To change the number
+    of epochs, use ``make_peer("shallow").set_params(max_epochs=20)``.
 
     References
     ----------
@@ -207,18 +206,15 @@ def make_peer(name: str, *, sfreq: float | None = None, random_state: Any = 0) -
     """
     if not isinstance(name, str):
         raise TypeError(
-            f"name={name!r} is a {type(name).__name__}; wanted a string such as 'minirocket'."
+            f"name={name!r} is a {type(name).__name__}; expected a string such as 'minirocket'."
         )
     if name not in _PEERS:
-        close = get_close_matches(name.lower(), _PEERS, 1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"name={name!r} is no peer. {hint}There are {', '.join(_PEERS)}.")
+        raise ValueError(
+            f"name={name!r} is not a known peer.{did_you_mean(name, _PEERS)} Expected one of "
+            f"{', '.join(_PEERS)}."
+        )
     check_number("sfreq", sfreq, open_low=True, unit="Hz", alternatives=(None,))
     peer = _PEERS[name]
-    if peer.package is not None and find_spec(peer.package) is None:
-        raise ModuleNotFoundError(
-            f"The peer {name!r} needs {peer.package}, which is not installed. Install it with: "
-            'pip install "citrus-sk[peers]"',
-            name=peer.package,
-        )
+    if peer.package is not None:
+        require(peer.package, f"The peer {name!r}", install="citrus-sk[peers]")
     return peer.make(sfreq, random_state)

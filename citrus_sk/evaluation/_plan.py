@@ -1,4 +1,4 @@
-"""What a learning curve trains on: amounts of data, repeats, folds and draws."""
+"""Training windows of a learning curve: amounts of data, repeats, folds and draws."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import check_cv
 
-from ._fractions import StratifiedFractionKFold, as_seed, draw_fraction, draw_windows, name_some
+from .._parameters import first_few
+from ._fractions import StratifiedFractionKFold, draw_fraction, draw_windows, with_counts
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 MOST_REPEATS = 5
-# Below these amounts, "auto" repeats a draw so often that about as many windows are drawn in all.
+# Below these amounts, "auto" repeats draws so that about as many windows are drawn in total.
 _REPEATED_BELOW = {"fraction": 0.1, "shots": 10}
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much of a training fold is trained on: a share, or a number of windows a class."""
+    """Amount of training data: a fraction of the fold, or a number of windows per class."""
 
     kind: str  # "fraction" or "shots"
     value: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4g}" if self.kind == "fraction" else f"{self.value:g} a class"
+        return f"{self.value:.4g}" if self.kind == "fraction" else f"{self.value:g} per class"
 
     @property
     def auto_repeats(self) -> int:
@@ -38,7 +39,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Draw:
-    """The windows of one point: trained on, and tested on."""
+    """Training and test windows of one fit."""
 
     amount: Amount
     repeat: int
@@ -49,12 +50,12 @@ class Draw:
 
 
 def check_amounts(fractions: Any, shots: Any) -> list[Amount]:
-    """Amounts from small to large, fractions first.
+    """Amounts in increasing order, fractions first.
 
     Raises
     ------
     TypeError, ValueError
-        If there is none, or one that is no share or no number of windows, or one twice.
+        If there is none, or one is out of range or listed twice.
     """
     if fractions is None:
         fractions = FRACTIONS if shots is None else ()
@@ -64,23 +65,27 @@ def check_amounts(fractions: Any, shots: Any) -> list[Amount]:
         _check_kind("fractions", value, Real, "a number in (0, 1]")
         if not 0 < value <= 1:
             raise ValueError(
-                f"fractions holds {value!r}; wanted numbers in (0, 1], shares of the training "
-                "fold. For numbers of windows a class pass shots=."
+                f"fractions holds {value!r}; expected numbers in (0, 1], fractions of the training "
+                "fold. For numbers of windows per class pass shots=."
             )
     for value in shots:
         _check_kind("shots", value, Integral, "an integer of 1 or more")
         if value < 1:
-            raise ValueError(f"shots holds {value!r}; wanted integers of 1 or more.")
+            raise ValueError(f"shots holds {value!r}; expected integers of 1 or more.")
     for name, values in (("fractions", fractions), ("shots", shots)):
         if twice := [value for value, n in Counter(values).items() if n > 1]:
-            raise ValueError(f"{name} holds {twice[0]!r} more than once; wanted each amount once.")
+            raise ValueError(
+                f"{name} holds {twice[0]!r} more than once; expected each amount once."
+            )
         if values != sorted(values):
             raise ValueError(
-                f"{name}={tuple(values)} is not sorted; wanted amounts from small to large, "
+                f"{name}={tuple(values)} is not sorted; expected increasing amounts, "
                 f"{tuple(sorted(values))}."
             )
     if not fractions and not shots:
-        raise ValueError("fractions and shots are both empty; wanted at least one amount of data.")
+        raise ValueError(
+            "fractions and shots are both empty; expected at least one amount of data."
+        )
     amounts = [Amount("fraction", float(value)) for value in fractions]
     return amounts + [Amount("shots", int(value)) for value in shots]
 
@@ -91,7 +96,7 @@ def check_repeats(n_repeats: Any) -> None:
         return
     _check_kind("n_repeats", n_repeats, Integral, "an integer of 1 or more, or 'auto'")
     if n_repeats < 1:
-        raise ValueError(f"n_repeats={n_repeats}; wanted an integer of 1 or more, or 'auto'.")
+        raise ValueError(f"n_repeats={n_repeats}; expected an integer of 1 or more, or 'auto'.")
 
 
 def plan_draws(
@@ -102,10 +107,9 @@ def plan_draws(
     amounts: Sequence[Amount],
     cv: Any,
     n_repeats: int | str,
-    random_state: Any,
+    seed: int,
 ) -> list[Draw]:
-    """All draws: repeat by repeat, fold by fold, and within a fold from few windows to many."""
-    seed = as_seed(random_state)
+    """All draws, ordered by repeat, fold and amount."""
     repeats = {a: a.auto_repeats if n_repeats == "auto" else int(n_repeats) for a in amounts}
     fixed = None if isinstance(cv, Integral) else _folds_of(cv, X, y, groups)
     draws: list[Draw] = []
@@ -114,7 +118,7 @@ def plan_draws(
         if folds is None:
             splitter = StratifiedFractionKFold(cv, train_fraction=1.0, random_state=seed + repeat)
             with warnings.catch_warnings():
-                if repeat:  # said once
+                if repeat:  # the first one has warned already
                     warnings.simplefilter("ignore", UserWarning)
                 folds = list(splitter.split(X, y, groups))
         for fold, (train, test) in enumerate(folds):
@@ -140,30 +144,33 @@ def _folds_of(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     if isinstance(cv, StratifiedFractionKFold):
         raise TypeError(
-            f"cv={cv!r} thins out the training folds itself; wanted the number of folds, "
-            f"cv={cv.n_splits}, or a splitter that keeps them whole. The amounts are in fractions."
+            f"cv={cv!r} draws a fraction of the training folds itself; expected the number of "
+            f"folds, cv={cv.n_splits}, or a splitter with whole training folds. Pass the amounts "
+            "as fractions=."
         )
     try:
         splitter = check_cv(cv, y, classifier=True)
     except ValueError as error:
         raise TypeError(
-            f"cv={cv!r} is a {type(cv).__name__}; wanted the number of folds, a splitter of "
+            f"cv={cv!r} is a {type(cv).__name__}; expected the number of folds, a splitter of "
             "scikit-learn, or a list of (train, test) indices."
         ) from error
     folds = [(np.asarray(a), np.asarray(b)) for a, b in splitter.split(X, y, groups)]
     if not folds or any(len(train) == 0 or len(test) == 0 for train, test in folds):
-        raise ValueError(f"cv={cv!r} gives a fold without training or without test windows.")
+        raise ValueError(
+            f"cv={cv!r} gives a fold without training windows or without test windows."
+        )
     return folds
 
 
 def _warn_scarce(draws: Sequence[Draw], y: np.ndarray) -> None:
-    """Say which classes cannot give what was asked for."""
+    """Warn of classes with too few windows for the draws."""
     labels, counts = np.unique(y, return_counts=True)
     few = {label: n for label, n in zip(labels, counts, strict=True) if n < 2}
     if few:
         warnings.warn(
-            f"Some classes have fewer than 2 windows: {name_some(few, '{} ({})')}. Such a class is "
-            "never both trained on and tested on: leave it out, or label more of it.",
+            f"Some classes have fewer than 2 windows: {with_counts(few, '{} ({})')}. A class "
+            "with one window is never both trained on and tested on: leave it out, or label more.",
             UserWarning,
             stacklevel=4,
         )
@@ -176,17 +183,17 @@ def _warn_scarce(draws: Sequence[Draw], y: np.ndarray) -> None:
                     short[label] = min(size, short.get(label, math.inf))
     if short:
         warnings.warn(
-            "Some classes have fewer windows in a training fold than shots asks for, and give all "
-            f"that they have: {name_some(short, '{} ({:.0f} windows)')}.",
+            "Some classes have fewer windows in a training fold than shots, and all of them are "
+            f"used: {with_counts(short, '{} ({:.0f} windows)')}.",
             UserWarning,
             stacklevel=4,
         )
-    # Every class of a training fold gives a window, so only its folds decide where one is absent.
+    # Every draw has a window of each class in its fold, so the folds decide which ones are absent.
     folds = {(draw.repeat, draw.fold): np.setdiff1d(labels, y[draw.train]) for draw in draws}
     if absent := Counter(label for missing in folds.values() for label in missing):
         warnings.warn(
-            "Some training folds are without a class, which a model trained on them cannot know: "
-            f"{name_some(absent, '{} (in {} fold(s))')}.",
+            "Some training folds lack a class, which a model trained on them cannot predict: "
+            f"{with_counts(absent, '{} (in {} fold(s))')}.",
             UserWarning,
             stacklevel=4,
         )
@@ -196,11 +203,11 @@ def _warn_shared(folds: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndar
     for fold, (train, test) in enumerate(folds):
         shared = np.intersect1d(groups[train], groups[test])
         if len(shared):
-            named = ", ".join(map(str, shared[:5])) + (" and more" if len(shared) > 5 else "")
             warnings.warn(
-                f"cv puts {len(shared)} group(s) on both sides of fold {fold}: {named}. Scores on "
-                "people that were trained on say little about others: pass cv as a number, or a "
-                "group splitter such as StratifiedGroupKFold.",
+                f"cv puts {len(shared)} group(s) on both sides of fold {fold}: "
+                f"{first_few(shared)}. Scores on people in the training windows do not predict "
+                "scores on others: pass cv as a number, or a group splitter such as "
+                "StratifiedGroupKFold.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -210,12 +217,12 @@ def _warn_shared(folds: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndar
 def _as_list(name: str, values: Any, example: str) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
-            f"{name}={values!r} is a {type(values).__name__}; wanted a sequence of amounts, such "
+            f"{name}={values!r} is a {type(values).__name__}; expected a sequence of amounts, such "
             f"as {example}."
         )
     return list(values)
 
 
-def _check_kind(name: str, value: Any, kind: Any, wanted: str) -> None:
+def _check_kind(name: str, value: Any, kind: Any, expected: str) -> None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, kind):
-        raise TypeError(f"{name}: {value!r} is a {type(value).__name__}; wanted {wanted}.")
+        raise TypeError(f"{name}: {value!r} is a {type(value).__name__}; expected {expected}.")

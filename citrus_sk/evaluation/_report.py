@@ -1,4 +1,4 @@
-"""A learning curve as one HTML page that opens anywhere."""
+"""Report of a learning curve as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from .._optional import require
 from ._display import FractionCurveDisplay, curve_size
-from ._outcome_display import ConfusionCurveDisplay, ReliabilityDisplay, confusion_size
+from ._outcome_display import (
+    ConfusionCurveDisplay,
+    ReliabilityDisplay,
+    confusion_size,
+    reliability_size,
+)
 from ._result import TIMES, FractionCurve, writable
 
 _STYLE = """
@@ -57,20 +63,21 @@ def write_report(
 ) -> None:
     """Write a page with tables, plots, comparisons, failures and settings of a curve.
 
-    It needs neither internet nor scripts. The same curve gives the same page, to the byte, with the
-    same version of matplotlib.
+    The page needs neither internet nor scripts. The same curve gives the same bytes with the same
+    version of matplotlib.
 
     Parameters
     ----------
     curve : FractionCurve
+        Result of `fraction_curve`.
     path : path-like
-        Of the page, such as ``report.html``.
-    title : str
-        Its heading.
-    notes : sequence of str
+        File to write, such as ``report.html``.
+    title : str, default="Scores over the amount of labelled data"
+        Heading of the page.
+    notes : sequence of str, default=()
         Warnings to show at the top.
     command : str, default=None
-        What was typed to get it.
+        Command line that made the curve, to show on the page.
 
     Raises
     ------
@@ -88,9 +95,8 @@ def write_report(
         *(f'<p class="note">{escape(note)}</p>' for note in notes),
         "<h2>Scores</h2>",
         "<p>Means over folds and repeats, with the 95&nbsp;% interval of the corrected resampled "
-        "t-test in small print, and below it how many fits it is of where some failed. The best "
-        "mean of each column is bold; whether it differs from the next is another question, see "
-        "the comparisons.</p>",
+        "t-test in small print, and below it the number of fits if some failed. The best mean of "
+        "each column is bold; see the comparisons for whether it differs from the next.</p>",
     ]
     for metric in curve.metrics:
         parts.append(_scores(curve, metric, amounts))
@@ -122,24 +128,24 @@ def _abstract(curve: FractionCurve) -> str:
         text += f" of {shape[1]} channels and {shape[2]} samples"
     text += f", {len(curve.classes)} classes"
     if groups:
-        text += f", {groups} people or recordings, none of them on both sides of a fold."
+        text += f", {groups} people or recordings, none of which is trained and tested on."
     else:
-        text += ". No groups were given: windows of one person or recording can be on both sides "
-        text += "of a fold, which makes scores too good."
+        text += ". No groups were passed: windows of one person or recording can be trained and "
+        text += "tested on, which makes scores too good."
     return f"{text} {len(curve.estimators)} classifiers, {len(curve.rows)} fits."
 
 
 def _table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], long: int | None = None
 ) -> str:
-    """A table; cells are HTML already, the first of a row is its heading."""
+    """Table in HTML. Cells are HTML already; the first cell of a row is its heading."""
     lines = [f'<div class="box"><table>\n<caption>{escape(caption)}</caption>\n<thead><tr>']
     lines += [f'<th scope="col">{escape(name)}</th>' for name in head]
     lines.append("</tr></thead>\n<tbody>")
     for row in rows:
         cells = [f'<th scope="row">{row[0]}</th>']
-        for place, cell in enumerate(row[1:], start=1):
-            kind = ' class="long"' if place == long else ""
+        for column, cell in enumerate(row[1:], start=1):
+            kind = ' class="long"' if column == long else ""
             cells.append(cell if cell.startswith("<td") else f"<td{kind}>{cell}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</tbody>\n</table></div>")
@@ -186,70 +192,68 @@ def _cell(band: dict[str, Any], time: bool) -> str:
 
 
 def survivors(band: dict[str, Any]) -> str:
-    """Of how many fits a mean is, where some failed."""
+    """Note on the number of fits behind a mean, if some failed."""
     n, n_fits = band["n_scores"], band["n_fits"]
     return "" if n == n_fits else f"of {n} of {n_fits} fits"
 
 
 def _amount_text(kind: str, value: float) -> str:
-    return f"{100 * value:g}\u00a0%" if kind == "fraction" else f"{value:g} a class"
+    return f"{100 * value:g}\u00a0%" if kind == "fraction" else f"{value:g} per class"
 
 
 def _comparisons(curve: FractionCurve) -> list[str]:
-    """The first estimator against each other one, by the first metric."""
+    """Comparisons of the first estimator with each of the others, by the first metric."""
     first, *others = curve.estimators
     if not others:
         return []
     rows = []
     for other in others:
         table = curve.compare(first, other)
-        for place in range(len(table["difference"])):
-            each = {name: table[name][place] for name in (
+        for i in range(len(table["difference"])):
+            result = {name: table[name][i] for name in (
                 "fraction", "shots", "difference", "low", "high", "p_holm", "n_folds")}  # fmt: skip
-            kind = "shots" if math.isnan(each["fraction"]) else "fraction"
-            if math.isnan(each["difference"]):
+            kind = "shots" if math.isnan(result["fraction"]) else "fraction"
+            if math.isnan(result["difference"]):
                 numbers = ["failed", "", ""]
             else:
                 numbers = [
-                    f"{each['difference']:+.3f}",
-                    f"{each['low']:+.3f} to {each['high']:+.3f}",
-                    f"{each['p_holm']:.3f}",
+                    f"{result['difference']:+.3f}",
+                    f"{result['low']:+.3f} to {result['high']:+.3f}",
+                    f"{result['p_holm']:.3f}",
                 ]
-            rows.append(
-                [escape(other), _amount_text(kind, each[kind]), *numbers, str(each["n_folds"])]
-            )
+            amount = _amount_text(kind, result[kind])
+            rows.append([escape(other), amount, *numbers, str(result["n_folds"])])
     head = ["than", "labels", "difference", "95\u00a0% interval", "p (Holm)", "pairs"]
     return [
         "<h2>Comparisons</h2>",
-        f"<p>How much better <strong>{escape(first)}</strong> is, by {escape(curve.metrics[0])}, "
-        "on the same folds: corrected resampled t-test (Nadeau and Bengio, 2003), p-values "
-        "corrected by Holm's method for the number of amounts. One data set says nothing about "
-        "others.</p>",
+        f"<p>Difference of <strong>{escape(first)}</strong> to the others in "
+        f"{escape(curve.metrics[0])} on the same folds: corrected resampled t-test (Nadeau and "
+        "Bengio, 2003), with p-values corrected by Holm's method for the number of amounts. "
+        "Results on one data set do not extend to others.</p>",
         _table(f"{first} minus the others, {curve.metrics[0]}", head, rows),
     ]
 
 
 def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[str]:
-    """Calibration at a middle and the largest amount, and what is taken for what."""
+    """Calibration at a medium and the largest amount, and confusion matrices."""
     parts = []
     chosen = dict.fromkeys([amounts[len(amounts) // 2], amounts[-1]])
     for kind, value in chosen:
         amount: dict[str, Any] = {kind: value}
         try:
-            figure, ax = _new_figure(4.2, 4.6)
+            figure, ax = _new_figure(reliability_size())
             ReliabilityDisplay.from_curve(curve, ax=ax, **amount)
-        except ValueError:  # nobody gave probabilities
+        except ValueError:  # no estimator gave probabilities
             continue
         labels = _amount_text(kind, value)
-        parts.append(_figure(figure, f"How often they are right over how sure they are, {labels}"))
+        parts.append(_figure(figure, f"Accuracy over confidence, {labels}"))
     for name in curve.estimators:
         try:
-            figure, _ = _new_figure(*confusion_size(len(curve.fractions or curve.shots)))
-            figure.clear()
-            ConfusionCurveDisplay.from_curve(curve, name, figure=figure)
+            figure, ax = _new_figure(confusion_size(len(curve.fractions or curve.shots)))
+            ConfusionCurveDisplay.from_curve(curve, name, ax=ax)
         except ValueError:  # every fit failed
             continue
-        text = f"{name}: what is taken for what, as shares of the true class"
+        text = f"{name}: confusion matrices, as fractions of the true class"
         parts.append(_figure(figure, text, "wide"))
     return ["<h2>Calibration and confusions</h2>", *parts] if parts else []
 
@@ -271,9 +275,9 @@ def _optimistic(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> lis
     head = ["", *(_amount_text(*amount) for amount in amounts)]
     return [
         "<h2>Best test epoch</h2>",
-        '<p class="note">The epoch is chosen on the test windows. Nobody who has to predict can do '
-        "that: compare these with tables that were made so, and use them for nothing else.</p>",
-        _table("optimistic figures", head, rows),
+        '<p class="note">The epoch is chosen on the test windows, which is impossible in practice. '
+        "Use these scores only to compare with tables that were made in the same way.</p>",
+        _table("optimistic scores", head, rows),
     ]
 
 
@@ -304,32 +308,28 @@ def _settings(curve: FractionCurve) -> list[str]:
         _table("windows by class", ["", "windows"], counts),
         _table("classifiers", ["", "parameters"],
                [[escape(k), f"<code>{escape(text)}</code>"] for k, text in models.items()], long=1),
-        _table("how it was run", ["", "value"], plain, long=1),
+        _table("evaluation", ["", "value"], plain, long=1),
     ]  # fmt: skip
 
 
 def _curve_figure(curve: FractionCurve, metric: str, kind: str) -> str:
-    figure, ax = _new_figure(*curve_size(len(curve.estimators)))
+    figure, ax = _new_figure(curve_size(len(curve.estimators)))
     FractionCurveDisplay.from_curve(curve, metric=metric, amount=kind, ax=ax)
-    unit = "the share of labelled windows" if kind == "fraction" else "the labelled windows a class"
+    unit = "the labelled fraction" if kind == "fraction" else "the labelled windows per class"
     return _figure(figure, f"{metric} over {unit}, with 95\u00a0% intervals")
 
 
-def _new_figure(width: float, height: float) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "A report needs matplotlib, which is not installed. Install it with: pip install "
-            "matplotlib",
-            name="matplotlib",
-        ) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _new_figure(size: tuple[float, float]) -> tuple[Any, Any]:
+    """Figure that pyplot does not know, and its axes."""
+    require("matplotlib", "A report")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_subplot()
 
 
 def _figure(figure: Any, text: str, kind: str = "") -> str:
-    """An image within the page: its own document, so that no two share identifiers."""
+    """Figure as an image within the page, a document of its own, so that identifiers are unique."""
     from matplotlib import rc_context
 
     out = io.BytesIO()
@@ -338,7 +338,7 @@ def _figure(figure: Any, text: str, kind: str = "") -> str:
             out, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
         )
     data = base64.b64encode(out.getvalue()).decode()
-    # As wide as makes its letters those of the page, or the screen where that is narrower.
+    # Wide enough for letters of the size of the page, or as wide as a narrower screen.
     width = f"{7 * figure.get_figwidth():.0f}rem"
     return (
         f'<figure class="{kind}" style="max-width: {width}">'

@@ -1,4 +1,4 @@
-"""The scores of a learning curve: a tidy table, and what is read from it."""
+"""Scores of a learning curve as a tidy table, with summaries and comparisons."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from .._optional import require
 from ._oracle import PREFIX
 from ._statistics import compare_on_folds, correct_holm
 
 KEYS = ("estimator", "fraction", "shots", "repeat", "fold", "n_train", "n_test", "n_available")
 TIMES = ("fit_time", "predict_time")
 _FORMAT = 1
-_SHARES = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc")
+_BOUNDED = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc")
 
 
 class FractionCurve:
@@ -29,14 +30,14 @@ class FractionCurve:
     Attributes
     ----------
     rows : list of dict
-        One for each fit, by estimator, amount, repeat and fold; the columns of `table`, and
-        ``confusion`` (windows by true and predicted class) and ``reliability`` (windows, sum
-        of confidence and number right, in ten bins of confidence) where they could be had.
+        One for each fit, ordered by estimator, amount, repeat and fold. Keys are the columns of
+        `table` and, where they are known, ``confusion`` (windows by true and predicted class) and
+        ``reliability`` (windows, sum of confidence and correct windows, in ten bins of confidence).
     metrics : list of str
         Names of the scorers.
     settings : dict
-        What a report needs: classes and their windows, shape and fingerprint of the data, folds,
-        seeds, estimators with their parameters, versions of packages.
+        Settings for the report: windows of each class, shape and fingerprint of the data, folds,
+        seed, estimators with their parameters, versions of packages.
     """
 
     def __init__(
@@ -64,17 +65,17 @@ class FractionCurve:
 
     @property
     def fractions(self) -> list[float]:
-        """Shares of the training fold, from small to large."""
+        """Fractions of the training fold, in increasing order."""
         return sorted({row["fraction"] for row in self.rows if not math.isnan(row["fraction"])})
 
     @property
     def shots(self) -> list[int]:
-        """Windows of each class, from few to many."""
+        """Numbers of windows per class, in increasing order."""
         return sorted({int(row["shots"]) for row in self.rows if not math.isnan(row["shots"])})
 
     @property
     def classes(self) -> list[str]:
-        """Labels, in the order of rows and columns of the confusion matrices."""
+        """Class labels, in the order of rows and columns of the confusion matrices."""
         return list(self.settings.get("classes", {}))
 
     @property
@@ -85,12 +86,12 @@ class FractionCurve:
 
     @property
     def table(self) -> Any:
-        """One row for each fit: a `pandas.DataFrame`, or without pandas a structured array."""
+        """Scores of each fit in a row: `pandas.DataFrame`, or structured array without pandas."""
         return as_table([{name: row[name] for name in self.columns} for row in self.rows])
 
     @property
     def failures(self) -> list[dict[str, Any]]:
-        """The rows of fits that failed in whole or in part; ``error`` says why."""
+        """Rows of fits that failed in whole or in part, with the reason in ``error``."""
         return [row for row in self.rows if row["error"]]
 
     def scores(
@@ -106,15 +107,17 @@ class FractionCurve:
         Parameters
         ----------
         estimator : str
+            Name of the estimator.
         metric : str, default=None
             One of `metrics`, ``"fit_time"`` or ``"predict_time"``; None is the first of `metrics`.
         fraction, shots : float or int
-            The amount; one of the two.
+            Amount of data; pass one of the two.
 
         Returns
         -------
         ndarray of shape (n_repeats * n_folds,)
-            By repeat and fold, as for any other estimator at that amount. NaN where a fit failed.
+            Scores ordered by repeat and fold, which are the same for every estimator. NaN where a
+            fit failed.
         """
         metric = self._check_metric(metric)
         return np.array([row[metric] for row in self.select(estimator, fraction, shots)], float)
@@ -122,36 +125,36 @@ class FractionCurve:
     def select(
         self, estimator: str, fraction: float | None = None, shots: int | None = None
     ) -> list[dict[str, Any]]:
-        """Rows of one estimator at one amount of data, by repeat and fold."""
+        """Rows of one estimator at one amount of data, ordered by repeat and fold."""
         if estimator not in self.estimators:
             raise ValueError(
-                f"estimator={estimator!r} is not in this curve; wanted one of {self.estimators}."
+                f"estimator={estimator!r} is not in this curve; expected one of {self.estimators}."
             )
         amount = self._check_amount(fraction, shots)
         return [r for r in self.rows if r["estimator"] == estimator and _amount(r) == amount]
 
     def summary(self, metric: str | None = None, *, confidence: float = 0.95) -> Any:
-        """Means with confidence bands.
+        """Compute means with confidence bands.
 
         Parameters
         ----------
         metric : str, default=None
-            None is all of `metrics`.
+            Metric to summarise; all of `metrics` if None.
         confidence : float, default=0.95
-            Of the band, in (0, 1).
+            Confidence level of the band, in (0, 1).
 
         Returns
         -------
         pandas.DataFrame or structured ndarray
             Columns ``estimator``, ``fraction``, ``shots``, ``n_train`` (mean), ``metric``,
-            ``n_scores`` (without failed fits) of ``n_fits``, ``mean``, ``low`` and ``high``.
+            ``n_scores`` (fits with a score), ``n_fits``, ``mean``, ``low`` and ``high``.
 
         Notes
         -----
-        Folds share training windows, so their scores are no independent draws. The band is that
-        of the corrected resampled t-test [1]_: for `k` scores the variance of the mean is ``(1/k +
-        n_test/n_available) * var``, where `n_available` counts the whole training fold. It
-        is cut at 0 and 1 where scores are shares, and at 0 where they are losses or times.
+        Folds share training windows, so their scores are not independent. The band is that of the
+        corrected resampled t-test [1]_: for `k` scores the variance of the mean is ``(1/k +
+        n_test/n_available) * var``, where `n_available` counts the whole training fold. It is
+        clipped to [0, 1] for scores such as accuracy, and at 0 for losses and times.
 
         References
         ----------
@@ -162,18 +165,17 @@ class FractionCurve:
         found = []
         for name in self.estimators:
             for kind in ("fraction", "shots"):
-                for each in zip(
-                    *(self.bands(name, m, kind, confidence) for m in metrics), strict=True
-                ):
-                    found += [band for _, band in each]
+                columns = [self.bands(name, m, kind, confidence) for m in metrics]
+                for of_amount in zip(*columns, strict=True):
+                    found += [band for _, band in of_amount]
         return as_table(found)
 
     def bands(
         self, estimator: str, metric: str, amount: str, confidence: float = 0.95
     ) -> list[tuple[float, dict[str, Any]]]:
-        """Of one estimator: each fraction, or number of shots, with its row of `summary`."""
+        """Pairs of an amount and its row of `summary`, for one estimator."""
         if not 0 < confidence < 1:
-            raise ValueError(f"confidence={confidence!r}; wanted a number between 0 and 1.")
+            raise ValueError(f"confidence={confidence!r}; expected a number between 0 and 1.")
         metric = self._check_metric(metric)
         found: list[tuple[float, dict[str, Any]]] = []
         for value in self.fractions if amount == "fraction" else self.shots:
@@ -184,44 +186,26 @@ class FractionCurve:
             found.append((value, about | _band(rows, metric, confidence)))
         return found
 
-    def plot(self, metric: str | None = None, **settings: Any) -> Any:
-        """Draw the curve.
-
-        Parameters
-        ----------
-        metric : str, default=None
-            None is the first of `metrics`.
-        **settings
-            Passed to `FractionCurveDisplay.from_curve`.
-
-        Returns
-        -------
-        FractionCurveDisplay
-        """
-        from ._display import FractionCurveDisplay
-
-        return FractionCurveDisplay.from_curve(self, metric=metric, **settings)
-
     def compare(
         self, first: str, second: str, metric: str | None = None, *, confidence: float = 0.95
     ) -> Any:
-        """Paired comparison of two estimators at each amount of data.
+        """Compare two estimators fold by fold at each amount of data.
 
         Parameters
         ----------
         first, second : str
             Names of estimators.
         metric : str, default=None
-            None is the first of `metrics`.
+            Metric to compare; the first of `metrics` if None.
         confidence : float, default=0.95
-            Of the interval, in (0, 1).
+            Confidence level of the interval, in (0, 1).
 
         Returns
         -------
         pandas.DataFrame or structured ndarray
             Columns ``fraction``, ``shots``, ``difference``, ``low``, ``high``, ``p_value``
             (corrected resampled t-test, see `compare_on_folds`), ``p_holm`` (corrected for the
-            number of amounts), ``effect_size`` and ``n_folds``. Folds on which one of the two
+            number of amounts), ``effect_size`` and ``n_folds``. Folds on which either estimator
             failed are left out; NaN where fewer than two remain.
         """
         metric = self._check_metric(metric)
@@ -250,14 +234,15 @@ class FractionCurve:
         return as_table([{name: row.get(name, math.nan) for name in names} for row in found])
 
     def to_csv(self, path: str | PathLike[str], *, times: bool = True) -> None:
-        """Write `table` as CSV, a missing value as nothing.
+        """Write `table` as CSV, with empty cells for missing values.
 
         Parameters
         ----------
         path : path-like
+            File to write.
         times : bool, default=True
-            False leaves out the times: what is left is the same, to the byte, whenever and wherever
-            the same evaluation runs, as long as its estimators are reproducible.
+            Whether to write the times. Without them, the same evaluation gives the same bytes
+            every time, if its estimators are reproducible.
         """
         names = [name for name in self.columns if times or name not in TIMES]
         with writable(path).open("w", newline="") as file:
@@ -267,40 +252,55 @@ class FractionCurve:
                 writer.writerow({k: "" if _missing(v) else v for k, v in row.items()})
 
     def to_parquet(self, path: str | PathLike[str]) -> None:
-        """Write `table` as Parquet; needs pandas and pyarrow.
+        """Write `table` as Parquet, with pandas and pyarrow.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write.
 
         Raises
         ------
         ModuleNotFoundError
-            If one of them is not installed.
+            If one of them is not installed. `to_csv` and `to_json` need neither.
         """
-        try:
-            import pandas as pd
-            import pyarrow as pa  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"to_parquet needs {error.name}, which is not installed. Install it with: "
-                "pip install pandas pyarrow. to_csv and to_json need nothing.",
-                name=error.name,
-            ) from error
+        for package in ("pandas", "pyarrow"):
+            require(package, "to_parquet (unlike to_csv and to_json)")
+        import pandas as pd
+
         frame = self.table
         frame["shots"] = frame["shots"].astype(pd.Int64Dtype())
         frame.to_parquet(writable(path), index=False)
 
     def to_json(self, path: str | PathLike[str]) -> None:
-        """Write everything, confusion matrices and settings too; `read_json` reads it back."""
+        """Write the whole curve, with confusion matrices and settings, for `read_json`.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write.
+        """
         rows = [{k: None if _missing(v) else v for k, v in row.items()} for row in self.rows]
         whole = {"format": _FORMAT, "metrics": self.metrics, "settings": self.settings}
         writable(path).write_text(json.dumps(whole | {"rows": rows}, indent=1) + "\n")
 
     @classmethod
     def read_json(cls, path: str | PathLike[str]) -> FractionCurve:
-        """Read what `to_json` wrote.
+        """Read a curve that `to_json` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            File to read.
+
+        Returns
+        -------
+        FractionCurve
 
         Raises
         ------
         ValueError
-            If the file is something else.
+            If the file is not a curve.
         """
         try:
             whole = json.loads(Path(path).read_text())
@@ -310,7 +310,7 @@ class FractionCurve:
             return cls(rows, metrics=whole["metrics"], settings=whole["settings"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{str(path)!r} is no curve ({error!r}); wanted a file that to_json wrote."
+                f"{str(path)!r} is not a curve ({error!r}); expected a file that to_json wrote."
             ) from error
 
     def _check_metric(self, metric: str | None) -> str:
@@ -318,16 +318,16 @@ class FractionCurve:
             return self.metrics[0]
         if metric not in (*self.metrics, *TIMES):
             raise ValueError(
-                f"metric={metric!r} is not in this curve; wanted one of {self.metrics}, 'fit_time' "
-                "or 'predict_time'."
+                f"metric={metric!r} is not in this curve; expected one of {self.metrics}, "
+                "'fit_time' or 'predict_time'."
             )
         return metric
 
     def _check_amount(self, fraction: float | None, shots: int | None) -> tuple[str, float]:
         if (fraction is None) == (shots is None):
             raise ValueError(
-                f"fraction={fraction!r} and shots={shots!r}; wanted one of the two: fractions are "
-                f"{self.fractions}, shots are {self.shots}."
+                f"fraction={fraction!r} and shots={shots!r}; expected one of the two: fractions "
+                f"are {self.fractions}, shots are {self.shots}."
             )
         amount = ("shots", float(shots)) if fraction is None else ("fraction", float(fraction))  # type: ignore[arg-type]
         if amount not in map(_amount, self.rows):
@@ -354,9 +354,9 @@ def _band(rows: Sequence[Mapping[str, Any]], metric: str, confidence: float) -> 
         spread = stats.t.ppf((1 + confidence) / 2, n - 1) * math.sqrt(1 / n + ratio)
         spread *= values.std(ddof=1)
     low, high = mean - spread, mean + spread
-    if metric.startswith(_SHARES):
+    if metric.startswith(_BOUNDED):
         low, high = np.clip([low, high], 0.0, 1.0).tolist()
-    elif metric.startswith(("neg_", *TIMES)):  # losses turned round, and seconds
+    elif metric.startswith(("neg_", *TIMES)):  # negated losses, and seconds
         ends = (-math.inf, 0.0) if metric.startswith("neg_") else (0.0, math.inf)
         low, high = np.clip([low, high], *ends).tolist()
     counts = {"n_scores": n, "n_fits": len(rows)}
@@ -364,7 +364,7 @@ def _band(rows: Sequence[Mapping[str, Any]], metric: str, confidence: float) -> 
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """A `pandas.DataFrame`, or a structured array where pandas is not installed."""
+    """Rows as a `pandas.DataFrame`, or as a structured array if pandas is not installed."""
     names = list(rows[0]) if rows else []
     columns = [[row[name] for row in rows] for name in names]
     try:
@@ -379,6 +379,7 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def writable(path: str | PathLike[str]) -> Path:
+    """The path of a file to write; raises OSError if there cannot be one."""
     path = Path(path)
     if not path.parent.is_dir():
         raise OSError(

@@ -1,4 +1,4 @@
-"""Finished rows on disk, so that a long evaluation goes on where it was stopped."""
+"""Finished rows on disk, from which a long evaluation is resumed."""
 
 from __future__ import annotations
 
@@ -23,38 +23,43 @@ _ABOUT, _ROWS = "run.json", "rows.jsonl"
 
 
 class RunDirectory:
-    """Rows by key, appended one by one; whatever kills the process, complete lines stay.
+    """Rows by key, appended one by one. Complete lines survive a killed process.
 
     Parameters
     ----------
     path : Path
-        Made if need be.
+        Folder, made if needed.
     data : str
         Fingerprint of the windows, the labels and the groups.
+
+    Attributes
+    ----------
+    rows : dict of str to dict
+        Rows that are on disk.
 
     Raises
     ------
     ValueError
-        If `path` holds the run of other data, or is something else.
+        If `path` holds the run of other data, or is not a folder of a run.
     OSError
-        If it cannot be written into.
+        If it cannot be written to.
     """
 
     def __init__(self, path: Path, data: str) -> None:
         self.path = path
         if path.exists() and not path.is_dir():
-            raise ValueError(f"run_dir={str(path)!r} is a file; wanted a folder.")
+            raise ValueError(f"run_dir={str(path)!r} is a file; expected a folder.")
         path.mkdir(parents=True, exist_ok=True)
         about = path / _ABOUT
         if about.exists():
             self._check(about, data)
-        elif any(not each.name.startswith(f"{_ABOUT}.") for each in path.iterdir()):
+        elif any(not file.name.startswith(f"{_ABOUT}.") for file in path.iterdir()):
             raise ValueError(
-                f"run_dir={str(path)!r} holds other files and no run; wanted an empty or a new "
+                f"run_dir={str(path)!r} holds other files and no run; expected an empty or new "
                 "folder, or that of an earlier run on the same data."
             )
         else:
-            # Killed before it has its name, a file like this stays; it is in nobody's way.
+            # If the process is killed before the rename, this file remains and is ignored.
             fresh = path / f"{_ABOUT}.{os.getpid()}"
             fresh.write_text(json.dumps({"version": _VERSION, "data": data}) + "\n")
             fresh.replace(about)
@@ -76,8 +81,8 @@ class RunDirectory:
         if of_run != data:
             raise ValueError(
                 f"run_dir={str(self.path)!r} holds the run of other data: its fingerprint is "
-                f"{of_run}, that of X, y and groups is {data}. Choose another folder; nothing in "
-                "this one was changed."
+                f"{of_run}, that of X, y and groups is {data}. Choose another folder; this one was "
+                "not changed."
             )
 
     def _read(self) -> dict[str, dict[str, Any]]:
@@ -89,11 +94,11 @@ class RunDirectory:
                 key = row.pop("key")
                 rows[key] = {k: math.nan if v is None else v for k, v in row.items()}
             except (ValueError, KeyError, AttributeError):
-                continue  # the line that was being written when the process was killed
+                continue  # the process was killed while it wrote this line
         return rows
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
-        """Append a row and see it onto the disk."""
+        """Append a row, and return when it is on disk."""
         plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
         with (self.path / _ROWS).open("ab+") as file:
             if file.tell():
@@ -106,24 +111,24 @@ class RunDirectory:
 
 
 def fingerprint(*parts: Any) -> str:
-    """A hash of arrays, labels, estimators, scorers: equal contents, equal hash.
+    """Hash of arrays, labels, estimators or scorers; equal contents have equal hashes.
 
     Raises
     ------
     TypeError
-        If something cannot be pickled, such as a lambda.
+        If a part cannot be pickled, such as a lambda.
     """
     try:
         return str(joblib.hash([_contiguous(part) for part in parts]))
-    except Exception as error:  # pickle raises whatever it likes
+    except Exception as error:  # pickle lets any exception of an object through
         raise TypeError(
-            f"run_dir needs what it stores to be told apart, but this cannot be pickled: {error}. "
-            "Use functions of a module in place of lambdas, or leave run_dir out."
+            f"run_dir needs estimators and scorers that can be pickled, to identify stored rows: "
+            f"{error}. Use functions of a module instead of lambdas, or omit run_dir."
         ) from error
 
 
 def _contiguous(part: Any) -> Any:
-    """Arrays as their bytes: joblib's hash would tell a view, or a memory map, from its copy."""
+    """Digest of an array's bytes: joblib's hash differs for a view or memory map and its copy."""
     if isinstance(part, np.ndarray) and part.dtype != object:
         digest = hashlib.blake2b(np.ascontiguousarray(part).data.cast("B")).hexdigest()
         return ("array", part.shape, part.dtype.str, digest)
@@ -131,10 +136,10 @@ def _contiguous(part: Any) -> Any:
 
 
 def estimator_fingerprint(estimator: Any) -> str:
-    """Of its parameters, the files they name, and the code of every class and function in them.
+    """Hash of an estimator's parameters, the files they name, and the code of their classes.
 
-    Results of an estimator whose class was edited since, or whose weights were trained again into
-    the same file, are stale though its parameters are the same.
+    Results are stale if the class was edited since, or the weights in the same file were trained
+    again, although the parameters are equal.
     """
     values = list(estimator.get_params(deep=True).values())
     parts = [value for value in values if _has_code(value)]
@@ -146,20 +151,21 @@ def _has_code(value: Any) -> bool:
 
 
 def _named_files(values: Iterable[Any]) -> list[tuple[str, str]]:
-    """Paths among parameters, such as those of weights, with what is in them now."""
+    """Paths among parameters, such as those of weights, with a hash of their present content."""
     found = {}
     for value in values:
         if isinstance(value, str | os.PathLike):
-            with suppress(OSError, ValueError):  # no file, or nothing that could be one
+            with suppress(OSError, ValueError):  # not a file
                 found[os.fspath(value)] = _digest(Path(value).read_bytes())
     return sorted(found.items())
 
 
 def sources(values: Iterable[Any]) -> list[tuple[str, str, str]]:
-    """Name, version and code of the classes and functions that `values` are, or are instances of.
+    """Name, version and code of the classes and functions in `values`, and of their classes.
 
-    Of an installed package its version and the module count, of one in development all its
-    modules, of a script the function alone: its other lines are the settings of an evaluation.
+    Code of an installed package counts by version and module; in a package in development, all
+    modules count. In a script only the function counts, because its other lines are the settings
+    of an evaluation.
     """
     found = set()
     for value in values:

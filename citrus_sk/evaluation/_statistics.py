@@ -1,4 +1,4 @@
-"""Comparisons that hold: over the folds of one data set, and over data sets."""
+"""Tests that compare classifiers over the folds of one data set, and over data sets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from .._parameters import check_choice
+
 _FEW_SETS = 5
 
 
 @dataclass(frozen=True)
 class FoldComparison:
-    """How much better the first of two classifiers is over the folds of one data set.
+    """Difference of two classifiers over the folds of one data set.
 
     Attributes
     ----------
@@ -24,11 +26,11 @@ class FoldComparison:
     low, high : float
         Confidence interval of the difference.
     t, p_value : float
-        Corrected resampled t-test, two-sided.
+        Result of the corrected resampled t-test, two-sided.
     effect_size : float
-        Mean over standard deviation of the differences; 0 where all are 0.
+        Mean divided by standard deviation of the differences; 0 if all are 0.
     n_folds : int
-        Pairs of scores.
+        Number of pairs of scores.
     """
 
     difference: float
@@ -42,18 +44,18 @@ class FoldComparison:
 
 @dataclass(frozen=True)
 class SetComparison:
-    """How much better the first of two classifiers is over data sets.
+    """Difference of two classifiers over data sets.
 
     Attributes
     ----------
     difference, median : float
         Mean and median of the first's scores minus the second's.
     n_sets, n_better, n_worse : int
-        Sets; on how many the first is better, and worse.
+        Number of data sets, and of those on which the first is better, and worse.
     effect_size : float
         Matched-pairs rank-biserial correlation, from -1 (the second is always better) to 1.
     p_value : float
-        Wilcoxon's signed-rank test, two-sided; 1 where no scores differ.
+        P-value of Wilcoxon's signed-rank test, two-sided; 1 if no scores differ.
     """
 
     difference: float
@@ -67,22 +69,23 @@ class SetComparison:
 
 @dataclass(frozen=True)
 class ModelRanks:
-    """Classifiers ranked over data sets, and which of them differ.
+    """Ranks of classifiers over data sets, with tests of their differences.
 
     Attributes
     ----------
     names : tuple of str
-        From the best mean rank to the worst.
+        Names from the best mean rank to the worst.
     mean_ranks : ndarray of shape (n_models,)
-        1 is the best; ties share the mean of their ranks.
+        Mean ranks; 1 is the best, and ties get the mean of their ranks.
     friedman_p : float
-        That all are alike.
+        P-value of Friedman's test that all classifiers are equal.
     p_values : ndarray of shape (n_models, n_models)
-        Of each pair: Nemenyi's, or Wilcoxon's corrected by Holm's method.
+        P-value of each pair: Nemenyi's, or Wilcoxon's corrected by Holm's method.
     alpha : float
-        Level below which a pair differs.
+        Significance level: a pair with a lower p-value differs.
     critical_difference : float or None
-        Nemenyi's: mean ranks that are further apart differ. None for ``"holm"``.
+        Nemenyi's critical difference: mean ranks that are further apart differ. None for
+        ``"holm"``.
     """
 
     names: tuple[str, ...]
@@ -93,7 +96,7 @@ class ModelRanks:
     critical_difference: float | None
 
     def cliques(self) -> list[tuple[str, ...]]:
-        """Longest runs of two or more neighbours in rank of which no pair differs."""
+        """Longest runs of two or more neighbours in rank without a pair that differs."""
         alike = self.p_values >= self.alpha
         found: list[tuple[int, int]] = []
         for start in range(len(self.names)):
@@ -113,12 +116,13 @@ def compare_on_folds(
     Parameters
     ----------
     first, second : array-like of shape (n_folds,)
-        Scores, pair by pair of the same fold; larger is better.
+        Scores of both on the same folds; larger is better.
     n_train, n_test : int or array-like of shape (n_folds,)
-        Windows in the whole training fold and in the test fold. Of a thinned-out fold pass what it
-        was drawn from: folds are alike through what they share, and draws share less.
+        Number of windows in the whole training fold and in the test fold. If only a fraction of
+        the training fold was used, pass the size of the whole fold: the correction is for the
+        overlap of training folds, and draws from them overlap less.
     confidence : float, default=0.95
-        Of the interval, in (0, 1).
+        Confidence level of the interval, in (0, 1).
 
     Returns
     -------
@@ -127,13 +131,13 @@ def compare_on_folds(
     Raises
     ------
     ValueError
-        For fewer than two pairs, unequal lengths, or scores that are not finite.
+        If there are fewer than two pairs, the lengths differ, or a score is not finite.
 
     Notes
     -----
-    Folds share training windows, which makes the common t-test find differences where there are
-    none. The corrected resampled t-test [1]_ adds ``n_test / n_train`` to ``1 / n_folds`` in the
-    variance of the mean.
+    Folds share training windows, so the usual t-test finds differences that do not exist. The
+    corrected resampled t-test [1]_ adds ``n_test / n_train`` to ``1 / n_folds`` in the variance of
+    the mean.
 
     References
     ----------
@@ -149,13 +153,13 @@ def compare_on_folds(
     >>> print(f"{found.difference:+.3f}, p = {found.p_value:.3f}")
     +0.036, p = 0.061
     """
-    gaps = _differences(first, second)
+    differences = _differences(first, second)
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence!r}; wanted a number between 0 and 1.")
-    n = len(gaps)
+        raise ValueError(f"confidence={confidence!r}; expected a number between 0 and 1.")
+    n = len(differences)
     ratio = float(np.mean(np.asarray(n_test, float) / np.asarray(n_train, float)))
-    mean, sd = float(gaps.mean()), float(gaps.std(ddof=1))
-    if np.ptp(gaps) <= 1e-12 * max(1.0, abs(mean)):  # constant but for rounding
+    mean, sd = float(differences.mean()), float(differences.std(ddof=1))
+    if np.ptp(differences) <= 1e-12 * max(1.0, abs(mean)):  # constant up to rounding
         sd = 0.0
     error = sd * np.sqrt(1 / n + ratio)
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * error)
@@ -172,7 +176,7 @@ def compare_over_sets(first: Any, second: Any) -> SetComparison:
     Parameters
     ----------
     first, second : array-like of shape (n_sets,)
-        Scores, such as means over folds, pair by pair of the same set; larger is better.
+        Scores of both on the same data sets, such as means over folds; larger is better.
 
     Returns
     -------
@@ -181,7 +185,7 @@ def compare_over_sets(first: Any, second: Any) -> SetComparison:
     Raises
     ------
     ValueError
-        For fewer than two pairs, unequal lengths, or scores that are not finite.
+        If there are fewer than two pairs, the lengths differ, or a score is not finite.
 
     References
     ----------
@@ -195,32 +199,32 @@ def compare_over_sets(first: Any, second: Any) -> SetComparison:
     >>> found.n_better, round(found.effect_size, 2), round(found.p_value, 3)
     (5, 0.9, 0.062)
     """
-    gaps = _differences(first, second)
-    moved = gaps[gaps != 0]
-    ranks = stats.rankdata(np.abs(moved))
+    differences = _differences(first, second)
+    nonzero = differences[differences != 0]
+    ranks = stats.rankdata(np.abs(nonzero))
     return SetComparison(
-        difference=float(gaps.mean()),
-        median=float(np.median(gaps)),
-        n_sets=len(gaps),
-        n_better=int((gaps > 0).sum()),
-        n_worse=int((gaps < 0).sum()),
-        effect_size=float(np.sign(moved) @ ranks / ranks.sum()) if len(moved) else 0.0,
-        p_value=float(stats.wilcoxon(gaps).pvalue) if len(moved) else 1.0,
+        difference=float(differences.mean()),
+        median=float(np.median(differences)),
+        n_sets=len(differences),
+        n_better=int((differences > 0).sum()),
+        n_worse=int((differences < 0).sum()),
+        effect_size=float(np.sign(nonzero) @ ranks / ranks.sum()) if len(nonzero) else 0.0,
+        p_value=float(stats.wilcoxon(differences).pvalue) if len(nonzero) else 1.0,
     )
 
 
 def correct_holm(p_values: Any) -> np.ndarray:
-    """Correct p-values for how many there are, by Holm's method (1979).
+    """Correct p-values for their number, by Holm's method (1979).
 
     Parameters
     ----------
     p_values : array-like of shape (n,)
-        Each in [0, 1].
+        P-values in [0, 1].
 
     Returns
     -------
     ndarray of shape (n,)
-        In the order they came.
+        Corrected p-values in the same order.
 
     Raises
     ------
@@ -235,7 +239,7 @@ def correct_holm(p_values: Any) -> np.ndarray:
     """
     raw = np.asarray(p_values, float).ravel()
     if not ((raw >= 0) & (raw <= 1)).all():
-        raise ValueError(f"p_values={raw.tolist()}; wanted numbers from 0 to 1.")
+        raise ValueError(f"p_values={raw.tolist()}; expected numbers from 0 to 1.")
     order = np.argsort(raw, kind="stable")
     raised = raw[order] * np.arange(len(raw), 0, -1)
     corrected = np.empty(len(raw))
@@ -251,21 +255,21 @@ def rank_models(
     alpha: float = 0.05,
     greater_is_better: bool = True,
 ) -> ModelRanks:
-    """Rank classifiers over data sets, and test which differ.
+    """Rank classifiers over data sets, and test which of them differ.
 
     Parameters
     ----------
     scores : array-like of shape (n_sets, n_models)
-        One score, such as a mean over folds, for each classifier on each set.
+        Score of each classifier on each data set, such as a mean over folds.
     names : sequence of str
-        Of the classifiers.
+        Names of the classifiers.
     method : {"nemenyi", "holm"}, default="nemenyi"
         Nemenyi's test on mean ranks [1]_, or Wilcoxon's signed-rank test of each pair, corrected by
-        Holm's method: it does not change for two classifiers when others are added [2]_.
+        Holm's method. Wilcoxon's test of two classifiers does not depend on the others [2]_.
     alpha : float, default=0.05
-        Level, in (0, 1).
+        Significance level, in (0, 1).
     greater_is_better : bool, default=True
-        False where a lower score is better.
+        False if a lower score is better.
 
     Returns
     -------
@@ -274,12 +278,12 @@ def rank_models(
     Raises
     ------
     ValueError
-        For fewer than two classifiers or sets, or scores that are not finite.
+        If there are fewer than two classifiers or data sets, or a score is not finite.
 
     Warns
     -----
     UserWarning
-        For fewer than five sets, on which nothing can be found to differ.
+        If there are fewer than five data sets, too few for any test to find a difference.
 
     References
     ----------
@@ -300,25 +304,26 @@ def rank_models(
     table = np.asarray(scores, float)
     if table.ndim != 2 or table.shape[0] < 2 or table.shape[1] < 2:
         raise ValueError(
-            f"scores has the shape {table.shape}; wanted (n_sets, n_models) with at least two of "
+            f"scores has the shape {table.shape}; expected (n_sets, n_models) with at least two of "
             "each."
         )
     if len(names) != table.shape[1]:
-        raise ValueError(f"names has {len(names)} entries and scores {table.shape[1]} columns.")
+        raise ValueError(
+            f"names has {len(names)} entries, but scores has {table.shape[1]} columns."
+        )
     if not np.isfinite(table).all():
         raise ValueError(
             f"scores has {(~np.isfinite(table)).sum()} entries that are not finite; leave out the "
-            "sets on which a classifier failed."
+            "data sets on which a classifier failed."
         )
-    if method not in ("nemenyi", "holm"):
-        raise ValueError(f"method={method!r} is unknown; wanted 'nemenyi' or 'holm'.")
+    check_choice("method", method, ("nemenyi", "holm"))
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha={alpha!r}; wanted a number between 0 and 1.")
+        raise ValueError(f"alpha={alpha!r}; expected a number between 0 and 1.")
     n_sets, n_models = table.shape
     if n_sets < _FEW_SETS:
         warnings.warn(
-            f"{n_sets} sets are too few for any test over sets to find a difference; wanted at "
-            f"least {_FEW_SETS}, better 10.",
+            f"{n_sets} data sets are too few for any test to find a difference; expected at least "
+            f"{_FEW_SETS}, preferably 10.",
             UserWarning,
             stacklevel=2,
         )
@@ -335,7 +340,7 @@ def rank_models(
     else:
         p_values = _pairwise_wilcoxon(table)
     return ModelRanks(
-        names=tuple(names[place] for place in order),
+        names=tuple(names[i] for i in order),
         mean_ranks=ranks,
         friedman_p=_friedman(table),
         p_values=p_values,
@@ -345,7 +350,7 @@ def rank_models(
 
 
 def _friedman(table: np.ndarray) -> float:
-    if table.shape[1] == 2:  # which scipy refuses: with two, it is the sign test's business
+    if table.shape[1] == 2:  # scipy refuses two, for which Friedman's test is a sign test
         return compare_over_sets(table[:, 0], table[:, 1]).p_value
     if (table == table[:, :1]).all():
         return 1.0
@@ -367,15 +372,15 @@ def _differences(first: Any, second: Any) -> np.ndarray:
     first, second = np.asarray(first, float).ravel(), np.asarray(second, float).ravel()
     if len(first) != len(second):
         raise ValueError(
-            f"first has {len(first)} scores and second {len(second)}; wanted pairs of the same "
-            "folds or sets."
+            f"first has {len(first)} scores and second {len(second)}; expected pairs of the same "
+            "folds or data sets."
         )
     if len(first) < 2:
-        raise ValueError(f"{len(first)} pair of scores; wanted at least two.")
-    gaps = first - second
-    if not np.isfinite(gaps).all():
+        raise ValueError(f"{len(first)} pair of scores; expected at least two.")
+    differences = first - second
+    if not np.isfinite(differences).all():
         raise ValueError(
-            f"{(~np.isfinite(gaps)).sum()} of {len(gaps)} pairs hold a score that is not finite, "
-            "such as that of a failed fit; wanted scores of both."
+            f"{(~np.isfinite(differences)).sum()} of {len(differences)} pairs have a score that is "
+            "not finite, such as that of a failed fit; leave these pairs out."
         )
-    return gaps
+    return differences

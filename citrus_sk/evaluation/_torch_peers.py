@@ -1,4 +1,4 @@
-"""Networks that are trained from scratch, as estimators: braindecode's, and a transformer alone."""
+"""Networks trained from scratch as estimators: braindecode's, and a transformer on patches."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from ..nn._transformer import PatchTransformer
 BRAINDECODE = ("ShallowFBCSPNet", "Deep4Net", "EEGNet", "EEGConformer", "BIOT")
 MODELS = (*BRAINDECODE, "PatchTransformer")
 DEFAULT_SFREQ = 100.0
-_CLIP = 10.0  # sd: an artefact in a patch must not drown the others
+_CLIP = 10.0  # sd; an artefact in a patch must not dominate the others
 
 
 class NetworkPeer(ClassifierMixin, NetworkEstimator):
-    """A network trained from scratch on the windows at hand.
+    """Network trained from scratch.
 
     Parameters
     ----------
@@ -47,38 +47,43 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         Class of braindecode (ShallowFBCSPNet, Deep4Net, EEGNet, EEGConformer or BIOT), or
         ``"PatchTransformer"``, the transformer of this package on patches of the raw signal.
     sfreq : float or None, default=None
-        Sampling rate in Hz, which sets the frames of BIOT and is nothing to the others. None
+        Sampling rate in Hz, which sets the frames of BIOT and is not used by the others. None
         takes 100 Hz.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows; ``"auto"`` takes 1500 batches, in 10 to 100 passes.
     batch_size : int, default=32
         Windows in a step of the optimiser, at least 2.
     learning_rate : float, default=1e-3
-        Of AdamW, warmed up over a tenth of the steps and then lowered along a cosine.
+        Highest learning rate of AdamW, after a warm-up over a tenth of the steps. It then falls
+        along a cosine.
     weight_decay : float, default=0.01
+        Weight decay of AdamW.
     device : str or torch.device, default="auto"
+        Device to train and predict on; ``"auto"`` takes a GPU if there is one.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Look on during training.
+        Callbacks of the training.
     random_state : int, RandomState instance or None, default=None
-        Of the first weights, the order of the windows and dropout.
+        Seed of the initial weights, the order of the windows and dropout.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Class labels.
     net_ : skorch.NeuralNetClassifier
-        The trained network, in ``net_.module_``.
+        Trained network, in ``net_.module_``.
 
     Notes
     -----
-    Channels are brought to mean 0 and sd 1 over the training windows. No window is held out, as
-    few would be left: the recipe is fixed. After training, batch normalisation takes its
-    statistics afresh from all training windows, since over the few steps of a small set the
-    running averages lag behind the weights, those of EEGNet by hundreds of steps.
+    Channels are standardised to mean 0 and sd 1 over the training windows. No window is held out,
+    because small data sets have none to spare: the recipe is fixed. After training, the statistics
+    of batch normalisation are recomputed from all training windows, because over the few steps on
+    a small data set the running averages lag behind the weights, those of EEGNet by hundreds of
+    steps.
 
     Deep4Net shortens its kernels for windows of under 441 samples, BIOT its frames for those of
     under a second, without a warning.
 
-    A pickle holds the parameters and the weights as arrays, no optimiser.
+    A pickle holds the parameters and the weights as arrays, without the optimiser.
     """
 
     _network_attributes = ("net_",)
@@ -112,7 +117,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If the windows are too short for the model, or `X` or `y` is no training set.
+            If the windows are too short for the model, or `X` or `y` is not valid.
         """
         with all_or_nothing(self), _biot_muted():
             self._fit(X, y)
@@ -146,7 +151,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
             settle_batch_norm(module, train, device, self.batch_size)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each class, (n_windows, n_classes), in the order of ``classes_``."""
+        """Predict probabilities, (n_windows, n_classes), in the order of ``classes_``."""
         check_is_fitted(self)
         values = to_float32(read_windows(self, X, reset=False))
         standard = self._standard(values)
@@ -159,7 +164,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         return (values - self._mean) / self._scale
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable class of each window, shape (n_windows,)."""
+        """Predict the most probable class of each window, of shape (n_windows,)."""
         best = self.predict_proba(X).argmax(1)
         return self.classes_[best]
 
@@ -174,7 +179,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
         sizes = {"n_chans": self.n_chans_, "n_outputs": len(self.classes_), "n_times": n_times}
         if name == "PatchTransformer":
             return PatchNetwork(**sizes)
-        # What its constructors warn of are their own defaults, and windows shorter than theirs.
+        # Constructors of braindecode warn of their own defaults, and of short windows.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from braindecode import models
@@ -184,24 +189,23 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
                 rate = max(2, round(sfreq))
                 settings |= {"sfreq": rate, "hop_length": rate // 2}
             if name in ("ShallowFBCSPNet", "Deep4Net") and self.n_chans_ == 1:
-                # Their first layer loses its channel axis where there is one channel only.
+                # Their first layer drops the channel axis if there is a single channel.
                 return Doubled(getattr(models, name)(**(settings | {"n_chans": 2})))
             return getattr(models, name)(**settings)
 
     def _build_or_refuse(self) -> nn.Module:
-        """A new network that takes windows of this length, or ValueError."""
+        """Build a network for windows of this length, or raise ValueError."""
         sizes = (self.n_chans_, self.n_times_, len(self.classes_))
         try:
             return try_network(self._build, *sizes)
         except Exception as error:
             shortest = shortest_window(self._build, *sizes)
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            wanted = (
-                f"the shortest that it takes here is {shortest} samples" if shortest else reason
-            )
+            if shortest:
+                reason = f"expected windows of at least {shortest} samples"
             raise ValueError(
                 f"{self.model} cannot be built for windows of {self.n_times_} samples and "
-                f"{self.n_chans_} channel(s): {wanted}. Cut longer windows, or leave it out of the "
+                f"{self.n_chans_} channel(s): {reason}. Cut longer windows, or leave it out of the "
                 "comparison."
             ) from error
 
@@ -243,10 +247,10 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
 
 
 class PatchNetwork(nn.Module):
-    """PatchTST for classes: each channel by itself, in patches of 16 samples, the tokens averaged.
+    """PatchTST for classification: patches of 16 samples of each channel, with averaged tokens.
 
-    A window is not normalised by itself, as it would be for a forecast: level and size tell the
-    classes of many signals.
+    Windows are not normalised one by one, as they are for forecasting, because offset and
+    amplitude distinguish the classes of many signals.
 
     References
     ----------
@@ -257,7 +261,7 @@ class PatchNetwork(nn.Module):
     def __init__(self, n_chans: int, n_outputs: int, n_times: int) -> None:
         super().__init__()
         config = NetworkConfig(
-            # The configuration counts samples before a stem of stride 2, and here is none.
+            # The configuration counts samples before a stem of stride 2, which is missing here.
             n_times=2 * n_times, widths=(1,), kernels=(1,), strides=(1,), patch=16,
             dim=64, depth=3, heads=4, feedforward=128, dropout=0.2,
         )  # fmt: skip
@@ -273,7 +277,7 @@ class PatchNetwork(nn.Module):
 
 @contextmanager
 def _biot_muted() -> Iterator[None]:
-    """Hide that BIOT takes spectra without a taper, which is its design."""
+    """Hide the warning that BIOT computes spectra without a taper, which is intended."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="A window was not provided")
         yield

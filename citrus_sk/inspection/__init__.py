@@ -1,4 +1,4 @@
-"""What a fitted model looks at: attributions over time, channel and band, and its features."""
+"""Inspection of fitted models: attributions over time, channel and band, and features."""
 
 from ._attribution import Attribution, attribution
 from ._attribution_display import AttributionDisplay

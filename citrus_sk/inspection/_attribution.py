@@ -1,10 +1,11 @@
-"""Which samples of which channels a model's answer to a window is owed to."""
+"""Attribution of a model's prediction to the samples of every channel of a window."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral
 from typing import Any
 
@@ -20,35 +21,38 @@ from ._occlusion import occlude
 
 METHODS = ("occlusion", "integrated-gradients")
 FILLS = ("line", "references")
-# Of the change of score from the references to a window, that integrated gradients may miss.
+# Part of the change of score, from the references to a window, that integrated gradients may miss.
 TOLERANCE = 0.05
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Attribution:
-    """What `attribution` found.
+    """Result of `attribution`.
 
     Attributes
     ----------
     values : ndarray of shape (n_windows, n_channels, n_times)
-        Positive where a sample speaks for the target. With occlusion, what the score loses when a
-        stretch around it is covered; with integrated gradients, its share of the score.
+        Contribution of each sample to the score of the target, positive if it raises the score.
+        With occlusion, the loss of score when a stretch around it is covered; with integrated
+        gradients, its part of the difference to the references.
     signal : ndarray of shape (n_windows, n_channels, n_times)
-        The windows on the same grid: that of the network, behind `SignalAligner`.
+        Windows on the same grid: that of the network, after `SignalAligner`.
     times : ndarray of shape (n_windows, n_times)
-        Where these samples lie in the windows that were passed, in `time_unit`.
+        Times of these samples in the windows that were passed, in `time_unit`.
     time_unit : {"s", "samples"}
-        Samples of the windows that were passed, where no sampling rate is known.
+        Unit of `times`: samples of the windows that were passed if no sampling rate is known.
     targets : ndarray of shape (n_windows,)
-        The class, or the number of the output, that was asked about.
+        Class, or index of the output, that is explained.
     scores : ndarray of shape (n_windows,)
         Score of the target for each whole window.
     reference_scores : ndarray of shape (n_windows,) or None
         Mean score of each window's references, with integrated gradients.
     score_unit : {"log-odds", "probability", "prediction"}
-        What scores and values are.
+        Unit of scores and values.
     method : {"occlusion", "integrated-gradients"}
+        Method that computed the values.
     ch_names : list of str
+        Names of the channels.
     """
 
     values: np.ndarray
@@ -64,9 +68,9 @@ class Attribution:
 
     @property
     def gap(self) -> np.ndarray | None:
-        """By how much the values of a window miss the change of score that they share out.
+        """Difference between the sum of a window's values and the change of score.
 
-        Shape (n_windows,); None with occlusion, whose values share nothing out.
+        Shape (n_windows,); None with occlusion, whose values have no given sum.
         """
         if self.reference_scores is None:
             return None
@@ -89,51 +93,52 @@ def attribution(
     n_steps: int = 16,
     random_state: Any = 0,
 ) -> Attribution:
-    r"""Share out a model's answers among the samples of every channel.
+    r"""Attribute a model's predictions to the samples of every channel.
 
     Parameters
     ----------
     estimator : fitted estimator or Pipeline
-        With occlusion, any classifier with ``predict_proba`` and any regressor of windows. With
-        integrated gradients, `CitrusClassifier` or `CitrusRegressor`, or a Pipeline that ends in
-        one, with ``random_kernels=False`` or a ``module``.
+        Model to explain. With occlusion, any classifier with ``predict_proba`` and any regressor
+        of windows. With integrated gradients, `CitrusClassifier` or `CitrusRegressor`, or a
+        Pipeline that ends in one, with ``random_kernels=False`` or a ``module``.
     X : array-like of shape (n_windows, n_channels, n_times), list of ndarray, or mne.Epochs
-        Windows to explain, as ``predict`` takes them: one channel may come without its axis, and
-        windows of unequal lengths as a list of ``(n_channels, n_times_i)``.
+        Windows to explain, as for ``predict``: one channel may come without its axis, and windows
+        of unequal lengths as a list of ``(n_channels, n_times_i)``.
     method : {"occlusion", "integrated-gradients"}, default="occlusion"
-        How it is found out:
+        Method of attribution:
 
-        - ``"occlusion"`` covers one stretch of one channel after another, and notes what the score
-          loses [1]_. It asks the model for about ``2 / stretch`` answers for each channel.
-        - ``"integrated-gradients"`` sums the gradient on the way from a reference to the window
-          [2]_. It asks for ``n_references * n_steps`` gradients, whatever the number of channels.
+        - ``"occlusion"`` covers one stretch of one channel after another, and takes the loss of
+          score [1]_. It needs about ``2 / stretch`` predictions for each channel.
+        - ``"integrated-gradients"`` integrates the gradient from a reference to the window [2]_.
+          It needs ``n_references * n_steps`` gradients for any number of channels.
     target : label, int, array-like of shape (n_windows,) or None, default=None
-        Class that is asked about, or of a regressor the number of the output: one for all windows,
-        or one for each. None asks about the class that is predicted.
+        Class to explain, or index of the output of a regressor: one for all windows, or one for
+        each. None explains the predicted class.
     output : {"log-odds", "probability"}, default="log-odds"
-        Score of a classifier. Log-odds of the target against all other classes (in nats) tell
-        more where a model is sure: its probability hardly moves then. Not used for a regressor,
+        Score of a classifier. Log-odds of the target against all other classes (in nats) show more
+        than probabilities, which hardly change where a model is certain. Not used for a regressor,
         whose score is its prediction.
     sfreq : float or None, default=None
-        Sampling rate of `X` in Hz, for times in seconds. None takes that of Epochs, or that which
-        `SignalAligner` was told; where nobody knows it, times are counted in samples of `X`.
+        Sampling rate of `X` in Hz, for times in seconds. None takes that of Epochs or of
+        `SignalAligner`; if neither is known, times are counted in samples of `X`.
     ch_names : sequence of str or None, default=None
         Names of the channels. None takes those of Epochs, in ``fit`` or here, or numbers.
     stretch : float, default=1/16
-        In (0, 0.5], or up to 1 with ``fill="references"``. Share of the window that occlusion
-        covers at a time. Stretches overlap by half; a sample gets the mean over its stretches.
+        Length that occlusion covers at a time, as a fraction of the window, in (0, 0.5], or up to
+        1 with ``fill="references"``. Stretches overlap by half; a sample gets the mean over its
+        stretches.
     fill : {"line", "references"}, default="line"
-        What covers a stretch: a straight line from the sample before it to the one behind it, or
-        the same stretch of the references, one after another, of whose losses the mean is taken.
+        Cover of a stretch: a straight line from the sample before it to the one after it, or the
+        same stretch of each reference, with the mean of the losses.
     references : array-like as X, or None, default=None
-        Windows that stand for what is usual, of the same kind as `X`: training windows, or those
-        of another class. None takes the others of `X`.
+        Windows for comparison, of the same kind as `X`: training windows, or those of another
+        class. None takes the others of `X`.
     n_references : int, default=8
-        How many references are drawn for each window, or all if there are fewer.
+        Number of references to draw for each window; all if there are fewer.
     n_steps : int, default=16
-        Gradients on the way from a reference to the window (nodes of a Gauss-Legendre rule).
+        Number of gradients between a reference and the window (nodes of a Gauss-Legendre rule).
     random_state : int, RandomState instance or None, default=0
-        Of the draw of references.
+        Seed of the draw of references.
 
     Returns
     -------
@@ -144,10 +149,10 @@ def attribution(
     NotFittedError
         If the model is not fitted.
     TypeError
-        If it has no score, or a parameter has a wrong type.
+        If the model has no score, or a parameter has a wrong type.
     ValueError
-        If the method cannot explain it, the target is none of its classes, there is no reference,
-        or `X` or a parameter is not what is wanted.
+        If the method cannot explain the model, the target is not one of its classes, there is no
+        reference, or `X` or a parameter is not valid.
 
     Warns
     -----
@@ -157,17 +162,17 @@ def attribution(
 
     Notes
     -----
-    Integrated gradients start from a reference, and their values share out the difference of two
-    scores, :math:`\sum_{ct} a_{ct} = f(x) - \frac{1}{m} \sum_i f(x'_i)` (completeness; what is
-    missed is ``gap``). The reference of an image is black. A constant channel would be the like of
-    it, but for a network that brings every channel to mean 0 and sd 1 there is no worse one: all
-    of the line from a constant to the window looks alike to it, except for the jump at the very
-    start, and only the amplitude would get a share. So references are real windows, of which
-    the mean is taken, as in expected gradients [3]_. A value then answers what sets this window
-    apart from the usual ones, and a sample may count because something is missing there.
+    Values of integrated gradients sum to the difference of two scores, that of the window and the
+    mean of its references: :math:`\sum_{ct} a_{ct} = f(x) - \frac{1}{m} \sum_i f(x'_i)`
+    (completeness; ``gap`` is the error). For images the usual reference is black. Its counterpart,
+    a constant channel, does not work for a network that standardises every channel: all points
+    between the constant and the window look the same after it, so only the amplitude would
+    contribute. References are therefore real windows, over which the mean is taken, as in expected
+    gradients [3]_. A value then explains the difference of this window to others, and a sample may
+    contribute because something is missing there.
 
-    The random kernels of the default classifier count samples above thresholds. Such
-    steps have no gradient, and are explained by occlusion alone.
+    The random kernels of the default classifier count samples above thresholds. Such steps have no
+    gradient, so only occlusion explains them.
 
     References
     ----------
@@ -195,7 +200,7 @@ def attribution(
     """
     check_choice("method", method, METHODS)
     check_choice("fill", fill, FILLS)
-    longest = 0.5 if fill == "line" else 1.0  # a channel that is one line has no shape at all
+    longest = 0.5 if fill == "line" else 1.0  # a channel must not become a single line
     check_number("stretch", stretch, high=longest, open_low=True)
     check_number("n_references", n_references, Integral, low=1)
     check_number("n_steps", n_steps, Integral, low=1)
@@ -237,19 +242,19 @@ def attribution(
 def _draw_references(
     grid: GridWindows, pool: GridWindows | None, n_references: int, random_state: Any
 ) -> list[np.ndarray]:
-    """References of each window: the same for all, but never the window itself."""
+    """References of each window, the same for all except that none is the window itself."""
     data = grid.data if pool is None else pool.data
     order = np.random.default_rng(draw_seed(random_state)).permutation(len(data))
     chosen = []
-    for number, window in enumerate(grid.data):
-        others = (place for place in order if not np.array_equal(data[place], window))
-        own = [place for place, _ in zip(others, range(n_references), strict=False)]
-        if not own:
+    for i, window in enumerate(grid.data):
+        others = (row for row in order if not np.array_equal(data[row], window))
+        rows = list(islice(others, n_references))
+        if not rows:
             raise ValueError(
-                f"references has no window other than window {number} itself. Pass training "
-                "windows as references."
+                f"references has no window other than window {i} itself. Pass training windows as "
+                "references."
             )
-        chosen.append(data[own])
+        chosen.append(data[rows])
     return chosen
 
 
@@ -261,9 +266,9 @@ def _warn_of_gaps(found: Attribution, n_steps: int, scale: np.ndarray | float) -
     if missed.any():
         worst = int(np.argmax(np.abs(found.gap) - TOLERANCE * change))
         warnings.warn(
-            f"Integrated gradients miss {abs(found.gap[worst]):.2g} of a change of score of "
-            f"{change[worst]:.2g} at window {worst}, and more than {TOLERANCE:.0%} at "
-            f"{missed.sum()} of {len(missed)} windows. Raise n_steps (it is {n_steps}).",
+            f"Integrated gradients differ from the change of score by more than {TOLERANCE:.0%} "
+            f"for {missed.sum()} of {len(missed)} windows; for window {worst}, by "
+            f"{abs(found.gap[worst]):.2g} of {change[worst]:.2g}. Raise n_steps (it is {n_steps}).",
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""A window with what its samples say for or against a class."""
+"""Plot of a window and the contribution of its samples to a class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._figures import literal, new_axes
+from .._containers import take_windows
+from .._figures import Display, literal
 from .._parameters import check_number
 from ._attribution import Attribution, attribution
 from ._grid import read_inspected
@@ -17,30 +18,31 @@ from ._model import FittedModel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe and Ito's: told apart by every kind of eye. In print, up and down tell them apart.
+# Okabe and Ito's colours, which differ with any colour vision; in print, up and down differ.
 FOR, AGAINST = "#D55E00", "#0072B2"
-_TRACE, _AREA = (0.42, 0.97), (0.03, 0.39)  # parts of a channel's row, from its foot
+_TRACE, _AREA = (0.42, 0.97), (0.03, 0.39)  # parts of a channel's row, from its bottom
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class AttributionDisplay:
-    """The channels of a window, shaded by what their samples say for a class or against it.
+class AttributionDisplay(Display):
+    """Channels of a window, shaded by the contribution of their samples to a class.
 
-    Make one with `from_estimator`; it is drawn at once, and again by `plot`. Below each signal
-    stands a curve: upwards and orange where a sample speaks for the target, downwards and blue
-    where it speaks against it. The shade behind the signal is the same curve.
+    Make one with `from_estimator`, which draws it; `plot` draws it again. The curve below each
+    signal is orange and above zero where samples raise the score of the target, blue and below
+    zero where they lower it. The shade behind the signal shows the same values.
 
     Parameters
     ----------
     attribution : Attribution
-        What `citrus_sk.inspection.attribution` found.
+        Result of `citrus_sk.inspection.attribution`.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
+        Axes with the plot.
     figure_ : matplotlib.figure.Figure
+        Figure of these axes.
 
     Examples
     --------
@@ -57,8 +59,6 @@ class AttributionDisplay:
     """
 
     attribution: Attribution
-    ax_: Axes | None = None
-    figure_: Figure | None = None
 
     @classmethod
     def from_estimator(
@@ -72,25 +72,27 @@ class AttributionDisplay:
         ax: Axes | None = None,
         **settings: Any,
     ) -> AttributionDisplay:
-        """Explain a model's answer to one window, and draw it.
+        """Explain the prediction for one window, and draw the explanation.
 
         Parameters
         ----------
         estimator : fitted estimator or Pipeline
+            Model to explain.
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list or \
 mne.Epochs
-            Only one of the windows is explained. References, where the method needs them and none
-            are given, are drawn from the others.
+            Windows, of which one is explained. If the method needs references and none are passed,
+            they are drawn from the others.
         window : int, default=0
-            Which one.
+            Index of the window to explain.
         target : label, int or None, default=None
-            Class that is asked about; the predicted one if None.
+            Class to explain; the predicted one if None.
         channels : sequence of int, default=None
-            Which channels are drawn, from top to bottom; all if None.
+            Indices of the channels to draw, from top to bottom; all if None.
         ax : matplotlib.axes.Axes, default=None
-            What to draw on; a new figure if None.
+            Axes to draw on. None makes a new figure.
         **settings
-            Of `citrus_sk.inspection.attribution`: ``method``, ``sfreq``, ``ch_names`` and others.
+            Parameters of `citrus_sk.inspection.attribution`: ``method``, ``sfreq``, ``ch_names``
+            and others.
 
         Returns
         -------
@@ -103,51 +105,56 @@ mne.Epochs
         TypeError, ValueError
             As `citrus_sk.inspection.attribution`.
         """
-        # What is wrong with a model or its windows is said before anything is cut.
+        # Errors in the model or its windows are raised before anything is cut.
         read_inspected(FittedModel(estimator), X)
         data = X if hasattr(X, "__len__") else np.asarray(X)
         check_number("window", window, Integral, high=len(data) - 1)
-        others = [place for place in range(len(data)) if place != window]
+        others = [i for i in range(len(data)) if i != window]
         if settings.get("references") is None and others:
-            settings["references"] = take(data, others)
-        found = attribution(estimator, take(data, [window]), target=target, **settings)
-        return cls(attribution=found).plot(channels=channels, ax=ax)
+            settings["references"] = take_windows(data, others)
+        found = attribution(estimator, take_windows(data, [window]), target=target, **settings)
+        return cls(attribution=found).plot(ax, channels=channels)
 
     def plot(
         self,
+        ax: Axes | None = None,
         *,
         window: int = 0,
         channels: Sequence[int] | None = None,
-        ax: Axes | None = None,
     ) -> AttributionDisplay:
-        """Draw one window; on a new figure where `ax` is None.
+        """Draw one window.
 
         Parameters
         ----------
-        window : int, default=0
-            Which of those that were explained.
-        channels : sequence of int, default=None
-            Which channels, from top to bottom; all if None.
         ax : matplotlib.axes.Axes, default=None
+            Axes to draw on. None makes a new figure.
+        window : int, default=0
+            Index among the windows that were explained.
+        channels : sequence of int, default=None
+            Indices of the channels, from top to bottom; all if None.
 
         Returns
         -------
         AttributionDisplay
-            Itself.
+            The display itself.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
         """
         found = self.attribution
         check_number("window", window, Integral, high=len(found.values) - 1)
         chosen = list(range(found.values.shape[1]) if channels is None else channels)
         for channel in chosen:
             check_number("channels", channel, Integral, high=found.values.shape[1] - 1)
-        ax = new_axes(ax, (6.4, 0.9 + 0.8 * len(chosen)))
+        ax = self._begin(ax, (6.4, 0.9 + 0.8 * len(chosen)))
         values, signal = found.values[window][chosen], found.signal[window][chosen]
         times = found.times[window]
         peak = np.abs(values).max() or 1.0
         image = self._shade(ax, times, values / peak)
         for row, (trace, value) in enumerate(zip(signal, values / peak, strict=True)):
-            foot = len(chosen) - 1 - row
-            self._draw_channel(ax, times, trace, value, foot)
+            self._draw_channel(ax, times, trace, value, bottom=len(chosen) - 1 - row)
         middles = np.arange(len(chosen))[::-1] + 0.5
         ax.set_yticks(middles, [literal(found.ch_names[channel]) for channel in chosen])
         ax.tick_params("y", length=0)
@@ -160,13 +167,12 @@ mne.Epochs
         bar.set_label(self._unit(), fontsize="small")
         bar.ax.tick_params(labelsize="small")
         bar.outline.set_visible(False)
-        self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
         return self
 
     def _shade(self, ax: Axes, times: np.ndarray, values: np.ndarray) -> Any:
         from matplotlib.colors import LinearSegmentedColormap
 
-        # No darker than a signal in black can be read on.
+        # Light enough for a black signal on top.
         colours = LinearSegmentedColormap.from_list("for_against", [AGAINST, "1.0", FOR])
         step = (times[-1] - times[0]) / max(1, len(times) - 1)
         extent = (times[0] - step / 2, times[-1] + step / 2, 0, len(values))
@@ -176,17 +182,17 @@ mne.Epochs
         )  # fmt: skip
 
     def _draw_channel(
-        self, ax: Axes, times: np.ndarray, trace: np.ndarray, value: np.ndarray, foot: int
+        self, ax: Axes, times: np.ndarray, trace: np.ndarray, value: np.ndarray, bottom: int
     ) -> None:
         low, high = trace.min(), trace.max()
         unit = (trace - low) / (high - low) if high > low else np.full_like(trace, 0.5)
-        ax.plot(times, foot + _TRACE[0] + unit * (_TRACE[1] - _TRACE[0]), color="0.0", lw=0.8)
-        zero = foot + sum(_AREA) / 2
+        ax.plot(times, bottom + _TRACE[0] + unit * (_TRACE[1] - _TRACE[0]), color="0.0", lw=0.8)
+        zero = bottom + sum(_AREA) / 2
         curve = zero + value * (_AREA[1] - _AREA[0]) / 2
         ax.fill_between(times, zero, curve, where=value > 0, color=FOR, lw=0)
         ax.fill_between(times, zero, curve, where=value < 0, color=AGAINST, lw=0)
         ax.axhline(zero, color="0.3", lw=0.5)
-        ax.axhline(foot, color="1.0", lw=2)
+        ax.axhline(bottom, color="1.0", lw=2)
 
     def _title(self, window: int) -> str:
         found = self.attribution
@@ -197,12 +203,5 @@ mne.Epochs
 
     def _unit(self) -> str:
         found = self.attribution
-        share = "loss of" if found.method == "occlusion" else "share of"
-        return f"{share} {found.score_unit}"
-
-
-def take(data: Any, rows: list[int]) -> Any:
-    """Some windows of an array, a list, a data frame or Epochs, in the same container."""
-    if isinstance(data, list | tuple):
-        return [data[row] for row in rows]
-    return data.iloc[rows] if hasattr(data, "iloc") else data[rows]
+        kind = "loss of" if found.method == "occlusion" else "contribution to"
+        return f"{kind} {found.score_unit}"

@@ -1,4 +1,4 @@
-"""Which bands of frequency a model's answers are owed to."""
+"""Attribution of a model's predictions to frequency bands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._containers import Windows
-from .._parameters import check_pair
+from .._parameters import as_flag, check_pair
 from ._grid import channel_names, known_sfreq, read_inspected
 from ._model import FittedModel, as_called
 
@@ -26,26 +26,26 @@ _MOST_OCTAVES = 8
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class BandOcclusion:
-    """What `band_occlusion` found.
+    """Result of `band_occlusion`.
 
     Attributes
     ----------
     values : ndarray of shape (n_windows, n_bands), or (n_windows, n_channels, n_bands) by channel
-        What the score of each window's target loses when a band is removed: positive where the
-        band speaks for the target.
+        Loss of the target's score when a band is removed: positive if the band raises the score.
     by_class : ndarray of shape (n_windows, n_outputs, ...)
-        The same for every class in the order of ``classes_``, or every output of a regressor.
+        Loss for every class in the order of ``classes_``, or every output of a regressor.
     bands : dict of str to (float, float)
         Lower and upper edge in Hz.
     targets : ndarray of shape (n_windows,)
-        The class, or the number of the output, that `values` are about.
+        Class, or index of the output, that `values` explain.
     scores : ndarray of shape (n_windows,)
         Score of the target for each whole window.
     score_unit : {"log-odds", "probability", "prediction"}
-        What scores and values are.
+        Unit of scores and values.
     sfreq : float
         Sampling rate of the windows in Hz.
     ch_names : list of str
+        Names of the channels.
     """
 
     values: np.ndarray
@@ -69,29 +69,29 @@ def band_occlusion(
     by_channel: bool = False,
     ch_names: Sequence[str] | None = None,
 ) -> BandOcclusion:
-    """Remove one band of frequency after another, and note what a model's score loses.
+    """Remove one frequency band after another, and measure the loss of a model's score.
 
     Parameters
     ----------
     estimator : fitted estimator or Pipeline
-        Any classifier with ``predict_proba`` and any regressor of windows.
+        Model to explain: any classifier with ``predict_proba`` and any regressor of windows.
     X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list of \
 ndarray of shape (n_channels, n_times_i), or mne.Epochs
-        Windows, as ``predict`` takes them. Bands are removed before any step of a Pipeline.
+        Windows, as for ``predict``. Bands are removed before the first step of a Pipeline.
     sfreq : float or None, default=None
-        Sampling rate of `X` in Hz. None takes that of Epochs, or that which a `SignalAligner` at
-        the start was told.
+        Sampling rate of `X` in Hz. None takes that of Epochs, or of a `SignalAligner` that is the
+        first step.
     bands : dict of str to (float, float), {"eeg", "octaves"} or None, default=None
         Name, and lower and upper edge in Hz. ``"eeg"`` is delta (from 0.5 Hz), theta (4),
-        alpha (8), beta (13) and gamma (30 to 45 Hz), as far as `sfreq` reaches. ``"octaves"`` halve
-        from the Nyquist frequency down, to one cycle in the shortest window or eight of them. None
-        is ``"eeg"`` for Epochs with EEG channels, else ``"octaves"``.
+        alpha (8), beta (13) and gamma (30 to 45 Hz), up to the Nyquist frequency. ``"octaves"`` are
+        octaves from the Nyquist frequency down to one cycle in the shortest window, at most eight.
+        None is ``"eeg"`` for Epochs with EEG channels, otherwise ``"octaves"``.
     target : label, int, array-like of shape (n_windows,) or None, default=None
-        As in `attribution`: the class that is asked about; None asks about the predicted one.
+        Class to explain, as in `attribution`; None explains the predicted one.
     output : {"log-odds", "probability"}, default="log-odds"
         Score of a classifier, as in `attribution`.
     by_channel : bool, default=False
-        Whether a band is removed from one channel at a time, instead of from all at once.
+        Whether to remove a band from one channel at a time instead of from all at once.
     ch_names : sequence of str or None, default=None
         Names of the channels, as in `attribution`.
 
@@ -104,20 +104,21 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
     NotFittedError
         If the model is not fitted.
     TypeError
-        If it has no score, or a parameter has a wrong type.
+        If the model has no score, or a parameter has a wrong type.
     ValueError
-        If no sampling rate is known, a band reaches beyond the Nyquist frequency or between two
-        neighbouring frequencies of a window, or another parameter or `X` is not what is wanted.
+        If no sampling rate is known, a band extends beyond the Nyquist frequency or contains no
+        frequency of a window, or another parameter or `X` is not valid.
 
     Notes
     -----
-    A band is removed by setting coefficients of the discrete cosine transform of a window to 0,
-    which continues it by its mirror image, so that its ends do not jump. Those of a window of ``T``
-    seconds lie ``1 / (2 T)`` Hz apart. The mean of a channel stays.
+    A band is removed by setting coefficients of the discrete cosine transform of a window to 0.
+    The transform extends the window by its mirror image, so that its ends do not jump. The
+    frequencies of a window of ``T`` seconds are ``1 / (2 T)`` Hz apart. The mean of a channel is
+    kept.
 
-    The network brings every channel to sd 1. Where a band holds most of a signal, what is left
-    without it is drawn large, so a loss can be owed to noise that came to the fore. Losses do not
-    add up: two bands that say the same both seem to be dispensable.
+    The network standardises every channel to sd 1. If a band holds most of a signal, the rest is
+    amplified, so a loss can be due to noise. Losses do not add up: if two bands carry the same
+    information, removing either of them costs little.
 
     Examples
     --------
@@ -140,11 +141,10 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
     sfreq = known_sfreq(model, windows, sfreq)
     if sfreq is None:
         raise ValueError(
-            "sfreq=None, and X does not tell its sampling rate, without which no band has a place. "
+            "sfreq=None, and X has no sampling rate, without which frequencies are unknown. "
             "Pass sfreq in Hz, or mne.Epochs."
         )
-    if not isinstance(by_channel, bool | np.bool_):
-        raise TypeError(f"by_channel={by_channel!r} is unknown; wanted a bool.")
+    by_channel = as_flag("by_channel", by_channel)
     found = _resolve_bands(bands, windows, sfreq)
     names = channel_names(model, windows, ch_names)
     first = model.steps[0]
@@ -171,18 +171,18 @@ ndarray of shape (n_channels, n_times_i), or mne.Epochs
 
 
 def remove_band(x: np.ndarray, low: float, high: float, sfreq: float) -> np.ndarray:
-    """The signal without its frequencies from `low` to below `high` Hz; its mean stays."""
+    """Remove frequencies from `low` to below `high` Hz from a signal, and keep its mean."""
     from scipy.fft import dct, idct
 
     coefficients = dct(np.asarray(x, np.float64), norm="ortho")
     frequencies = np.arange(x.shape[-1]) * sfreq / 2 / x.shape[-1]
-    # The highest coefficient lies just below the Nyquist frequency, so no band misses it.
+    # The highest coefficient is just below the Nyquist frequency, so that a band includes it.
     coefficients[..., (frequencies >= low) & (frequencies < high) & (frequencies > 0)] = 0
     return idct(coefficients, norm="ortho").astype(x.dtype)
 
 
 def _without(data: Any, channels: Any, edges: tuple[float, float], sfreq: float) -> Any:
-    """Copies of windows without a band in some channels."""
+    """Copies of the windows without a band in some channels."""
     if isinstance(data, list):
         return [_without(window[None], channels, edges, sfreq)[0] for window in data]
     changed = data.copy()
@@ -199,7 +199,7 @@ def _resolve_bands(bands: Any, windows: Windows, sfreq: float) -> dict[str, tupl
             return _octaves(sfreq, shortest)
         if bands != "eeg":
             raise ValueError(
-                f"bands={bands!r} is unknown; wanted 'eeg', 'octaves', or a dict of names and "
+                f"bands={bands!r} is unknown; expected 'eeg', 'octaves', or a dict of names and "
                 "edges in Hz, such as {'tremor': (4, 8)}."
             )
         bands = {
@@ -209,7 +209,7 @@ def _resolve_bands(bands: Any, windows: Windows, sfreq: float) -> dict[str, tupl
         }
     if not isinstance(bands, Mapping) or not bands:
         raise TypeError(
-            f"bands={bands!r} is no dict of bands; wanted names and edges in Hz, such as "
+            f"bands={bands!r} is not a dict of bands; expected names and edges in Hz, such as "
             "{'tremor': (4, 8)}."
         )
     return {str(name): _check_band(name, edges, sfreq, shortest) for name, edges in bands.items()}
@@ -220,15 +220,15 @@ def _check_band(name: Any, edges: Any, sfreq: float, shortest: int) -> tuple[flo
     low, high = map(float, edges)
     if high > sfreq / 2:
         raise ValueError(
-            f"bands[{name!r}] reaches to {high:g} Hz, and windows at {sfreq:g} Hz hold nothing "
-            f"above {sfreq / 2:g} Hz. End it there, or check sfreq."
+            f"bands[{name!r}] extends to {high:g} Hz, but windows at {sfreq:g} Hz contain no "
+            f"frequencies above {sfreq / 2:g} Hz. Lower its upper edge, or check sfreq."
         )
     resolution = sfreq / 2 / shortest
     if not any(low <= k * resolution < high for k in range(1, shortest)):
         raise ValueError(
-            f"bands[{name!r}]={edges!r} Hz holds no frequency of a window of {shortest} samples "
-            f"at {sfreq:g} Hz, which lie {resolution:.3g} Hz apart. Widen it, or cut longer "
-            "windows."
+            f"bands[{name!r}]={edges!r} Hz contains no frequency of a window of {shortest} "
+            f"samples at {sfreq:g} Hz, which are {resolution:.3g} Hz apart. Widen it, or cut "
+            "longer windows."
         )
     return low, high
 
@@ -243,10 +243,10 @@ def _octaves(sfreq: float, shortest: int) -> dict[str, tuple[float, float]]:
 
 
 def octave_name(low: float, high: float) -> str:
-    """Name of a band that nobody named."""
+    """Name of an octave."""
     return f"{low:.3g}-{high:.3g} Hz"
 
 
 def _has_eeg(windows: Windows) -> bool:
-    """Whether channels are electrodes of an EEG, by MNE's number of that kind."""
-    return any(int(each["kind"]) == 2 for each in windows.chs or () if "kind" in each)
+    """Whether there are EEG channels, by MNE's code of that kind."""
+    return any(int(ch["kind"]) == 2 for ch in windows.chs or () if "kind" in ch)

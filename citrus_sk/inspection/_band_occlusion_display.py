@@ -1,4 +1,4 @@
-"""What a model's answers lose without each band of frequency, as bars."""
+"""Bar plot of the loss of score without each frequency band."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._figures import STYLES, literal, new_axes
+from .._figures import STYLES, Display, literal
 from ._band_occlusion import BandOcclusion, band_occlusion, octave_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo", "--")
 _FILLS = ("0.25", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "0.8")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BandOcclusionDisplay:
+class BandOcclusionDisplay(Display):
     """Loss of score without each band, by class or by channel.
 
-    Make one with `from_estimator`; it is drawn at once, and again by `plot`. A bar is the median
-    over the windows of a target, or over all windows of a channel where losses are known by
-    channel; a line reaches from their lower to their upper quartile.
+    Make one with `from_estimator`, which draws it; `plot` draws it again. A bar is the median over
+    the windows of a target or, with ``by_channel``, over all windows for a channel; a line reaches
+    from the lower to the upper quartile.
 
     Parameters
     ----------
     occlusion : BandOcclusion
-        What `citrus_sk.inspection.band_occlusion` found.
+        Result of `citrus_sk.inspection.band_occlusion`.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
+        Axes with the plot.
     figure_ : matplotlib.figure.Figure
+        Figure of these axes.
 
     Examples
     --------
@@ -51,24 +52,24 @@ class BandOcclusionDisplay:
     """
 
     occlusion: BandOcclusion
-    ax_: Axes | None = None
-    figure_: Figure | None = None
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, *, ax: Axes | None = None, **settings: Any
     ) -> BandOcclusionDisplay:
-        """Remove bands from windows, and draw what a model's answers lose.
+        """Remove bands from windows, and draw the loss of a model's score.
 
         Parameters
         ----------
         estimator : fitted estimator or Pipeline
+            Model to explain.
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list or \
 mne.Epochs
+            Windows to explain.
         ax : matplotlib.axes.Axes, default=None
-            What to draw on; a new figure if None.
+            Axes to draw on. None makes a new figure.
         **settings
-            Of `citrus_sk.inspection.band_occlusion`: ``sfreq``, ``bands``, ``target``,
+            Parameters of `citrus_sk.inspection.band_occlusion`: ``sfreq``, ``bands``, ``target``,
             ``by_channel`` and others.
 
         Returns
@@ -84,28 +85,23 @@ mne.Epochs
         """
         return cls(occlusion=band_occlusion(estimator, X, **settings)).plot(ax=ax)
 
-    def plot(self, ax: Axes | None = None) -> BandOcclusionDisplay:
-        """Draw; on a new figure where `ax` is None.
+    def _size(self) -> tuple[float, float]:
+        return 6.4, 3.2 + 0.18 * -(-len(self._groups()) // 3)
 
-        Returns
-        -------
-        BandOcclusionDisplay
-            Itself.
-        """
+    def _draw(self, ax: Axes) -> None:
         found = self.occlusion
         groups = self._groups()
         n_bands, n = len(found.bands), len(groups)
-        ax = new_axes(ax, (6.4, 3.2 + 0.18 * -(-n // 3)))
         width = 0.8 / n
-        for place, (name, values) in enumerate(groups.items()):
-            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-            at = np.arange(n_bands) + (place - (n - 1) / 2) * width
-            turn, fill = divmod(place, len(_FILLS))
+        for i, (name, values) in enumerate(groups.items()):
+            low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+            x = np.arange(n_bands) + (i - (n - 1) / 2) * width
+            turn, fill = divmod(i, len(_FILLS))
             ax.bar(
-                at, middle, width, label=literal(name), color=_FILLS[fill], edgecolor="0.0",
+                x, median, width, label=literal(name), color=_FILLS[fill], edgecolor="0.0",
                 linewidth=0.6, hatch=_HATCHES[(fill + turn) % len(_HATCHES)],
             )  # fmt: skip
-            ax.vlines(at, low, high, color=STYLES[0][0], lw=1)
+            ax.vlines(x, low, high, color=STYLES[0][0], lw=1)
         ax.axhline(0, color="0.0", lw=0.8)
         ax.set_xticks(range(n_bands), [self._band(name) for name in found.bands], fontsize="small")
         ax.set_ylabel(f"loss of {found.score_unit}\nwithout the band")
@@ -116,15 +112,13 @@ mne.Epochs
                 fontsize="small",
             )  # fmt: skip
         ax.spines[["top", "right"]].set_visible(False)
-        self.ax_, self.figure_ = ax, ax.figure  # type: ignore[assignment]
-        return self
 
     def _groups(self) -> dict[str, np.ndarray]:
-        """Losses ``(n_windows, n_bands)`` by the name of what they are drawn for."""
+        """Losses ``(n_windows, n_bands)`` by name of the class or channel."""
         found = self.occlusion
         if found.values.ndim == 3:
             return {name: found.values[:, i] for i, name in enumerate(found.ch_names)}
-        return {str(each): found.values[found.targets == each] for each in np.unique(found.targets)}
+        return {str(name): found.values[found.targets == name] for name in np.unique(found.targets)}
 
     def _band(self, name: str) -> str:
         low, high = self.occlusion.bands[name]

@@ -1,4 +1,4 @@
-"""Windows in the space of a model's features, brought to two dimensions."""
+"""Plot of windows in the space of a model's features, projected to two dimensions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import torch
 
 from .._containers import resolve_labels
 from .._devices import draw_seed, out_of_memory_hint
-from .._figures import legend_below, literal, new_axes, style
+from .._figures import legend_below, literal, new_axes, new_panels, style
+from .._optional import require
 from .._parameters import check_choice
 from .._training import infer
 from ._grid import pass_steps, read_inspected
@@ -28,18 +29,19 @@ METHODS = ("pca", "umap")
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingDisplay:
-    """Windows as points: near each other where a model's features are alike.
+    """Windows as points, close to each other if a model's features are similar.
 
-    Make one with `from_estimator`; it is drawn at once, and again by `plot`. One panel is coloured
-    by class and, where groups are given, a second one by person, since features often tell people
-    apart better than classes. A panel's title says which share of the features' variance, all of
-    it and not only what is drawn, lies between its classes or people.
+    Make one with `from_estimator`, which draws it; `plot` draws it again. One panel is coloured by
+    class and, if groups are passed, a second one by person, because features often separate people
+    better than classes. The title of a panel gives the share of the variance of all features, not
+    only of the two dimensions drawn, that lies between classes or people.
 
     Parameters
     ----------
     points : ndarray of shape (n_windows, 2)
+        Coordinates of the windows.
     axis_labels : list of str
-        What the two dimensions are.
+        Labels of the two dimensions.
     y, groups : ndarray of shape (n_windows,) or None, default=None
         Class and person of each window.
     shares : dict of str to float, default=None
@@ -48,10 +50,11 @@ class EmbeddingDisplay:
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        The first panel.
-    axes_ : ndarray of matplotlib.axes.Axes
-        All of them.
+        Axes of the first panel.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
+        Axes of all panels.
     figure_ : matplotlib.figure.Figure
+        Figure of these axes.
 
     Examples
     --------
@@ -72,9 +75,6 @@ class EmbeddingDisplay:
     y: np.ndarray | None = None
     groups: np.ndarray | None = None
     shares: dict[str, float] | None = None
-    ax_: Axes | None = None
-    axes_: np.ndarray | None = None
-    figure_: Figure | None = None
 
     @classmethod
     def from_estimator(
@@ -88,26 +88,26 @@ class EmbeddingDisplay:
         random_state: Any = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> EmbeddingDisplay:
-        """Take a model's features of windows, bring them to two dimensions, and draw them.
+        """Project a model's features of windows to two dimensions, and draw them.
 
         Parameters
         ----------
         estimator : fitted CitrusEmbedder, CitrusClassifier, CitrusRegressor, other transformer, \
 or Pipeline that ends in one
-            Features of a classifier or a regressor are what its linear head is given, standardised
-            and weighed as they are there; those of a transformer are standardised here.
+            Model with features. Those of a classifier or a regressor are the inputs of its linear
+            head, standardised and weighted as there; those of a transformer are standardised here.
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list or \
 mne.Epochs
             At least 3 windows.
         y, groups : array-like of shape (n_windows,), str or None, default=None
             Class and person of each window, or names of columns of Epochs' metadata.
         method : {"pca", "umap"}, default="pca"
-            Principal components, whose axes say how much of the variance they show; or UMAP [1]_,
-            which keeps neighbours together and whose axes and distances mean nothing.
+            Principal components, with the share of the variance on each axis; or UMAP [1]_, which
+            keeps neighbours together, but whose axes and distances have no meaning.
         random_state : int, RandomState instance or None, default=0
-            Of UMAP.
-        ax : matplotlib.axes.Axes, sequence of two, or None, default=None
-            What to draw on; a pair where both `y` and `groups` are given. A new figure if None.
+            Seed of UMAP.
+        ax : matplotlib.axes.Axes, sequence of them or None, default=None
+            Axes to draw on, see `plot`. None makes a new figure.
 
         Returns
         -------
@@ -122,7 +122,7 @@ mne.Epochs
         TypeError
             If it has no features.
         ValueError
-            If `y`, `groups`, `method` or `X` is not what is wanted.
+            If `y`, `groups`, `method` or `X` is not valid.
 
         References
         ----------
@@ -134,7 +134,7 @@ mne.Epochs
         features = features_of(model, X)
         if len(features) < 3:
             raise ValueError(
-                f"X has {len(features)} windows; wanted at least 3 to lay out in a plane."
+                f"X has {len(features)} windows; expected at least 3 for two dimensions."
             )
         kinds = {
             name: _per_window(name, resolve_labels(X, value, name), len(features))
@@ -145,9 +145,10 @@ mne.Epochs
             from sklearn.decomposition import PCA
 
             pca = PCA(2, random_state=0).fit(features)
-            points, told = pca.transform(features), pca.explained_variance_ratio_
+            points = pca.transform(features)
             labels = [
-                f"component {i} ({share:.0%} of the variance)" for i, share in enumerate(told, 1)
+                f"component {i} ({ratio:.0%} of the variance)"
+                for i, ratio in enumerate(pca.explained_variance_ratio_, 1)
             ]
         else:
             points, labels = _umap(features, random_state), ["UMAP 1", "UMAP 2"]
@@ -161,26 +162,36 @@ mne.Epochs
         ).plot(ax=ax)
 
     def plot(self, ax: Axes | Sequence[Axes] | None = None) -> EmbeddingDisplay:
-        """Draw; on a new figure where `ax` is None.
+        """Draw.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, sequence of two, or None, default=None
-            A pair where there are both classes and groups.
+        ax : matplotlib.axes.Axes, sequence of them or None, default=None
+            One Axes holds a single panel. If there are both classes and groups, it is switched
+            off, and two panels take its place; a sequence holds one Axes for each of them. None
+            makes a new figure.
 
         Returns
         -------
         EmbeddingDisplay
-            Itself.
+            The display itself.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
         """
         known = {"y": self.y, "groups": self.groups}
         panels: dict[str, Any] = {k: v for k, v in known.items() if v is not None} or {"": None}
-        axes = _panels(ax, len(panels))
-        for panel, (name, value) in zip(axes, panels.items(), strict=True):
+        n = len(panels)
+        ax = new_axes((4.4 * n, 4.8)) if ax is None else ax
+        self.axes_ = new_panels(ax, n, n, sharex=True, sharey=True)
+        self.ax_: Axes = self.axes_[0]
+        self.figure_: Figure = self.ax_.figure
+        for panel, (name, value) in zip(self.axes_, panels.items(), strict=True):
             self._draw(panel, name, value)
-        if len(axes) > 1:
-            axes[1].set_ylabel("")
-        self.axes_, self.ax_, self.figure_ = axes, axes[0], axes[0].figure
+        if n > 1:
+            self.axes_[1].set_ylabel("")
         return self
 
     def _draw(self, ax: Axes, name: str, value: np.ndarray | None) -> None:
@@ -188,19 +199,19 @@ mne.Epochs
             ax.scatter(self.points[:, 0], self.points[:, 1], s=14, color="0.2", linewidths=0)
         else:
             kinds = sorted(np.unique(value), key=_by_number)
-            for place, kind in enumerate(kinds):
-                colour, _, marker = style(place)
-                own = self.points[value == kind]
+            for i, kind in enumerate(kinds):
+                colour, _, marker = style(i)
+                x, y = self.points[value == kind].T
                 ax.scatter(
-                    own[:, 0], own[:, 1], s=16, color=colour, marker=marker, alpha=0.75,
+                    x, y, s=16, color=colour, marker=marker, alpha=0.75,
                     linewidths=0, label=literal(kind),
                 )  # fmt: skip
             columns = 2 if max(len(str(kind)) for kind in kinds) > 8 else 5
             legend_below(ax, ncols=columns, handletextpad=0.1, columnspacing=0.8)
-            what = {"y": "by class", "groups": "by person"}[name]
-            share = (self.shares or {}).get(name)
-            told = "" if share is None else f": {share:.0%} of the variance"
-            ax.set_title(what + told, fontsize="medium")
+            title = {"y": "by class", "groups": "by person"}[name]
+            if self.shares and name in self.shares:
+                title += f": {self.shares[name]:.0%} of the variance"
+            ax.set_title(title, fontsize="medium")
         ax.set(xlabel=self.axis_labels[0], ylabel=self.axis_labels[1])
         ax.spines[["top", "right"]].set_visible(False)
 
@@ -213,7 +224,7 @@ def features_of(model: FittedModel, X: Any) -> np.ndarray:
         if not hasattr(module, "features"):
             raise TypeError(
                 f"{type(last).__name__} was fitted with module={type(module.network).__name__}, "
-                "whose features have no name of their own. Wanted one without module=, or a "
+                "which has no method for its features. Expected one without module=, or a "
                 "transformer such as CitrusEmbedder."
             )
         grid = pass_steps(model, len(model.steps) - 1, windows, None)
@@ -223,7 +234,7 @@ def features_of(model: FittedModel, X: Any) -> np.ndarray:
             return module.head.standardise(raw.to(device)).cpu().numpy()
     if not hasattr(last, "transform"):
         raise TypeError(
-            f"{type(last).__name__} has no features to show; wanted CitrusEmbedder, "
+            f"{type(last).__name__} has no features to draw; expected CitrusEmbedder, "
             "CitrusClassifier, another transformer, or a Pipeline that ends in one."
         )
     from sklearn.preprocessing import StandardScaler
@@ -238,7 +249,7 @@ def features_of(model: FittedModel, X: Any) -> np.ndarray:
 def share_between(features: np.ndarray, value: np.ndarray) -> float:
     """Share of the features' variance that lies between the means of classes or people.
 
-    By chance it would be ``(n_kinds - 1) / (n_windows - 1)``.
+    Its chance level is ``(n_kinds - 1) / (n_windows - 1)``.
     """
     centred = features - features.mean(0)
     between = sum(
@@ -249,7 +260,7 @@ def share_between(features: np.ndarray, value: np.ndarray) -> float:
 
 
 def _by_number(kind: Any) -> tuple[int, str]:
-    """Order of names in which "2" comes before "10"."""
+    """Sort key that puts "2" before "10"."""
     return (len(str(kind)) if str(kind).isdigit() else 0, str(kind))
 
 
@@ -257,28 +268,15 @@ def _per_window(name: str, values: Any, n_windows: int) -> np.ndarray:
     array = np.asarray(values)
     if array.shape != (n_windows,):
         raise ValueError(
-            f"{name} has shape {array.shape}, and X has {n_windows} windows; wanted one value for "
-            "each."
+            f"{name} has shape {array.shape}, and X has {n_windows} windows; expected one value "
+            "for each."
         )
     return array
 
 
-def _panels(ax: Any, n: int) -> np.ndarray:
-    if ax is None:
-        figure = new_axes(None, (4.4 * n, 4.8)).figure
-        figure.clear()
-        return figure.subplots(1, n, squeeze=False, sharex=True, sharey=True)[0]
-    axes = np.atleast_1d(np.asarray(ax, dtype=object))
-    if axes.shape != (n,):
-        raise ValueError(
-            f"ax has {axes.size} axes, and {n} are wanted: one for classes, one for groups."
-        )
-    return axes
-
-
 @contextmanager
 def _same_threads() -> Iterator[None]:
-    """Put the number of torch's threads back: numba, behind UMAP, sets that of all OpenMP."""
+    """Restore the number of torch's threads, which UMAP's numba sets for all of OpenMP."""
     threads = torch.get_num_threads()
     try:
         yield
@@ -287,18 +285,13 @@ def _same_threads() -> Iterator[None]:
 
 
 def _umap(features: np.ndarray, random_state: Any) -> np.ndarray:
+    require("umap", "method='umap' (unlike method='pca')", install="umap-learn")
     seed = draw_seed(random_state) % 2**31
     with warnings.catch_warnings(), _same_threads():
-        # Of TensorFlow, which another class of it needs; of n_jobs, which a seed sets to 1.
+        # Warnings that TensorFlow is missing, and that a seed sets n_jobs to 1.
         warnings.simplefilter("ignore")
-        try:
-            from umap import UMAP
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "method='umap' needs umap-learn, which is not installed. Install it with: pip "
-                "install umap-learn; or use method='pca'.",
-                name="umap",
-            ) from error
+        from umap import UMAP
+
         neighbours = min(15, len(features) - 1)
         layout = UMAP(n_neighbors=neighbours, init="pca", random_state=seed)
         return np.asarray(layout.fit_transform(features))

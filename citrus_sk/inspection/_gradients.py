@@ -14,19 +14,19 @@ from ._model import FittedModel
 
 
 def check_differentiable(model: FittedModel) -> None:
-    """Raise ValueError where a model has no useful gradient, with what to do instead."""
-    who = type(model.last).__name__
-    instead = "Use method='occlusion', which asks any model"
+    """Raise ValueError, with an alternative, if a model has no useful gradient."""
+    name = type(model.last).__name__
+    remedy = "Use method='occlusion', which works for any model"
     if not model.is_network:
         raise ValueError(
-            f"method='integrated-gradients' needs the gradient of a network, and {who} has none. "
-            f"{instead}."
+            f"method='integrated-gradients' needs the gradient of a network, and {name} has none. "
+            f"{remedy}."
         )
     if any(getattr(net.module_, "kernels", None) is not None for net in model.last.members_):
         raise ValueError(
             "method='integrated-gradients' needs a differentiable model, and this one was fitted "
-            "with random_kernels=True: shares of samples above thresholds are steps, which pass no "
-            f"gradient on. {instead}, or fit {who}(random_kernels=False)."
+            "with random_kernels=True, whose counts of samples above thresholds have no gradient. "
+            f"{remedy}, or fit {name}(random_kernels=False)."
         )
 
 
@@ -38,16 +38,18 @@ def integrated_gradients(
     columns: np.ndarray,
     n_steps: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients along straight lines from references to windows, times what changes on the way.
+    """Mean gradients along straight lines from references to windows, times the differences.
 
     Parameters
     ----------
     model : FittedModel
+        Model to explain.
     X : ndarray of shape (n_windows, n_channels, n_times)
+        Windows.
     references : list of ndarray of shape (n_references, n_channels, n_times)
-        Of each window.
+        References of each window.
     columns : ndarray of shape (n_windows,)
-        Output that each window is asked about.
+        Output to explain for each window.
     n_steps : int
         Nodes of the Gauss-Legendre rule on each line.
 
@@ -56,36 +58,39 @@ def integrated_gradients(
     values : ndarray of shape (n_windows, n_channels, n_times)
         Means over the references.
     scores, reference_scores : ndarray of shape (n_windows,)
-        Of the windows, and the mean of their references'.
+        Scores of the windows, and mean scores of their references.
     """
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
-    places = torch.tensor((nodes + 1) / 2, dtype=torch.float32)[:, None, None]
-    shares = torch.tensor(weights / 2, dtype=torch.float32)[:, None, None]
+    steps = torch.tensor((nodes + 1) / 2, dtype=torch.float32)[:, None, None]
+    step_weights = torch.tensor(weights / 2, dtype=torch.float32)[:, None, None]
     modules = [net.module_.eval() for net in model.last.members_]
     device = torch.device(model.last.net_.device)
-    step = max(1, int(model.last.batch_size))
+    batch_size = max(1, int(model.last.batch_size))
     values, scores, reference_scores = [], [], []
-    with out_of_memory_hint(step):
-        for number, (window, own, column) in enumerate(zip(X, references, columns, strict=True)):
+    with out_of_memory_hint(batch_size):
+        for i, (window, of_window, column) in enumerate(zip(X, references, columns, strict=True)):
             x, total = torch.from_numpy(window), torch.zeros(window.shape, dtype=torch.float32)
-            for reference in own:
+            for reference in of_window:
                 change = x - torch.from_numpy(reference)
-                points = x - (1 - places) * change
+                points = x - (1 - steps) * change
                 gradient = torch.cat(
-                    [_gradient(model, modules, part, column, device) for part in points.split(step)]
+                    [
+                        _gradient(model, modules, part, column, device)
+                        for part in points.split(batch_size)
+                    ]
                 )
-                total += change * (shares * gradient).sum(0)
+                total += change * (step_weights * gradient).sum(0)
             if not torch.isfinite(total).all():
                 raise ValueError(
-                    f"The gradient at window {number} is not finite: two of its channels are "
-                    "constant or copies of each other, and covariances then have none. Leave one "
-                    "out, or use method='occlusion'."
+                    f"The gradient at window {i} is not finite: covariances have no gradient if "
+                    "channels are constant or copies of each other. Leave such channels out, or "
+                    "use method='occlusion'."
                 )
-            values.append((total / len(own)).numpy())
+            values.append((total / len(of_window)).numpy())
             with torch.no_grad():
-                ends = torch.cat([x[None], torch.from_numpy(own)]).to(device)
+                ends = torch.cat([x[None], torch.from_numpy(of_window)]).to(device)
                 both = torch.cat(
-                    [_score(model, modules, part, column) for part in ends.split(step)]
+                    [_score(model, modules, part, column) for part in ends.split(batch_size)]
                 ).cpu()
             scores.append(float(both[0]))
             reference_scores.append(float(both[1:].mean()))
@@ -103,7 +108,7 @@ def _gradient(
 
 
 def _score(model: FittedModel, modules: list[Any], x: Tensor, column: int) -> Tensor:
-    """What `FittedModel.scores` gives, for one output and with a gradient."""
+    """Score of one output as in `FittedModel.scores`, with a gradient."""
     outputs = torch.stack([module(x) for module in modules])
     if is_regressor(model.last):
         scale, mean = model.last.target_scale_[column], model.last.target_mean_[column]

@@ -1,4 +1,4 @@
-"""Windows on the grid that a network sees, and where its samples lie on the user's time axis."""
+"""Windows on the grid of a network, with the times of its samples in the user's windows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from ._model import FittedModel, as_called
 
 @dataclass(frozen=True)
 class GridWindows:
-    """Windows behind the steps that are passed once.
+    """Windows after the first steps of a pipeline.
 
     Attributes
     ----------
     data : ndarray of shape (n_windows, n_channels, n_times), float32
+        Windows.
     times : ndarray of shape (n_windows, n_times)
-        Where each sample lies after the start of the window, in `unit`.
+        Time of each sample after the start of the window, in `unit`.
     unit : {"s", "samples"}
-        Samples, those of the windows that were passed, where no sampling rate is known.
+        Unit of `times`: samples of the windows that were passed if no sampling rate is known.
     """
 
     data: np.ndarray
@@ -36,11 +37,11 @@ class GridWindows:
 
 
 class _Reader(BaseEstimator):
-    """Stands for a first step that is not ours where windows are checked."""
+    """Placeholder, in the check of windows, for a first step that is not ours."""
 
 
 def read_inspected(model: FittedModel, X: Any) -> Windows:
-    """Check windows as the first step of a model does."""
+    """Check windows as the first step of a model would."""
     first = model.steps[0]
     if isinstance(first, SignalAligner | NetworkEstimator):
         aligns = isinstance(first, SignalAligner)
@@ -60,7 +61,7 @@ def channel_names(model: FittedModel, windows: Windows, given: Sequence[str] | N
         names = [str(name) for name in given]
         if len(names) != windows.n_chans:
             raise ValueError(
-                f"ch_names has {len(names)} names, and X has {windows.n_chans} channels; wanted "
+                f"ch_names has {len(names)} names, and X has {windows.n_chans} channels; expected "
                 "one for each."
             )
         return names
@@ -69,7 +70,7 @@ def channel_names(model: FittedModel, windows: Windows, given: Sequence[str] | N
 
 
 def known_sfreq(model: FittedModel, windows: Windows, sfreq: float | None) -> float | None:
-    """Sampling rate of the windows: what they say themselves, what is given, what fit was told."""
+    """Sampling rate of the windows: that of their container, of `sfreq`, or of ``fit``."""
     check_number("sfreq", sfreq, unit="Hz", open_low=True, alternatives=(None,))
     return agreed_sfreq(windows, sfreq) or getattr(model.steps[0], "sfreq_", None)
 
@@ -77,7 +78,7 @@ def known_sfreq(model: FittedModel, windows: Windows, sfreq: float | None) -> fl
 def pass_steps(
     model: FittedModel, n_passed: int, windows: Windows, sfreq: float | None
 ) -> GridWindows:
-    """Send windows through the first `n_passed` steps."""
+    """Transform windows by the first `n_passed` steps."""
     data, aligner = windows.data, None
     lengths = [window.shape[-1] for window in data]
     for step in model.steps[:n_passed]:
@@ -87,9 +88,9 @@ def pass_steps(
         data = data[:, None] if data.ndim == 2 and windows.n_chans == 1 else data
         if data.ndim != 3:
             raise ValueError(
-                f"{type(step).__name__} gives an array of shape {data.shape}, and what is "
-                "explained here has to be windows (n_windows, n_channels, n_times) up to the last "
-                "step. Use method='occlusion'."
+                f"{type(step).__name__} returns an array of shape {data.shape}, but the last step "
+                "has to be given windows (n_windows, n_channels, n_times) to be explained. Use "
+                "method='occlusion'."
             )
     if aligner is None:
         samples = np.tile(np.arange(data.shape[2], dtype=float), (len(data), 1))
@@ -97,9 +98,9 @@ def pass_steps(
         samples = np.stack([aligner.alignment(n, sfreq).source_samples() for n in lengths])
     if samples.shape[1] != data.shape[2]:
         raise ValueError(
-            f"The steps behind the aligner make windows of {data.shape[2]} samples out of "
-            f"{samples.shape[1]}, so no sample can be found again in X. Put SignalAligner last "
-            "among them."
+            f"The steps after the aligner change windows of {samples.shape[1]} samples to "
+            f"{data.shape[2]}, so the times of the samples in X are unknown. Put SignalAligner "
+            "after these steps."
         )
     data = np.ascontiguousarray(data, np.float32)
     return GridWindows(data, samples / (sfreq or 1.0), "samples" if sfreq is None else "s")

@@ -1,4 +1,4 @@
-"""A fitted model as these pages need it: steps that are passed once, and scores of what follows."""
+"""Adapter around a fitted estimator for attribution: its steps, and scores of its output."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from .._base import NetworkEstimator
 from .._parameters import check_choice
 
 OUTPUTS = ("log-odds", "probability")
-_SMALLEST = 1e-12  # a probability of 0, which forests give, has no logarithm
+_SMALLEST = 1e-12  # forests predict probabilities of 0, which have no logarithm
 
 
 class FittedModel:
-    """An estimator or a pipeline, taken apart.
+    """Steps and scores of an estimator or a pipeline.
 
     Parameters
     ----------
     estimator : estimator, Pipeline or fitted search over them
+        Fitted model.
     output : {"log-odds", "probability"}
-        What is asked of a classifier; a regressor tells its prediction.
+        Score of a classifier; that of a regressor is its prediction.
 
     Attributes
     ----------
     steps : list of estimator
-        Those that do something.
+        Steps without those that do nothing.
+    last : estimator
+        The last of them.
     """
 
     def __init__(self, estimator: Any, output: str = "log-odds") -> None:
@@ -39,8 +42,8 @@ class FittedModel:
         estimator = getattr(estimator, "best_estimator_", estimator)
         if isinstance(estimator, type) or not hasattr(estimator, "fit"):
             raise TypeError(
-                f"estimator={estimator!r} is no estimator; wanted a fitted classifier or regressor "
-                "of windows, or a Pipeline that ends in one."
+                f"estimator={estimator!r} is not an estimator; expected a fitted classifier or "
+                "regressor of windows, or a Pipeline that ends in one."
             )
         check_is_fitted(estimator)
         parts = (
@@ -58,26 +61,26 @@ class FittedModel:
 
     @property
     def n_aligned(self) -> int:
-        """Number of steps up to the last aligner: what comes out of them are windows."""
-        places = [i for i, step in enumerate(self.steps) if isinstance(step, SignalAligner)]
-        return 1 + places[-1] if places else 0
+        """Number of steps up to the last aligner, whose output is windows."""
+        aligners = [i for i, step in enumerate(self.steps) if isinstance(step, SignalAligner)]
+        return 1 + aligners[-1] if aligners else 0
 
     def check_scores(self) -> None:
-        """Raise TypeError unless there is a number to explain."""
+        """Raise TypeError unless the model has a score to explain."""
         if not (is_regressor(self.last) or hasattr(self.last, "predict_proba")):
-            known = "is no classifier or regressor"
+            reason = "is not a classifier or regressor"
             if is_classifier(self.last):
-                known = "gives no probabilities"
+                reason = "has no predict_proba"
             raise TypeError(
-                f"{type(self.last).__name__} {known}, so there is no score to explain; wanted a "
+                f"{type(self.last).__name__} {reason}, so there is no score to explain; expected a "
                 "last step with predict_proba, such as CitrusClassifier or "
-                "CalibratedClassifierCV around another, or a regressor."
+                "CalibratedClassifierCV around another classifier, or a regressor."
             )
 
     def scores(self, data: Any, n_passed: int = 0) -> np.ndarray:
         """Score of each window for each class or output, ``(n_windows, n_outputs)``.
 
-        `data` is what the first `n_passed` steps give, or for 0 raw windows.
+        `data` is the output of the first `n_passed` steps; for 0, raw windows.
         """
         for step in self.steps[n_passed:-1]:
             data = step.transform(as_called(step, data))
@@ -91,23 +94,23 @@ class FittedModel:
         return np.exp(logs) if self.output == "probability" else log_odds(logs)
 
     def score_scale(self, columns: np.ndarray) -> np.ndarray | float:
-        """What is a large change of score: 1, or the sd of what our regressor was fitted to."""
+        """Scale of a large change of score: 1, or the sd of the targets of our regressor."""
         scale = getattr(self.last, "target_scale_", None)
         return 1.0 if scale is None else np.asarray(scale)[columns]
 
     @property
     def unit(self) -> str:
-        """What scores are, in words."""
+        """Unit of the scores."""
         return "prediction" if is_regressor(self.last) else self.output
 
     def targets(self, target: Any, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Column of the scores that each window is asked about, and its name."""
+        """Column of the scores to explain for each window, and its name."""
         n_windows, n_outputs = scores.shape
         if is_regressor(self.last):
             if target is None and n_outputs > 1:
                 raise ValueError(
-                    f"target=None, and the regressor has {n_outputs} outputs; wanted the number of "
-                    f"one of them, from 0 to {n_outputs - 1}."
+                    f"target=None, and the regressor has {n_outputs} outputs; expected the index "
+                    f"of one of them, from 0 to {n_outputs - 1}."
                 )
             names = np.arange(n_outputs)
             target = 0 if target is None else target
@@ -116,38 +119,39 @@ class FittedModel:
         if target is None:
             columns = scores.argmax(1)
         else:
-            asked = np.asarray(target)
-            if asked.ndim > 1 or (asked.ndim == 1 and len(asked) != n_windows):
+            labels = np.asarray(target)
+            if labels.ndim > 1 or (labels.ndim == 1 and len(labels) != n_windows):
                 raise ValueError(
-                    f"target has shape {asked.shape}, and there are {n_windows} windows to "
-                    "explain; wanted one label for all, or one for each."
+                    f"target has shape {labels.shape}, and there are {n_windows} windows to "
+                    "explain; expected one label for all, or one for each."
                 )
-            place = {name: column for column, name in enumerate(names.tolist())}
-            for each in np.unique(asked).tolist():
-                if each not in place:
+            column_of = {name: column for column, name in enumerate(names.tolist())}
+            for label in np.unique(labels).tolist():
+                if label not in column_of:
                     known = ", ".join(map(repr, names.tolist()))
-                    what = "outputs" if is_regressor(self.last) else "classes_"
+                    kind = "outputs" if is_regressor(self.last) else "classes_"
                     raise ValueError(
-                        f"target={each!r} is not among the {what} of "
+                        f"target={label!r} is not among the {kind} of "
                         f"{type(self.last).__name__} ({known})."
                     )
-            columns = np.full(n_windows, [place[each] for each in np.atleast_1d(asked).tolist()])
+            chosen = [column_of[label] for label in np.atleast_1d(labels).tolist()]
+            columns = np.full(n_windows, chosen)
         return columns, names[columns]
 
 
 def log_odds(logs: np.ndarray) -> np.ndarray:
-    """Log-probabilities ``(n, n_classes)`` to log-odds of each class against all the others."""
+    """Log-odds of each class against all others from log-probabilities ``(n, n_classes)``."""
     rest = [logsumexp(np.delete(logs, column, 1), axis=1) for column in range(logs.shape[1])]
     return logs - np.stack(rest, axis=1)
 
 
 def as_called(step: Any, data: Any) -> Any:
-    """Windows as `step` has seen them in its fit: of one channel perhaps without that axis.
+    """Windows in the shape of the fit of `step`, perhaps without the axis of a single channel.
 
-    Our own steps take three dimensions in any case.
+    Our own steps always take three dimensions.
     """
     if isinstance(step, SignalAligner):
-        return list(data)  # of any length, where an array has to have the one of fit
+        return list(data)  # a list may have any length, an array only that of fit
     single = getattr(data, "ndim", 0) == 3 and data.shape[1] == 1
     if single and not isinstance(step, NetworkEstimator):
         return data[:, 0] if getattr(step, "n_features_in_", 1) == data.shape[2] else data
