@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._containers import drop_reasons, labels_of
-from ._parameters import check_choice, check_number
-from ._picks import pick_channels
-from ._recordings.edf import check_one_rate
+from ._utils.validation import check_choice, check_number
+from .signals.containers import drop_reasons, labels_of
+from .signals.picks import pick_channels
+from .signals.recordings.edf import check_one_rate
 
 if TYPE_CHECKING:
     from mne import Epochs

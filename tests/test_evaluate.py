@@ -15,10 +15,10 @@ import psutil
 import pytest
 from edf_files import EDF_GAIN, write_edf
 
-from citrus_sk._evaluate_command import make_estimators
-from citrus_sk._labelled_files import read_labelled
-from citrus_sk.cli import main
+from citrus_sk.cli.evaluate import make_estimators
+from citrus_sk.cli.parser import main
 from citrus_sk.evaluation import FractionCurve, write_report
+from citrus_sk.signals.recordings.label_tables import read_labelled
 
 MODELS = """
 from sklearn.dummy import DummyClassifier
@@ -284,7 +284,7 @@ def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
 
 
 def test_a_missing_matplotlib_is_named_before_anything_runs(folder, capsys, monkeypatch):
-    monkeypatch.setattr("citrus_sk._evaluate_command.find_spec", lambda name: None)
+    monkeypatch.setattr("citrus_sk.cli.evaluate.find_spec", lambda name: None)
     assert evaluate("mine.npz") == 1
     assert "pip install matplotlib" in capsys.readouterr().err
     assert not (folder / "out" / "run").exists()

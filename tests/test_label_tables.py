@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from edf_files import write_edf
 
-from citrus_sk._labelled_files import read_label_table, read_labelled
-from citrus_sk.cli import main
+from citrus_sk.cli.parser import main
+from citrus_sk.signals.recordings.label_tables import read_label_table, read_labelled
 
 HEAD = "file,onset,duration,label,group"
 

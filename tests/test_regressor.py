@@ -15,8 +15,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, c
 from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusClassifier, CitrusRegressor, SignalAligner
-from citrus_sk import _fused_probe as probe
-from citrus_sk._labelled import inner_folds, measure_windows
+from citrus_sk.training import probes as probe
+from citrus_sk.training.labelled import inner_folds, measure_windows
 
 RNG = np.random.default_rng(0)
 Y = RNG.uniform(5.0, 25.0, 60)  # Hz
