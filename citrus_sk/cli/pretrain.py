@@ -12,7 +12,10 @@ from typing import Any
 from .._utils.validation import did_you_mean
 from ..estimators.pretrainer import CitrusPretrainer
 from ..inspection.reconstruction import ReconstructionDisplay, figure_size
-from ..signals.recordings.reading import Corpus, read_corpus
+from ..nn import PRESETS
+from ..signals.recordings.corpus import Corpus
+from ..signals.recordings.reading import read_corpus
+from ..training.pretraining.sampler import draw_whole_windows
 
 # Named by the command line itself.
 _NOT_IN_RECIPE = ("checkpoint", "checkpoint_minutes", "resume", "verbose", "modality")
@@ -148,7 +151,8 @@ def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
     corpus = corpus.select(pretrainer.modalities_)
     if pretrainer.held_out_subjects_:
         corpus = corpus.of_subjects(pretrainer.held_out_subjects_)
-    windows, kinds = pretrainer.draw_windows(corpus, _MOST_DRAWN)
+    n_times = PRESETS[pretrainer.preset].n_times
+    windows, kinds = draw_whole_windows(corpus, pretrainer.modalities_, n_times, _MOST_DRAWN)
     size = figure_size(len(windows), pretrainer.objective != "time")
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)  # without pyplot, no backend of the caller's is touched

@@ -18,14 +18,13 @@ from .._utils.validation import Documented, check_choice
 from ..checkpoints.format import CheckpointError
 from ..checkpoints.registry import file_sha256, find_again, resolve_pretrained, trunk_state
 from ..nn import PRESETS, NetworkConfig
-from ..signals.modalities import as_named, known_modalities
+from ..signals.modalities import ANY_SIGNAL, as_named, known_modalities
 from ..training.hooks import clone_or_explain
 
 BACKBONES = ("hybrid", "conv")
 STORE_WEIGHTS = ("full", "reference")
 _TRUNK = "trunk."
 _VERSION = "_citrus_sk_version"
-_ANY_SIGNAL = "signal"  # a kind that nobody named, see `CitrusPretrainer`
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _modality_row(modality: Any, config: NetworkConfig) -> int:
 def _check_known(modality: str) -> None:
     """Refuse a slip of the pen where no checkpoint says which names it has."""
     known = known_modalities()
-    if modality not in (*known, _ANY_SIGNAL):
+    if modality not in (*known, ANY_SIGNAL):
         raise ValueError(
             f"modality={modality!r} is not a known kind of signal. Expected one of "
             f"{', '.join(map(repr, known))}, or None for any other."

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,20 +13,17 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clon
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import out_of_memory_hint, resolve_device, usual_modes
-from .._utils.interrupts import notice_interrupt
 from .._utils.validation import all_or_nothing
 from ..nn import PRESETS, CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
-from ..signals.containers import Windows, first_of_mne
-from ..signals.recordings.arrays import array_corpus
-from ..signals.recordings.reading import Corpus, read_corpus
-from ..signals.resampling import GRID_SFREQ
+from ..signals.containers import Windows
+from ..signals.recordings.corpus import Corpus
+from ..signals.recordings.reading import as_corpus, is_corpus_source
 from ..signals.windows import read_windows, to_float32
 from ..training.draws import own_draws
 from ..training.nets import infer
 from ..training.pretraining.processes import launched_together
 from ..training.pretraining.run import PretrainRun, masked_loss
-from ..training.pretraining.run_file import RunFile
-from ..training.pretraining.sampler import CropSampler
+from ..training.pretraining.run_file import run_to_end
 from .base import NetworkEstimator, pack, unpack
 from .pretrain_plan import (
     check_parameters,
@@ -45,7 +41,6 @@ if TYPE_CHECKING:
 
 _SHAPE = ("n_chans_", "n_times_", "n_features_in_", "feature_names_in_", "_fitted_on_2d")
 # Windows of a recording whose kind nobody named.
-_ANY_SIGNAL = "signal"
 
 
 class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
@@ -254,7 +249,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         return self
 
     def _fit(self, X: Any, groups: Any, device: torch.device) -> None:
-        check_parameters(self)
+        params = self._params
+        check_parameters(params)
         device = resolve_device(device)
         for name in _SHAPE:  # a corpus has no shape, and that of an earlier array says nothing
             self.__dict__.pop(name, None)
@@ -262,69 +258,42 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.modalities_ = tuple(corpus.modalities)
         self._grid_sfreq = corpus.sfreq
         self.corpus_ = corpus.provenance()
-        seed = choose_seed(self, device)
+        seed = choose_seed(params, device)
         train, held_out = self._split(corpus, seed)
         self.held_out_subjects_ = held_out.subjects if held_out is not None else []
 
         self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
-        self._task = task_config(self)
-        self.n_steps_ = count_steps(self, self._network, train)
+        self._task = task_config(params)
+        self.n_steps_ = count_steps(params, self._network, train)
         with own_draws(seed, torch.device("cpu")) as draws:
             autoencoder = draws.make(lambda: MaskedAutoencoder(self._network, self._task))
         run = PretrainRun(
             autoencoder,
-            make_sampler(self, train, seed, device),
-            None if held_out is None else make_sampler(self, held_out, seed + 1, device),
-            make_recipe(self, seed, device),
+            make_sampler(params, self._network, train, seed, device),
+            None
+            if held_out is None
+            else make_sampler(params, self._network, held_out, seed + 1, device),
+            make_recipe(params, self.n_steps_, seed, device),
             device,
         )
-        self._run(run, make_run_file(self, corpus, seed))
+        run_to_end(
+            run,
+            make_run_file(params, self.n_steps_, corpus, seed),
+            resume=self.resume,
+            verbose=self.verbose,
+        )
         autoencoder.load_state_dict(run.average)
         self.autoencoder_ = autoencoder.eval()
         self.history_ = run.history
 
-    def _run(self, run: PretrainRun, file: RunFile | None) -> None:
-        if file is not None and self.resume and file.path.exists():
-            file.load_into(run)
-        else:
-            run.prepare()
-        leads = run.part[0] == 0
-        with (
-            self._progress(run, leads) as bar,
-            nullcontext(bool) if file is None else notice_interrupt(hold_back=True) as interrupted,
-        ):
-
-            def after_step(run: PretrainRun) -> None:
-                if bar is not None:
-                    bar.set_postfix_str(run.news(), refresh=False)
-                    bar.update(1)
-                if interrupted():
-                    raise KeyboardInterrupt
-                if file is not None and leads:
-                    file.save_if_due(run)
-
-            try:
-                run.train(after_step)
-            finally:
-                # After the last step, or after a Ctrl-C; never in the middle of a step.
-                if file is not None and leads and not run.in_step:
-                    file.try_to_save(run)
-
     def _read(self, X: Any, groups: Any, reset: bool = True) -> Corpus:
-        """Whatever came, as a corpus of the modalities that were asked for."""
-        if isinstance(X, Corpus):
-            corpus = X
-        elif _is_path(X) or (isinstance(X, list | tuple) and X and all(map(_is_path, X))):
-            corpus = read_corpus(X, sfreq=GRID_SFREQ, verbose=self.verbose)
-        else:
-            # array_corpus takes the types of the channels of Epochs where it is "unknown".
-            other = _ANY_SIGNAL if first_of_mne(X) is None else "unknown"
-            modality: Any = other if self.modality is None else self.modality
-            if not reset:
-                self._read_array(X, ragged=True)  # compared with what `fit` has seen
-            corpus = array_corpus(
-                X, modality=modality, subjects=groups, estimator=self if reset else clone(self)
-            )
+        """Any input as a corpus of the modalities that parameters ask for."""
+        if not reset and not is_corpus_source(X):
+            self._read_array(X, ragged=True)  # compared with what `fit` has seen
+        corpus = as_corpus(
+            X, modality=self.modality, subjects=groups, verbose=self.verbose,
+            estimator=self if reset else clone(self),
+        )  # fmt: skip
         return corpus if self.modalities is None else corpus.select(self.modalities)
 
     def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
@@ -338,16 +307,6 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         others = [name for name in held_out.subjects if name not in needed]
         train = corpus.of_subjects([*train.subjects, *needed])
         return train, corpus.of_subjects(others) if others else None
-
-    def _progress(self, run: PretrainRun, leads: bool) -> Any:
-        if not self.verbose or not leads:
-            return nullcontext()
-        from tqdm.auto import tqdm
-
-        return tqdm(
-            total=run.recipe.n_steps, initial=run.step, desc="pre-training", unit="batch",
-            smoothing=0.05, dynamic_ncols=True,
-        )  # fmt: skip
 
     def _read_array(self, X: Any, ragged: bool = False) -> Windows:
         """Windows like those of `fit`; any, where that was given a corpus."""
@@ -401,31 +360,8 @@ or mne.Epochs
                 f"decoder; it was fitted on {', '.join(map(repr, self.modalities_))}. Use "
                 "modalities= or modality= to name what X holds."
             )
-        sampler = make_sampler(self, corpus, 0, self._device)
+        sampler = make_sampler(self._params, self._network, corpus, 0, self._device)
         return -masked_loss(self.autoencoder_, sampler, self._device)["all"]
-
-    def draw_windows(self, X: Any, n_windows: int) -> tuple[np.ndarray, list[str]]:
-        """Whole windows of the grid at random places, the modalities by turns.
-
-        Parameters
-        ----------
-        X : Corpus, path, array-like, list of ndarray, or mne.Epochs
-            As in `fit`.
-        n_windows : int
-
-        Returns
-        -------
-        windows : ndarray of shape (n_windows, n_times)
-        modality : list of str
-        """
-        check_is_fitted(self)
-        corpus, device = self._read(X, None, reset=False), torch.device("cpu")
-        sampler = make_sampler(self, corpus, 0, device)
-        whole = replace(
-            sampler.sampling, crop=(1.0, 1.0), flip=False, simultaneous=1, batch_size=n_windows
-        )
-        batch = CropSampler(corpus, self.modalities_, whole, 0, device)(0)
-        return batch.x.numpy(), [self.modalities_[kind] for kind in batch.modality.tolist()]
 
     def to_checkpoint(self) -> Checkpoint:
         """The weights and where they come from, as `save` writes them."""
@@ -433,7 +369,17 @@ or mne.Epochs
 
         check_is_fitted(self)
         state = {k: v.detach().cpu().clone() for k, v in self.autoencoder_.state_dict().items()}
-        return Checkpoint(self._network, self._task, state, make_info(self))
+        info = make_info(
+            self._params,
+            {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
+            self.corpus_,
+            {
+                "n_steps": self.n_steps_,
+                "held_out_subjects": self.held_out_subjects_,
+                "history": self.history_,
+            },
+        )
+        return Checkpoint(self._network, self._task, state, info)
 
     def save(self, path: Any, *, half: bool = False) -> str:
         """Write the weights to a file that ``pretrained=`` and `load_pretrained` take.
@@ -456,6 +402,10 @@ or mne.Epochs
         return write_checkpoint(
             path, content.network, content.task, content.tensors, content.info, half=half
         )
+
+    @property
+    def _params(self) -> SimpleNamespace:
+        return SimpleNamespace(**self.get_params(deep=False))
 
     @property
     def _device(self) -> torch.device:
@@ -491,7 +441,3 @@ or mne.Epochs
         self.autoencoder_ = unpack(
             lambda: MaskedAutoencoder(self._network, self._task), packed, device
         )
-
-
-def _is_path(X: Any) -> bool:
-    return isinstance(X, str | os.PathLike)

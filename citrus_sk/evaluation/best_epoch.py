@@ -95,7 +95,6 @@ def _skorch_watcher(best_epoch: BestEpoch, model: Any, classes: np.ndarray) -> A
     from scipy.special import softmax
     from skorch.callbacks import Callback
 
-    from ..training.callbacks import kept_module
     from ..training.nets import FineTuner, infer
 
     class Watcher(Callback):
@@ -106,7 +105,7 @@ def _skorch_watcher(best_epoch: BestEpoch, model: Any, classes: np.ndarray) -> A
             if isinstance(net, FineTuner):
                 X = X if X.ndim == 3 else X[:, None]
                 X = getattr(last_step(model), "_standard", _unchanged)(X)
-                logits = infer(kept_module(net), X, net.device, net.batch_size)
+                logits = infer(net.kept_module, X, net.device, net.batch_size)
                 best_epoch.add(classes, softmax(logits.numpy().astype(float), axis=1))
             else:
                 best_epoch.add(np.asarray(net.classes_), net.predict_proba(X))

@@ -1,11 +1,7 @@
-"""Windows in the containers of MNE and braindecode: signals, channels, rates and labels.
-
-Containers are recognised by their class, and neither library is imported for it.
-"""
+"""Windows in the containers of MNE and braindecode: signals, channels, rates and labels."""
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +11,14 @@ from typing import Any
 import numpy as np
 
 from .._utils.validation import first_few
+from .container_kinds import (
+    epochs_in,
+    is_epochs,
+    is_evoked,
+    is_window_set,
+    list_of,
+    refuse_other_containers,
+)
 from .missing import missing_rows
 
 # A stimulus channel holds the event code, which is the label.
@@ -57,21 +61,6 @@ class Windows:
         return None if isinstance(self.data, list) else self.data.shape[2]
 
 
-def is_epochs(X: Any) -> bool:
-    """Whether this is an `mne.Epochs`, of whichever kind."""
-    return _is_a(X, "mne", "BaseEpochs")
-
-
-def is_window_set(X: Any) -> bool:
-    """Whether this is a data set of braindecode: of one recording, or several of them."""
-    if not _is_a(X, "torch.utils.data", "Dataset"):
-        return False
-    parts = getattr(X, "datasets", [X])
-    return isinstance(parts, list) and all(
-        hasattr(part, "description") and hasattr(part, "transform") for part in parts
-    )
-
-
 def unpack_container(X: Any, who: str) -> Windows | None:
     """Windows of a container, or of a list that indexing one gives; None if `X` is neither.
 
@@ -80,107 +69,32 @@ def unpack_container(X: Any, who: str) -> Windows | None:
     TypeError
         If `X` is a container that does not hold windows of signals.
     """
-    if (listed := _list_of(X, is_epochs)) is not None:
+    if (listed := list_of(X, is_epochs)) is not None:
         return _from_mne(listed, "Epochs", _epochs_data)
-    if (listed := _list_of(X, _is_evoked)) is not None:
+    if (listed := list_of(X, is_evoked)) is not None:
         return _from_mne(listed, "Evoked", _evoked_data)
     # Items of a data set, which scikit-learn has indexed.
     if isinstance(X, list | tuple) and X and all(map(_is_item, X)):
         return Windows(_together([[np.asarray(item[0]) for item in X]]))
     if is_window_set(X):
         return _from_window_set(X)
-    _refuse_other_containers(X, who)
+    refuse_other_containers(X, who)
     return None
 
 
-# Containers that are not windows of signals, the most special first, and what to pass instead.
-_NOT_WINDOWS = (
-    ("mne.io", "BaseRaw", "Cut windows with citrus_sk.mne.make_epochs."),
-    (
-        "torch.utils.data",
-        "TensorDataset",
-        "Pass its tensors: fit(dataset.tensors[0], dataset.tensors[1]).",
-    ),
-    (
-        "torch.utils.data",
-        "Dataset",
-        "Pass arrays: X = np.stack([item[0] for item in dataset]), and y likewise.",
-    ),
-    ("torch.utils.data", "DataLoader", "Pass the arrays that its data set holds."),
-    ("collections.abc", "Mapping", "Pass one of its arrays."),
-)
-
-
-def _refuse_other_containers(X: Any, who: str) -> None:
-    for item in X[:1] if isinstance(X, list | tuple) else [X]:
-        for module, name, remedy in _NOT_WINDOWS:
-            if _is_a(item, module, name):
-                keys = (
-                    f" with the keys {first_few(map(repr, map(str, item)))}"
-                    if name == "Mapping"
-                    else ""
-                )
-                raise TypeError(
-                    f"X is {_kind_of(X, item)}{keys}, and {who} expects windows. {remedy}"
-                )
-        if type(item).__module__.partition(".")[0] == "mne":
-            raise TypeError(
-                f"X is {_kind_of(X, item)}, and {who} expects windows of signals. Pass the "
-                "mne.Epochs or mne.Evoked that it was computed from."
-            )
-
-
-def _kind_of(X: Any, item: Any) -> str:
-    """The type of a container in words, with its package."""
-    package = type(item).__module__.partition(".")[0]
-    kind = type(item).__name__ if package == "builtins" else f"{package} {type(item).__name__}"
-    return f"a list of {kind}" if item is not X else f"of type {kind}"
-
-
-def _is_a(X: Any, module: str, name: str) -> bool:
-    """Whether X is an instance of a class of a package, which is not imported for it.
-
-    If the package was not imported before, nobody can have made an instance.
-    """
-    kind = getattr(sys.modules.get(module), name, None)
-    return kind is not None and isinstance(X, kind)
-
-
-def _is_evoked(X: Any) -> bool:
-    return _is_a(X, "mne", "Evoked")
-
-
-def _list_of(X: Any, is_kind: Callable[[Any], bool]) -> Sequence[Any] | None:
-    """X as a list of containers of a kind; None where it is something else."""
-    if is_kind(X):
-        return [X]
-    return X if isinstance(X, list | tuple) and X and all(map(is_kind, X)) else None
-
-
-def _epochs_in(X: Any) -> Sequence[Any] | None:
-    """The Epochs that X is, or is a list of; None where it is something else."""
-    return _list_of(X, is_epochs)
-
-
-def first_of_mne(X: Any) -> Any:
-    """The first of the Epochs or averages that X is, or is a list of; None if it is not one."""
-    listed = _list_of(X, is_epochs) or _list_of(X, _is_evoked)
-    return None if listed is None else listed[0]
-
-
 def signal_picks(recording: Any) -> list[int]:
-    """Places of the signals among the channels of an MNE object.
+    """Indices of the signals among the channels of an MNE object.
 
-    Marked-bad and stimulus channels are none. Miscellaneous ones, which often hold what an
+    Marked-bad and stimulus channels are left out. Miscellaneous ones, which often hold what an
     experiment noted, are signals only where there is nothing else, as accelerometers have no type.
     """
     bads = set(recording.info["bads"])
     types = recording.get_channel_types()
     found = [
-        place for place, (name, kind) in enumerate(zip(recording.ch_names, types, strict=True))
+        i for i, (name, kind) in enumerate(zip(recording.ch_names, types, strict=True))
         if kind not in _NOT_SIGNALS and name not in bads
     ]  # fmt: skip
-    return [place for place in found if types[place] != "misc"] or found
+    return [i for i in found if types[i] != "misc"] or found
 
 
 def ch_names(chs: list[dict[str, Any]] | None) -> tuple[str, ...] | None:
@@ -221,7 +135,7 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
     ValueError
         If there is no such column, a value is missing, or all events have one code.
     """
-    if (listed := _epochs_in(X)) is not None:
+    if (listed := epochs_in(X)) is not None:
         for epochs in listed:
             epochs.drop_bad()
         if column is None:
@@ -243,7 +157,7 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
 
 def resolve_labels(X: Any, y: Any, name: str = "y") -> Any:
     """`y` as it is, or the values in X if `y` is the name of a column or, for y alone, None."""
-    known = _epochs_in(X) is not None or is_window_set(X)
+    known = epochs_in(X) is not None or is_window_set(X)
     if isinstance(y, str):
         if not known:
             raise ValueError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+ANY_SIGNAL = "signal"  # the kind of an array whose modality is not given
 # What containers, BIDS tables and people call the modalities, in lower case.
 _MODALITIES = {
     "eeg": "EEG", "ecg": "ECG", "ekg": "ECG", "emg": "EMG", "eog": "EOG", "veog": "EOG",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from .nets import (
     WindowSet,
     make_net,
 )
+from .schedule import warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,7 @@ def fine_tune(
 ) -> FineTuner:
     """Train every parameter of `module`; returns the net that did it."""
     steps = recipe.n_steps(len(train))
-    warmup = max(1, round(recipe.warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
+    factor = partial(warmup_cosine, n_steps=steps, warmup=recipe.warmup)
     given = prepare_callbacks(callbacks)
     own: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
     # A schedule of the caller's takes the place of ours, which would overrule it at every batch.

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from .._utils.devices import fast_kernels
 from .._utils.interrupts import notice_interrupt
-from .callbacks import WeightAverage, kept_module
+from .callbacks import WeightAverage
 from .draws import Draws
 from .hooks import Augment
 from .labelled import LabelledWindows
@@ -109,6 +109,11 @@ class FineTuner(NeuralNet):
 
     averaging_: WeightAverage | None = None
 
+    @property
+    def kept_module(self) -> nn.Module:
+        """The module whose weights would be kept if training ended now."""
+        return self.averaging_.model_.module if self.averaging_ else self.module_
+
     def _encode(self, targets: Tensor) -> Tensor:
         """Targets of a batch as rows that can be mixed."""
         raise NotImplementedError
@@ -151,7 +156,7 @@ class FineTuner(NeuralNet):
         self._set_training(False)
         x, expected = self._unpack(batch, training=False)
         with torch.no_grad(), fast_kernels():
-            outputs = kept_module(self)(x)
+            outputs = self.kept_module(x)
             return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
 
     def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..._utils.validation import _check_text, check_number
-from ..containers import first_of_mne, signal_picks
+from ..container_kinds import first_of_mne
+from ..containers import signal_picks
 from ..modalities import as_named, modality_of
 from ..windows import read_windows
 from .cache import Recording

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 import warnings
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from ..._utils.validation import _check_text, check_choice, check_number
-from ..modalities import as_named
+from ..container_kinds import first_of_mne
+from ..modalities import ANY_SIGNAL, as_named
+from ..resampling import GRID_SFREQ
 from .arrays import (
     array_corpus,
 )
@@ -194,6 +198,36 @@ def _progress(files: list[Path]) -> Iterable[Path]:
     from tqdm.auto import tqdm
 
     return tqdm(files, desc="recordings", unit="file")
+
+
+def is_corpus_source(X: Any) -> bool:
+    """Whether this is a corpus, or files and folders to read one from, and not an array."""
+    listed = isinstance(X, list | tuple) and X and all(map(_is_path, X))
+    return isinstance(X, Corpus) or _is_path(X) or bool(listed)
+
+
+def as_corpus(
+    X: Any,
+    *,
+    modality: str | None,
+    subjects: Any,
+    verbose: int,
+    estimator: BaseEstimator,
+) -> Corpus:
+    """Any input of `CitrusPretrainer` as a corpus; see `read_corpus` and `array_corpus`."""
+    if isinstance(X, Corpus):
+        return X
+    if is_corpus_source(X):
+        return read_corpus(X, sfreq=GRID_SFREQ, verbose=verbose)
+    # array_corpus takes the types of the channels of Epochs where the modality is "unknown".
+    other = ANY_SIGNAL if first_of_mne(X) is None else "unknown"
+    return array_corpus(
+        X, modality=other if modality is None else modality, subjects=subjects, estimator=estimator
+    )
+
+
+def _is_path(X: Any) -> bool:
+    return isinstance(X, str | os.PathLike)
 
 
 def _reservations(report: CorpusReport, n_files: int) -> str:

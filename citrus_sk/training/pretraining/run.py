@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...nn import MaskedAutoencoder
 from ...nn.encoder import normalise
 from ..draws import own_draws
+from ..schedule import average_share, warmup_cosine
 from .processes import distributed_part
 from .sampler import Batch, CropSampler
 
@@ -150,11 +151,7 @@ class PretrainRun:
         return f"masked loss {own:.4f}" + ("" if held_out is None else f", held out {held_out:.4f}")
 
     def _schedule(self) -> float:
-        warmup = max(1, round(self.recipe.warmup * self.recipe.n_steps))
-        if self.step < warmup:
-            return (self.step + 1) / warmup
-        done = (self.step - warmup) / max(1, self.recipe.n_steps - warmup)
-        return 0.5 * (1 + math.cos(math.pi * done))
+        return warmup_cosine(self.step, self.recipe.n_steps, self.recipe.warmup)
 
     def _loss(self, batch: Batch) -> Tensor:
         amp: Any = nullcontext()
@@ -176,8 +173,7 @@ class PretrainRun:
         return loss.item()
 
     def _update_average(self) -> None:
-        decay = 1 - 1 / max(2.0, self.recipe.ema * self.recipe.n_steps)
-        share = 1 - min(decay, (1.0 + self.step) / (10.0 + self.step))
+        share = average_share(self.step, self.recipe.n_steps, self.recipe.ema)
         state = self.model.state_dict()
         names = [name for name, value in self.average.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.average[k] for k in names], [state[k] for k in names], share)

@@ -7,6 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import safetensors.torch
 from torch import Tensor
 
 from ..._utils.files import write_atomically
+from ..._utils.interrupts import notice_interrupt
+from ..._utils.optional import progress_bar
 from .run import PretrainRun
 
 _KEY = "citrus_sk_run"
@@ -128,3 +131,45 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "go on with that one, or begin anew with resume=False."
         )
     return header, tensors
+
+
+def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose: int) -> None:
+    """Train to the last step, with a progress bar, saving the run on the way.
+
+    Parameters
+    ----------
+    run : PretrainRun
+    file : RunFile or None
+        Where the run is saved: every few minutes, on Ctrl-C and at the end.
+    resume : bool
+        Whether to continue the run in `file` where there is one.
+    verbose : int
+        1 shows a bar.
+    """
+    if file is not None and resume and file.path.exists():
+        file.load_into(run)
+    else:
+        run.prepare()
+    leads = run.part[0] == 0
+    interrupts = nullcontext(bool) if file is None else notice_interrupt(hold_back=True)
+    bar = progress_bar(
+        total=run.recipe.n_steps, initial=run.step, description="pre-training", unit="batch",
+        shown=bool(verbose and leads),
+    )  # fmt: skip
+    with bar, interrupts as interrupted:
+
+        def after_step(run: PretrainRun) -> None:
+            if not bar.disable:
+                bar.set_postfix_str(run.news(), refresh=False)
+                bar.update(1)
+            if interrupted():
+                raise KeyboardInterrupt
+            if file is not None and leads:
+                file.save_if_due(run)
+
+        try:
+            run.train(after_step)
+        finally:
+            # After the last step, or after a Ctrl-C; never in the middle of a step.
+            if file is not None and leads and not run.in_step:
+                file.try_to_save(run)

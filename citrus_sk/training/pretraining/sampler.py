@@ -315,3 +315,21 @@ def stretch(padded: Tensor, lengths: np.ndarray, n_times: int) -> Tensor:
             torch.lerp(padded.gather(1, left), padded.gather(1, left + 1), position - left)
         )
     return torch.stack(parts).mean(0)
+
+
+def draw_whole_windows(
+    corpus: Corpus, modalities: tuple[str, ...], n_times: int, n_windows: int
+) -> tuple[np.ndarray, list[str]]:
+    """Windows of `n_times` samples at random places, the modalities in turn.
+
+    Returns
+    -------
+    windows : ndarray of shape (n_windows, n_times)
+    modality : list of str
+    """
+    sampling = Sampling(
+        n_times, n_tokens=2, batch_size=n_windows, crop=(1.0, 1.0), flip=False, mask_ratio=0.5,
+        run_length=(1, 1), unknown=0.0, simultaneous=1,
+    )  # fmt: skip
+    batch = CropSampler(corpus, modalities, sampling, 0, torch.device("cpu"))(0)
+    return batch.x.numpy(), [modalities[kind] for kind in batch.modality.tolist()]
