@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from citrus_sk._registry import describe_pretrained
+from citrus_sk.checkpoints.registry import describe_pretrained
 
 TASK = {
     "freq": "the log spectrum (Hann frame of {frame} samples) around masked tokens",

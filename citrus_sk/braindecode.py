@@ -15,25 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import _hub
-from ._base import modality_rows
-from ._containers import labels_of
-from ._parameters import check_choice, check_number
-from ._registry import from_pretrained as read_checkpoint
-from ._registry import trunk_state
-from ._resampling import GRID_N_TIMES, operator_stages
+from ._utils.validation import check_choice, check_number
+from .checkpoints import hub
+from .checkpoints.registry import from_pretrained as read_checkpoint
+from .checkpoints.registry import trunk_state
+from .estimators.base import modality_rows
 from .nn import PRESETS, CitrusNetwork, NetworkConfig
-from .nn._encoder import ConvEncoder, ResidualBlock
-from .nn._readout import LinearHead
-from .nn._resample import Align
+from .nn.encoder import ConvEncoder, ResidualBlock
+from .nn.heads import TrackingHead
+from .nn.resample import Align
+from .signals.containers import labels_of
+from .signals.resampling import GRID_N_TIMES, operator_stages
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what braindecode's own imports say is not ours to mend
     from braindecode.models.base import EEGModuleMixin
 
 __all__ = ["CitrusModel", "labels_of"]
-
-_SLOWEST = 0.02  # share of a batch in the head's running statistics, once 50 were seen
 
 
 class CitrusModel(EEGModuleMixin, nn.Module):
@@ -211,8 +209,8 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             If there is no such checkpoint, or it lacks a weight or has one too many.
         """
         source: Any = name_or_path
-        if isinstance(source, str) and _hub.is_repository(source) and not Path(source).exists():
-            source = _hub.fetch(source, revision)
+        if isinstance(source, str) and hub.is_repository(source) and not Path(source).exists():
+            source = hub.fetch(source, revision)
             revision = None
         if _written_by_braindecode(source):
             return super().from_pretrained(source, strict=True, **settings)
@@ -225,35 +223,6 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         weights = trunk_state(checkpoint, settings["backbone"])
         model.network.trunk.load_state_dict(weights, strict=True)
         return model
-
-
-class TrackingHead(LinearHead):
-    """A linear head whose statistics follow the training batches instead of being set once."""
-
-    n_batches: Tensor
-    variance: Tensor
-
-    def __init__(self, views: list[int], n_outputs: int) -> None:
-        super().__init__(views, n_outputs)
-        self.register_buffer("n_batches", torch.tensor(0.0))
-        self.register_buffer("variance", torch.ones(sum(views)))
-
-    def forward(self, features: Tensor) -> Tensor:
-        if self.training:
-            self._track(features.detach())
-        return super().forward(features)
-
-    @torch.no_grad()
-    def _track(self, features: Tensor) -> None:
-        self.n_batches += 1
-        share = (1 / self.n_batches).clamp_min(_SLOWEST)
-        ahead = features.mean(0) - self.mean
-        spread = features.var(0, correction=0)
-        self.variance.copy_((1 - share) * (self.variance + share * ahead.square()) + share * spread)
-        self.mean += share * ahead
-        sd = self.variance.sqrt()
-        varies = sd > 1e-5 * self.mean.abs()
-        self.scale.copy_(torch.where(varies, 1 / sd.clamp_min(1e-30), 0.0))
 
 
 def _config(preset: str | dict[str, Any]) -> NetworkConfig:
@@ -276,7 +245,7 @@ def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
 
 
 def _written_by_braindecode(source: Any) -> bool:
-    config = Path(source) / _hub.CONFIG if isinstance(source, str | os.PathLike) else None
+    config = Path(source) / hub.CONFIG if isinstance(source, str | os.PathLike) else None
     if config is None or not config.is_file():
         return False
     try:

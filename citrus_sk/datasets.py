@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._optional import require
+from ._utils.optional import require
 
 __all__ = ["load_watch"]
 

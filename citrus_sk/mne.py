@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._containers import drop_reasons, labels_of, signal_picks
-from ._parameters import check_choice, check_number
-from ._recordings.edf import check_one_rate
+from ._utils.validation import check_choice, check_number
+from .signals.containers import drop_reasons, labels_of
+from .signals.picks import pick_channels
+from .signals.recordings.edf import check_one_rate
 
 if TYPE_CHECKING:
     from mne import Epochs
@@ -49,26 +50,29 @@ def make_epochs(
         As `mne.find_events` and `mne.events_from_annotations` give them. None cuts windows of
         fixed length from the whole recording.
     event_id : dict of str to int, or None, default=None
-        Names of the events' codes, which become the labels; events of other codes are left out.
+        Names of the events' codes, which become the labels. Events with other codes are left out.
     duration : float
         Length of a window in seconds. It has ``round(duration * sfreq)`` samples: the sample at
         its end belongs to the next one.
     tmin : float, default=0.0
         Start of a window in seconds after its event.
     overlap : float, default=0.0
-        Seconds that a window of fixed length shares with the one before it, below `duration`.
+        Seconds that a window of fixed length shares with the one before it. At least one sample
+        less than `duration`.
     picks : str, sequence of str or None, default=None
-        Names of channels, or a kind of them such as ``"eeg"``. None takes every signal: not
-        the stimulus and marked-bad channels, and miscellaneous ones only where there are no others.
+        Names of channels, or kinds such as ``"eeg"``, which stand for the channels of that kind
+        that are not marked bad. The name of a channel decides its kind where the recording gives
+        it MNE's default type, as EDF files do. None takes all signals: no stimulus channels, none
+        that are marked bad, and miscellaneous ones only if there are no others.
     reject_by_annotation : bool, default=True
         Whether windows that an annotation touches whose description begins with "bad" are left
         out.
     on_missing : {"warn", "raise", "ignore"}, default="warn"
-        What to do about a code in `event_id` that has no event, such as a sleep stage that a
-        person did not reach: the others are cut, with a warning or without, or an error is raised.
+        Handling of a code in `event_id` that has no event, such as a sleep stage that a person
+        did not reach: cut the others, with a warning or without one, or raise an error.
     event_repeated : {"error", "drop"}, default="error"
-        What to do where several events with codes in `event_id` are at one sample: raise an
-        error, or keep the first. The same event twice is always cut once.
+        Handling of several events with codes in `event_id` at one sample: raise an error, or keep
+        the first. The same event twice is always cut once.
 
     Returns
     -------
@@ -81,8 +85,8 @@ def make_epochs(
         If `raw` is not a recording or a parameter is of a wrong type.
     ValueError
         If a number is out of its range, a channel is missing or named twice, the picked signals of
-        an EDF file were sampled at unequal rates, events have no code in `event_id` or share a
-        sample, or no window is left.
+        an EDF file were sampled at unequal rates, `event_id` gives one code two names or names no
+        event, several events are at one sample, or no window is left.
 
     Warns
     -----
@@ -120,8 +124,11 @@ def make_epochs(
             remedy = "Name channels of one rate in picks."
             check_one_rate(Path(path), [raw.ch_names[pick] for pick in chosen], remedy)
     if events is None:
-        if overlap >= duration:
-            raise ValueError(f"overlap={overlap!r} is out of range; expected less than duration.")
+        if (duration - overlap) * sfreq < 1 - 1e-6:
+            raise ValueError(
+                f"overlap={overlap!r} is out of range; expected at least one sample "
+                f"({1 / sfreq:g} s) less than duration={duration!r}."
+            )
         if event_id is not None:
             raise ValueError("event_id names codes of events, and events is None. Pass both.")
         if round(duration * sfreq) > raw.n_times:
@@ -129,11 +136,15 @@ def make_epochs(
                 f"No window of duration={duration:g} s fits into the {raw.n_times / sfreq:g} s of "
                 "the recording. Ask for shorter windows."
             )
-        events = mne.make_fixed_length_events(raw, duration=duration, overlap=overlap)
+        starts = mne.make_fixed_length_events(raw, duration=duration, overlap=overlap)
+        events = np.unique(starts, axis=0)
     elif overlap:
-        raise ValueError(f"overlap={overlap!r} is for windows of fixed length; events have starts.")
+        raise ValueError(
+            f"overlap={overlap!r} is for windows of fixed length. Leave it out if you pass events."
+        )
     else:
         events = _check_events(events)
+        _check_event_id(event_id)
         event_id = _present_codes(events, event_id, on_missing)
         codes = np.unique(events[:, 2]) if event_id is None else [*event_id.values()]
         events = _distinct_events(events, codes, sfreq, event_repeated)
@@ -153,6 +164,11 @@ def make_epochs(
 
 
 def _check_events(events: Any) -> np.ndarray:
+    if isinstance(events, tuple) and len(events) == 2 and isinstance(events[1], dict):
+        raise TypeError(
+            "events is the pair that mne.events_from_annotations returns. Unpack it: events, "
+            "event_id = mne.events_from_annotations(raw), and pass both."
+        )
     events = np.asarray(events)
     if events.ndim != 2 or events.shape[1] != 3 or events.dtype.kind not in "iu":
         raise ValueError(
@@ -168,17 +184,35 @@ def _check_events(events: Any) -> np.ndarray:
     return events
 
 
+def _check_event_id(event_id: Any) -> None:
+    if event_id is None:
+        return
+    example = "expected a dict from names to codes, such as {'left': 1, 'right': 2}."
+    if not isinstance(event_id, dict):
+        raise TypeError(f"event_id={event_id!r} is a {type(event_id).__name__}; {example}")
+    if not event_id:
+        raise ValueError(f"event_id is empty; {example[:-1]}, or None for all codes.")
+    names: dict[Any, str] = {}
+    for name, code in event_id.items():
+        if not isinstance(name, str) or not isinstance(code, Integral):
+            raise TypeError(
+                f"event_id has the entry {name!r}: {code!r}, of types {type(name).__name__} and "
+                f"{type(code).__name__}; {example}"
+            )
+        if code in names:
+            raise ValueError(
+                f"event_id gives the code {code} two names, {names[code]!r} and {name!r}, so its "
+                "events would have two labels. Keep one of them."
+            )
+        names[code] = name
+
+
 def _present_codes(
     events: np.ndarray, event_id: dict[str, int] | None, on_missing: str
 ) -> dict[str, int] | None:
     """The codes in `event_id` that have an event, by their names."""
     if event_id is None:
         return None
-    if not isinstance(event_id, dict):
-        raise TypeError(
-            f"event_id={event_id!r} is a {type(event_id).__name__}; expected a dict from names to "
-            "codes, such as {'left': 1, 'right': 2}."
-        )
     known = set(events[:, 2].tolist())
     present = {name: code for name, code in event_id.items() if code in known}
     missing = {name: code for name, code in event_id.items() if code not in known}
@@ -190,10 +224,9 @@ def _present_codes(
         f"{', '.join(map(str, sorted(known)))}."
     )
     if not present or on_missing == "raise":
-        raise ValueError(
-            f"{text} Correct event_id, or pass on_missing='warn' to cut those that are there."
-        )
-    warnings.warn(f"{text} Windows of the others are cut.", UserWarning, stacklevel=3)
+        remedy = ", or pass on_missing='warn' to cut the others" if present else ""
+        raise ValueError(f"{text} Correct event_id{remedy}.")
+    warnings.warn(f"{text} Only windows of the others are cut.", UserWarning, stacklevel=3)
     return present
 
 
@@ -214,38 +247,3 @@ def _distinct_events(
             "or pass event_repeated='drop' to keep the first event of each sample."
         )
     return events[np.sort(first)]
-
-
-def pick_channels(raw: Any, picks: Any) -> list[int]:
-    """Indices of the picked channels of a recording, in their order."""
-    if picks is None:
-        chosen = signal_picks(raw)
-        if not chosen:
-            raise ValueError(
-                f"raw has no signal: all of its {len(raw.ch_names)} channels are stimulus channels "
-                "or marked bad. Name some in picks."
-            )
-        return chosen
-    named = [picks] if isinstance(picks, str) else list(picks)
-    if len(named) == 1 and named[0] in set(raw.get_channel_types()) - set(raw.ch_names):
-        return [pick for pick in signal_picks(raw) if raw.get_channel_types()[pick] == named[0]]
-    if any(isinstance(each, Integral) for each in named):
-        raise TypeError(f"picks={picks!r} holds numbers; expected names, which are unambiguous.")
-    if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise ValueError(f"picks names {', '.join(map(repr, twice))} more than once.")
-    if missing := [name for name in named if name not in raw.ch_names]:
-        raise ValueError(
-            f"picks names {missing[0]!r}, and the recording has {', '.join(raw.ch_names)}. "
-            f"{_numbered(missing[0], raw.ch_names)}"
-        )
-    return [raw.ch_names.index(name) for name in named]
-
-
-def _numbered(name: str, known: list[str]) -> str:
-    alike = [each for each in known if each.rpartition("-")[0] == name]
-    if not alike:
-        return "Name channels that it has, or a kind such as 'eeg'."
-    return (
-        f"Its file gives that name to {len(alike)} channels, which MNE tells apart by a number: "
-        f"pick one of {', '.join(alike)}, or rename them with raw.rename_channels."
-    )

@@ -11,12 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from citrus_sk import (
-    AttributionDisplay,
-    BandOcclusionDisplay,
-    CitrusClassifier,
-    SignalAligner,
-)
+from citrus_sk import AttributionDisplay, BandOcclusionDisplay, CitrusClassifier, SignalAligner
 from citrus_sk.datasets import load_watch
 from citrus_sk.inspection import attribution
 

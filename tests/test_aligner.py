@@ -14,9 +14,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from citrus_sk._aligner import SignalAligner
-from citrus_sk._alignment import METHODS
-from citrus_sk._resampling import GRID_N_TIMES
+from citrus_sk.signals.aligner import SignalAligner
+from citrus_sk.signals.alignment import METHODS
+from citrus_sk.signals.resampling import GRID_N_TIMES
 
 
 def signals(*shape, seed=0, dtype=np.float64):

@@ -21,7 +21,7 @@ from citrus_sk import (
     SignalAligner,
 )
 from citrus_sk.inspection import attribution, band_occlusion
-from citrus_sk.inspection._band_occlusion import remove_band
+from citrus_sk.inspection.band_occlusion import remove_band
 
 SFREQ = 64.0
 BURST = slice(72, 104)  # of channel 1, 16 Hz

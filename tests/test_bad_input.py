@@ -250,7 +250,7 @@ def test_out_of_memory_names_the_batch_size_to_try(batch_size, remedy, quick, mo
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("citrus_sk._training._cross_entropy", full)
+    monkeypatch.setattr("citrus_sk.training.nets._cross_entropy", full)
     with pytest.raises(MemoryError, match=rf"with batch_size={batch_size}\. Try .*{remedy}"):
         quick(batch_size=batch_size).fit(X, Y)
 
@@ -264,10 +264,10 @@ CPU_IS_FULL = [
     MemoryError("Unable to allocate 9.31 GiB for an array with shape (50000, 25000)"),
 ]
 FULL_AT = {
-    "fit": ("citrus_sk._training._cross_entropy", "finetune"),
-    "copy of X": ("citrus_sk._classifier.to_float32", "finetune"),
-    "ridge": ("citrus_sk._fused_probe._ridge", "auto"),
-    "logistic": ("citrus_sk._probe._logistic", "linear-probe"),
+    "fit": ("citrus_sk.training.nets._cross_entropy", "finetune"),
+    "copy of X": ("citrus_sk.estimators.classifier.to_float32", "finetune"),
+    "ridge": ("citrus_sk.training.probes._ridge", "auto"),
+    "logistic": ("citrus_sk.training.probes._logistic", "linear-probe"),
 }
 
 
@@ -302,14 +302,14 @@ def test_a_machine_out_of_memory_is_explained_in_use_and_in_pretraining(error, q
         for call in calls:
             with pytest.raises(MemoryError, match="This machine ran out of memory"):
                 call()
-    monkeypatch.setattr("citrus_sk._pretraining.window_losses", raising(error))
+    monkeypatch.setattr("citrus_sk.training.pretraining.run.window_losses", raising(error))
     with pytest.raises(MemoryError, match="This machine ran out of memory"):
         pretrainer.fit(X)
 
 
 def test_other_errors_of_torch_pass_through_as_they_are(quick, monkeypatch):
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    monkeypatch.setattr("citrus_sk._training._cross_entropy", raising(error))
+    monkeypatch.setattr("citrus_sk.training.nets._cross_entropy", raising(error))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as raised:
         quick().fit(X, Y)
     assert raised.value is error

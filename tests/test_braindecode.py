@@ -297,7 +297,9 @@ def test_missing_targets_are_refused(windows, quick):
     with pytest.raises(ValueError, match=r"have no target: all are -1.*set_target\(column\)"):
         quick().fit(untold)
     windows.datasets[1].y[2] = float("nan")
-    with pytest.raises(ValueError, match=r"target is missing in 1 of 32 windows .*first: 10"):
+    with pytest.raises(
+        ValueError, match=r"target is missing in 1 of 32 windows .*first: window 10"
+    ):
         quick().fit(windows)
     with pytest.raises(ValueError, match=r"without a column 'age'.*subject"):
         labels_of(windows, "age")

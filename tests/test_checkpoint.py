@@ -20,8 +20,19 @@ import pytest
 import safetensors.torch
 import torch
 
-from citrus_sk import _checkpoint, _header, _hub, _registry
-from citrus_sk._checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from citrus_sk.checkpoints import (
+    checkpoint as _checkpoint,
+)
+from citrus_sk.checkpoints import (
+    format as _header,
+)
+from citrus_sk.checkpoints import (
+    hub as _hub,
+)
+from citrus_sk.checkpoints import (
+    registry as _registry,
+)
+from citrus_sk.checkpoints.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from citrus_sk.nn import MaskedAutoencoder, NetworkConfig, TaskConfig
 
 NETWORK = NetworkConfig(

@@ -246,9 +246,9 @@ def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, qui
 
 
 def _labelled(clf, X, y):
-    from citrus_sk._devices import draw_seed
-    from citrus_sk._labelled import label_windows
-    from citrus_sk._targets import check_labels
+    from citrus_sk._utils.devices import draw_seed
+    from citrus_sk.signals.targets import check_labels
+    from citrus_sk.training.labelled import label_windows
 
     classes, codes = check_labels(y, len(X), "")
     seed = np.random.SeedSequence(draw_seed(clf.random_state)).generate_state(1)[0]
@@ -342,7 +342,7 @@ def test_ctrl_c_ends_the_fit_and_not_only_the_training(tones, quick, monkeypatch
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("citrus_sk._training._cross_entropy", interrupted)
+    monkeypatch.setattr("citrus_sk.training.nets._cross_entropy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quick().fit(*tones)
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import citrus_sk
-from citrus_sk import _demo, cli
-from citrus_sk.cli import main
+from citrus_sk.cli import demo as _demo
+from citrus_sk.cli import parser as cli
+from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
 
 
@@ -93,7 +94,7 @@ def test_models_says_what_ships_and_what_it_was_trained_on(capsys):
 
 
 def test_models_says_that_nothing_ships(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("citrus_sk._registry.SHIPPED", tmp_path)
+    monkeypatch.setattr("citrus_sk.checkpoints.registry.SHIPPED", tmp_path)
     assert main(["models"]) == 0
     assert "No pre-trained checkpoint" in capsys.readouterr().out
 
@@ -123,10 +124,16 @@ def test_every_command_explains_itself(capsys, command):
 
 
 def test_command_line_imports_no_plotting_and_no_demo():
-    code = "import sys; from citrus_sk.cli import _parser; _parser(); print(*sys.modules)"
+    code = "import sys; from citrus_sk.cli.parser import _parser; _parser(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
-    assert not imported & {"matplotlib", "seglearn", "braindecode", "mne", "citrus_sk._demo"}
+    assert not imported & {
+        "matplotlib",
+        "seglearn",
+        "braindecode",
+        "mne",
+        "citrus_sk.cli.demo",
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ import pytest
 from edf_files import EDF_GAIN, write_edf
 from sklearn.base import BaseEstimator
 
-from citrus_sk._corpus import array_corpus, read_corpus
-from citrus_sk._recordings import cache as cache_module
-from citrus_sk._recordings import conversion
-from citrus_sk._recordings.channels import modality_of
+from citrus_sk.signals.modalities import modality_of
+from citrus_sk.signals.recordings import cache as cache_module
+from citrus_sk.signals.recordings import conversion
+from citrus_sk.signals.recordings.arrays import array_corpus
+from citrus_sk.signals.recordings.reading import read_corpus
 
 FATES = ("kept_s", "flat_s", "clipped_s", "missing_s", "short_s")
 
@@ -951,7 +952,7 @@ def test_an_estimator_is_named_in_errors_and_notes_the_shape():
 
 def test_importing_brings_in_neither_mne_nor_torch():
     heavy = "{'mne', 'torch', 'braindecode', 'tqdm'}"
-    code = f"import sys, citrus_sk._corpus; print({heavy} & set(sys.modules))"
+    code = f"import sys, citrus_sk.signals.recordings.reading; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

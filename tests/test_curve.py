@@ -42,8 +42,8 @@ from citrus_sk.evaluation import (
     fraction_curve,
     make_peer,
 )
-from citrus_sk.evaluation._leakage import warn_of_leaks
-from citrus_sk.evaluation._run_directory import _tree_digest, estimator_fingerprint
+from citrus_sk.evaluation.leakage import warn_of_leaks
+from citrus_sk.evaluation.run_directory import _tree_digest, estimator_fingerprint
 
 
 class Fragile(ClassifierMixin, BaseEstimator):

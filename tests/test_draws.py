@@ -13,9 +13,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusPretrainer, CitrusRegressor
-from citrus_sk._devices import isolated_seed
-from citrus_sk._draws import own_draws
+from citrus_sk._utils.devices import isolated_seed
 from citrus_sk.nn import PRESETS, Trunk, dropout_from
+from citrus_sk.training.draws import own_draws
 
 CPU = torch.device("cpu")
 SMALL = {"pretrained": None, "preset": "tiny"}

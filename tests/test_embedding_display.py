@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusEmbedder, EmbeddingDisplay, SignalAligner
-from citrus_sk.inspection._embedding_display import share_between
+from citrus_sk.inspection.embedding_display import share_between
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from citrus_sk._figures import style
+from citrus_sk._utils.plotting import style
 from citrus_sk.evaluation import (
     ConfusionCurveDisplay,
     CriticalDifferenceDisplay,

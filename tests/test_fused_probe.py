@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
 
-from citrus_sk import _fused_probe
-from citrus_sk._fused_probe import _ridge, _temperature, fit_fused_probe
-from citrus_sk._labelled import label_windows
+from citrus_sk.training import probes as _fused_probe
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.probes import _ridge, _temperature, fit_fused_probe
 
 RNG = np.random.default_rng(0)
 

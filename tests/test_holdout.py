@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from citrus_sk._holdout import hold_out
-from citrus_sk._labelled import label_windows, measure_windows
+from citrus_sk.training.holdout import hold_out
+from citrus_sk.training.labelled import label_windows, measure_windows
 
 X = np.random.default_rng(0).standard_normal((240, 1, 16)).astype(np.float32)
 CODES = np.arange(240) % 3

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from citrus_sk._interrupts import notice_interrupt
+from citrus_sk._utils.interrupts import notice_interrupt
 
 
 @pytest.fixture(autouse=True)

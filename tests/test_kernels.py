@@ -13,7 +13,7 @@ from sklearn.base import clone
 from torch.testing import assert_close
 
 from citrus_sk import CitrusClassifier
-from citrus_sk.nn._kernels import KernelBank, RandomKernels, _shapes, longest_stretch
+from citrus_sk.nn.kernels import KernelBank, RandomKernels, _shapes, longest_stretch
 
 
 def signal(*shape):

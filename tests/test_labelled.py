@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from citrus_sk._labelled import inner_folds, label_windows, measure_windows
-from citrus_sk._targets import check_labels
+from citrus_sk.signals.targets import check_labels
+from citrus_sk.training.labelled import inner_folds, label_windows, measure_windows
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((30, 2, 16)).astype(np.float32)

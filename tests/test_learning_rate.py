@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusRegressor, LearningRateDisplay, SignalAligner, find_learning_rate
-from citrus_sk._learning_rate import exploded, running_mean, steepest
+from citrus_sk.inspection.learning_rate import exploded, running_mean, steepest
 
 mpl.use("Agg")
 
@@ -111,7 +111,7 @@ def test_arguments_that_make_no_sense_are_named(tones, training, arguments, erro
 def test_a_loss_that_is_nan_from_the_start_says_so(tones, training, monkeypatch, low, n_finite):
     if low < 1:
         monkeypatch.setattr(
-            "citrus_sk._training._cross_entropy", lambda logits, mass: logits.sum() * np.nan
+            "citrus_sk.training.nets._cross_entropy", lambda logits, mass: logits.sum() * np.nan
         )
     words = rf"NaN or infinite after {n_finite} of 20 steps, .*Lower low \(it is {low:g}\), or look"
     with pytest.raises(ValueError, match=words.replace("+", r"\+")):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from citrus_sk._missing import MISSING_TEXTS, is_missing, missing_rows
+from citrus_sk.signals.missing import MISSING_TEXTS, is_missing, missing_rows
 
 
 @pytest.mark.parametrize(

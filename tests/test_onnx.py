@@ -20,15 +20,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner, to_onnx
-from citrus_sk._onnx import alignment_layer
-from citrus_sk.nn._exportable import (
+from citrus_sk.estimators.onnx import alignment_layer
+from citrus_sk.nn.kernels import KernelBank, longest_stretch
+from citrus_sk.nn.onnx_ops import (
     hann_window,
     longest_run,
     matrix_logarithm,
     power_spectrum,
     stretch_means,
 )
-from citrus_sk.nn._kernels import KernelBank, longest_stretch
 
 
 def answers(path, X):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from citrus_sk._optional import progress_bar, require
+from citrus_sk._utils.optional import progress_bar, require
 
 
 def test_what_is_installed_is_found_without_an_import(monkeypatch):

@@ -3,7 +3,7 @@
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
-from citrus_sk._parameters import did_you_mean, first_few, last_step
+from citrus_sk._utils.validation import did_you_mean, first_few, last_step
 
 
 def test_a_long_list_of_names_is_cut_short():

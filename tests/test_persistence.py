@@ -20,10 +20,10 @@ from citrus_sk import (
     CitrusEmbedder,
     CitrusPretrainer,
     SignalAligner,
-    _hub,
     save_pretrained,
 )
-from citrus_sk._checkpoint import CheckpointError
+from citrus_sk.checkpoints import hub as _hub
+from citrus_sk.checkpoints.checkpoint import CheckpointError
 
 
 @pytest.fixture(params=["linear-probe", "probe-then-finetune"])

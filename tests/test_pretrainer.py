@@ -20,16 +20,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from citrus_sk import (
-    CitrusEmbedder,
-    CitrusPretrainer,
-    load_pretrained,
-    read_corpus,
-)
-from citrus_sk._corpus import Corpus, array_corpus
-from citrus_sk._registry import describe_pretrained
-from citrus_sk._sampling import CropSampler
+from citrus_sk import CitrusEmbedder, CitrusPretrainer, load_pretrained, read_corpus
+from citrus_sk.checkpoints.registry import describe_pretrained
 from citrus_sk.nn import PRESETS
+from citrus_sk.signals.recordings.arrays import array_corpus
+from citrus_sk.signals.recordings.reading import Corpus
+from citrus_sk.training.pretraining.sampler import CropSampler
 
 
 def pretrainer(**parameters):
@@ -93,7 +89,7 @@ def samplers(monkeypatch):
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr("citrus_sk._pretrain_settings.CropSampler", Noted)
+    monkeypatch.setattr("citrus_sk.estimators.pretrain_plan.CropSampler", Noted)
     return made
 
 
@@ -348,7 +344,7 @@ def test_with_nobody_held_out_the_history_does_not_speak_of_them():
 
 
 def test_the_loss_in_the_history_is_the_mean_over_all_steps_since_the_row_before(monkeypatch):
-    from citrus_sk._pretraining import PretrainRun
+    from citrus_sk.training.pretraining.run import PretrainRun
 
     losses, step = [], PretrainRun.train_step
     monkeypatch.setattr(PretrainRun, "train_step", lambda run: losses.append(step(run)))
@@ -610,7 +606,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_recordings_of_its_batch
 
 
 def test_a_batch_with_an_infinite_loss_is_never_learnt_from(monkeypatch):
-    from citrus_sk._pretraining import PretrainRun
+    from citrus_sk.training.pretraining.run import PretrainRun
 
     true_loss, seen = PretrainRun._loss, []
 
@@ -778,7 +774,7 @@ def test_two_processes_have_the_loss_curve_of_one_and_end_with_the_same_weights(
     first, second = together[0][0]
     # Each process drops units for itself: curves are only equal to the last digits without that.
     alone = {"tiny": replace(PRESETS["tiny"], dropout=0.0)}
-    monkeypatch.setattr("citrus_sk._pretrainer.PRESETS", alone)
+    monkeypatch.setattr("citrus_sk.estimators.pretrainer.PRESETS", alone)
     one = CitrusPretrainer(preset="tiny", batch_size=8, **RUNS[0]).fit(X)
     for name in ("step", "loss", "held_out_loss"):
         assert_allclose(curve(first, name), curve(one, name), rtol=1e-4)
@@ -821,7 +817,7 @@ def test_the_command_line_under_torchrun_writes_one_checkpoint(folder, tmp_path)
 
 
 def test_a_process_that_would_get_no_window_is_refused(monkeypatch):
-    monkeypatch.setattr("citrus_sk._pretrain_settings.distributed_part", lambda: (0, 3))
+    monkeypatch.setattr("citrus_sk.estimators.pretrain_plan.distributed_part", lambda: (0, 3))
     with pytest.raises(ValueError, match="batch_size=2 leaves nothing to some of the 3 processes"):
         pretrainer(batch_size=2).fit(X)
     with pytest.raises(ValueError, match=r"batch_size=8 .*expected at least 12"):

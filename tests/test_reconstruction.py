@@ -15,11 +15,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from citrus_sk import CitrusClassifier, CitrusPretrainer, ReconstructionDisplay, SignalAligner
-from citrus_sk._checkpoint import Checkpoint
-from citrus_sk._corpus import array_corpus
+from citrus_sk.checkpoints.checkpoint import Checkpoint
 from citrus_sk.nn import MaskedAutoencoder, NetworkConfig, TaskConfig
-from citrus_sk.nn._encoder import normalise
-from citrus_sk.nn._targets import token_samples, token_spectra
+from citrus_sk.nn.autoencoder import token_samples, token_spectra
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.signals.recordings.arrays import array_corpus
 
 # Tokens of 16 samples, 8 of them to a window of the watch.
 SMALL = NetworkConfig(

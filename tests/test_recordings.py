@@ -10,9 +10,9 @@ import wfdb
 from edf_files import write_edf
 
 from citrus_sk import read_corpus
-from citrus_sk._recordings.channels import ChannelTable, bare_name
-from citrus_sk._recordings.edf import EdfFile, check_one_rate
 from citrus_sk.mne import make_epochs
+from citrus_sk.signals.modalities import ChannelTable, bare_name
+from citrus_sk.signals.recordings.edf import EdfFile, check_one_rate
 
 RNG = np.random.default_rng(0)
 

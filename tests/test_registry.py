@@ -15,9 +15,16 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from test_checkpoint import INFO, NETWORK, TASK, leftovers, make_tensors
 
-from citrus_sk import _hub, _registry, list_pretrained
-from citrus_sk._checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
-from citrus_sk._registry import (
+from citrus_sk import list_pretrained
+from citrus_sk.checkpoints import hub as _hub
+from citrus_sk.checkpoints import registry as _registry
+from citrus_sk.checkpoints.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    read_checkpoint,
+    write_checkpoint,
+)
+from citrus_sk.checkpoints.registry import (
     describe_pretrained,
     from_pretrained,
     load_pretrained,
@@ -240,7 +247,7 @@ def reads(monkeypatch):
         found.append(path)
         return read_checkpoint(path, **parameters)
 
-    monkeypatch.setattr("citrus_sk._checkpoint.read_checkpoint", counted)
+    monkeypatch.setattr("citrus_sk.checkpoints.checkpoint.read_checkpoint", counted)
     return found
 
 

@@ -15,8 +15,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, c
 from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusClassifier, CitrusRegressor, SignalAligner
-from citrus_sk import _fused_probe as probe
-from citrus_sk._labelled import inner_folds, measure_windows
+from citrus_sk.training import probes as probe
+from citrus_sk.training.labelled import inner_folds, measure_windows
 
 RNG = np.random.default_rng(0)
 Y = RNG.uniform(5.0, 25.0, 60)  # Hz
@@ -158,7 +158,7 @@ def test_a_useless_family_has_little_say():
         (np.r_[Y[:-1], np.nan], ValueError, "y contains NaN"),
         (np.r_[Y[:-1], np.inf], ValueError, "y contains infinity"),
         (["fast"] * 60, ValueError, "y holds 'fast', which is not a number.*CitrusClassifier"),
-        ("age", ValueError, "y='age' names a column, and X is a ndarray"),
+        ("age", ValueError, "y='age' names a column of metadata, and X is of type nda"),
         (np.ones((60, 2, 2)), ValueError, "dim 3"),
         (7.5, ValueError, "y is a single number, 7.5; expected one for each of the 60 windows"),
         ([[1.0], [1.0, 2.0]] * 30, ValueError, "y has up to 2 values for a window"),

@@ -17,7 +17,7 @@ from citrus_sk import (
     list_pretrained,
     load_pretrained,
 )
-from citrus_sk._registry import SHIPPED
+from citrus_sk.checkpoints.registry import SHIPPED
 from citrus_sk.nn import MaskedAutoencoder
 
 NAMES = ["eeg-freq", "eeg-time", "multi-freq", "multi-time"]

@@ -7,7 +7,7 @@ import scipy.io
 from numpy.testing import assert_array_equal
 
 from citrus_sk import CitrusClassifier, CitrusRegressor, StratifiedFractionKFold
-from citrus_sk._targets import check_groups, check_labels, check_values, check_weights
+from citrus_sk.signals.targets import check_groups, check_labels, check_values, check_weights
 
 Y = np.array(["a", "b", "b", "a", "b", "a"])
 

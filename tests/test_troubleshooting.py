@@ -22,9 +22,9 @@ from citrus_sk import (
     load_pretrained,
     read_corpus,
 )
-from citrus_sk._labelled_files import read_label_table
 from citrus_sk.evaluation import fraction_curve, make_peer
 from citrus_sk.mne import make_epochs
+from citrus_sk.signals.recordings.label_tables import read_label_table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "troubleshooting.md").read_text()
 QUOTED = [

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from citrus_sk._warnings import ignored
+from citrus_sk._utils.warnings import ignored
 
 
 def test_blocks_that_overlap_as_in_threads_leave_the_filters_as_they_were():

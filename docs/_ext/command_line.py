@@ -7,7 +7,7 @@ from unittest import mock
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from citrus_sk import cli
+from citrus_sk.cli import parser as cli
 
 WIDTH = 62  # characters, the width of the text column of a page
 

@@ -1,0 +1,4 @@
+"""What every room uses: checks of parameters, devices, files, plots and the version.
+
+Imports nothing from the other rooms.
+"""

@@ -1,0 +1,425 @@
+"""What the classifier and the regressor share: from labelled windows to trained networks."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
+from .._utils.validation import all_or_nothing, as_flag, check_choice, check_number
+from ..nn import CitrusNetwork, NetworkConfig
+from ..signals.consistency import amplitude_range, warn_of_other_amplitude
+from ..signals.containers import Windows, resolve_labels
+from ..signals.targets import unwrap
+from ..signals.windows import read_windows, to_float32
+from ..training.draws import Draws, own_draws
+from ..training.fine_tuning import Recipe, fine_tune
+from ..training.foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
+from ..training.holdout import hold_out
+from ..training.hooks import check_augmentation, check_callbacks, prepare_augmentation
+from ..training.labelled import LabelledWindows
+from ..training.nets import FineTuner, held_out_loss, infer, make_net
+from .base import (
+    STORE_WEIGHTS,
+    NetworkEstimator,
+    Reference,
+    make_reference,
+    modality_rows,
+    pack,
+    starting_point,
+    unpack,
+)
+
+STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
+# Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
+_EPOCH_BUDGET = 7500
+_KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
+
+
+class NetworkPredictor(NetworkEstimator):
+    """An estimator that trains networks on labelled windows; see `CitrusClassifier`.
+
+    A subclass says what targets are, and how a head is fitted to frozen features.
+    """
+
+    def __init__(
+        self,
+        pretrained: Any,
+        *,
+        modality: Any,
+        strategy: str,
+        backbone: str,
+        random_kernels: bool,
+        preset: str,
+        module: Any,
+        max_epochs: int | str,
+        batch_size: int,
+        learning_rate: float,
+        weight_decay: float,
+        mixup: float,
+        augmentation: Any,
+        ema: bool,
+        early_stopping: bool | str,
+        validation_fraction: float,
+        patience: int | str,
+        n_members: int,
+        callbacks: list[Any] | None,
+        store_weights: str,
+        device: Any,
+        random_state: Any,
+        verbose: int,
+    ) -> None:
+        self.pretrained = pretrained
+        self.modality = modality
+        self.strategy = strategy
+        self.backbone = backbone
+        self.random_kernels = random_kernels
+        self.preset = preset
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.mixup = mixup
+        self.augmentation = augmentation
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_members = n_members
+        self.callbacks = callbacks
+        self.store_weights = store_weights
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- what a subclass says --------------------------------------------------------------------
+
+    def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
+        """Check `y`, note what prediction needs of it, and join it to the windows."""
+        raise NotImplementedError
+
+    def _fit_head(
+        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weight ``(n_outputs, n_features)`` and bias of a head on standardised features."""
+        raise NotImplementedError
+
+    @property
+    def _n_classes(self) -> int | None:
+        raise NotImplementedError
+
+    @property
+    def _n_outputs(self) -> int:
+        raise NotImplementedError
+
+    # --- fit and predict -------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        with (
+            all_or_nothing(self),
+            usual_modes(),
+            out_of_memory_hint(self.batch_size, ", or random_kernels=False"),
+        ):
+            self._check_parameters()
+            self._fit_members(X, y, sample_weight, groups)
+
+    def _fit_members(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        make = None if self.module is None else resolve_module(self.module)
+        if make is None:
+            config, weights = starting_point(self.pretrained, self.preset, self.backbone)
+        device = resolve_device(self.device)
+        self._target_column = y if isinstance(y, str) else None
+        self._targets_passed = y is not None and self._target_column is None
+        y, groups = resolve_labels(X, y), resolve_labels(X, groups, "groups")
+        windows = read_windows(self, X, reset=True)
+        labelled = self._label(y, windows, sample_weight, groups)
+        self._amplitude = amplitude_range(labelled.X)
+        self.strategy_ = self._choose_strategy()
+        if make is None:
+            frozen = self.strategy_ == "linear-probe"
+            self._reference = make_reference(self.store_weights, self.pretrained, frozen)
+            self._foreign, self._config = None, config
+            self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
+            self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
+        else:
+            shape = (windows.n_chans, labelled.X.shape[2], labelled.n_outputs)
+            self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
+            self._reference = weights = None
+        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
+        recipe = self._recipe(labelled)
+        splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
+        n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
+        with self._progress(n_steps) as bar:
+            self.members_ = [
+                self._fit_member(labelled, weights, seed, train, valid, recipe, device, bar)
+                for seed, train, valid in splits
+            ]
+        self.net_ = self.members_[0]
+
+    def _outputs(self, X: Any) -> torch.Tensor:
+        """What each network says of each window, float64 ``(n_members, n_windows, n_outputs)``."""
+        check_is_fitted(self)
+        with usual_modes(), out_of_memory_hint(self.batch_size):
+            values = to_float32(read_windows(self, X, reset=False))
+            warn_of_other_amplitude(self, values)
+            return torch.stack(
+                [
+                    infer(net.module_, values, torch.device(net.device), self.batch_size).double()
+                    for net in self.members_
+                ]
+            )
+
+    def _targets_to_score(self, X: Any, y: Any) -> Any:
+        """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used.
+
+        Where ``fit`` got values, the events of X may be something else, so None is refused.
+        """
+        check_is_fitted(self)
+        needs = f"{type(self).__name__}.score needs y, one value for each window, but y is None"
+        if y is None and self._targets_passed:
+            raise ValueError(f"{needs}, and fit got y as values, which X does not hold. Pass y.")
+        column = self._target_column if y is None else y
+        try:
+            found = resolve_labels(X, column)
+        except ValueError as error:
+            if y is not None or column is None:
+                raise
+            raise ValueError(
+                f"{needs}, and fit used the column {column!r} of X. {error}"
+            ) from error
+        if found is None:
+            raise ValueError(
+                f"{needs}, and fit used the labels that X held, while this X, of type "
+                f"{type(X).__name__}, holds none. Pass y, or mne.Epochs, or a data set of "
+                "braindecode."
+            )
+        return unwrap(found, "y", len(found))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "members_")
+
+    # --- storage ---------------------------------------------------------------------------------
+
+    _network_attributes = ("members_", "net_")
+    _records: ClassVar = {
+        "_config": NetworkConfig,
+        "_foreign": ForeignModule,
+        "_reference": Reference,
+    }
+    _foreign: ForeignModule | None = None
+    _target_column: str | None = None
+    _targets_passed: bool = True
+
+    def _pack_networks(self) -> list[tuple[Any, ...]]:
+        return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]
+
+    def _unpack_networks(self, packed: list[tuple[Any, ...]], device: torch.device) -> None:
+        self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
+        self.net_ = self.members_[0]
+
+    def _rebuild(
+        self, weights: dict[str, Any], epochs: list[dict[str, Any]], device: torch.device
+    ) -> FineTuner:
+        if self._foreign is None:
+            module = unpack(self._build, weights, device, self._reference)
+        else:
+            module = self._foreign.rebuild(weights, device)
+        net = make_net(module, self._n_classes, device)
+        for row in epochs:
+            net.history.new_epoch()
+            for name, value in row.items():
+                net.history.record(name, value)
+        return net
+
+    # --- training --------------------------------------------------------------------------------
+
+    def _build(self) -> CitrusNetwork:
+        kernel_times = self.n_times_ if self._with_kernels else None
+        return CitrusNetwork(
+            self._config, self.n_chans_, self._n_outputs, self._modality_rows, kernel_times
+        )
+
+    @property
+    def _runs_foreign_code(self) -> bool:
+        """Whether code of others runs while a network is trained; it may draw random numbers."""
+        return bool(self._foreign is not None or self.augmentation is not None or self.callbacks)
+
+    def _choose_strategy(self) -> str:
+        if self.module is not None:
+            return "finetune"
+        if self.strategy != "auto":
+            return self.strategy
+        probe = self.random_kernels and self.augmentation is None
+        return "linear-probe" if probe else "probe-then-finetune"
+
+    def _fit_member(
+        self,
+        labelled: LabelledWindows,
+        weights: dict[str, torch.Tensor] | None,
+        seed: int,
+        train: LabelledWindows,
+        valid: LabelledWindows | None,
+        recipe: Recipe,
+        device: torch.device,
+        bar: Any,
+    ) -> FineTuner:
+        # The head must not have seen what the epochs are chosen by.
+        with own_draws(seed, device, shared=self._runs_foreign_code) as draws:
+            module = self._probed(weights, train, seed, device, draws)
+            if self.strategy_ == "linear-probe":
+                return make_net(module, self._n_classes, device)
+            probe_loss = np.inf
+            if valid is not None and self.strategy_ == "probe-then-finetune":
+                probe_loss = held_out_loss(module, valid, device, self.batch_size)
+            net = fine_tune(
+                module, train, valid, recipe,
+                device=device, draws=draws, augment=prepare_augmentation(self.augmentation, seed),
+                callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
+            )  # fmt: skip
+            if self._foreign is not None:
+                settle_batch_norm(net.module_, train, device, self.batch_size)
+        if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
+            return net
+        # Training took more than it gave: the probe predicts, fitted on all windows.
+        with own_draws(seed, device) as draws:
+            module = self._probed(weights, labelled, seed, device, draws)
+            return make_net(module, self._n_classes, device)
+
+    def _probed(
+        self,
+        weights: dict[str, torch.Tensor] | None,
+        labelled: LabelledWindows,
+        seed: int,
+        device: torch.device,
+        draws: Draws,
+    ) -> torch.nn.Module:
+        """A new network with the head that it starts from."""
+        if self._foreign is not None:
+            foreign = self._foreign.build_or_refuse()
+            foreign.set_statistics(labelled)
+            return foreign.to(device)
+        module = draws.make(self._build).to(device)
+        if weights is not None:
+            module.trunk.load_state_dict(weights)
+        self._start_head(module, labelled, seed, device)
+        return module
+
+    def _start_head(
+        self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device
+    ) -> None:
+        """Standardise the features on the training windows; give the head the probe's weights."""
+        with torch.inference_mode():
+            picked = labelled.rows[:_KERNEL_WINDOWS]
+            module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(device), seed % 2**31)
+        features = infer(
+            module, labelled.X, device, self.batch_size, rows=labelled.rows, features=True
+        )
+        head = module.head
+        head.cpu()
+        head.set_statistics(features, torch.tensor(labelled.weights))
+        if self.strategy_ != "finetune":
+            standard = head.standardise(features).numpy()
+            weight, bias = self._fit_head(standard, module, labelled, seed % 2**31)
+            with torch.no_grad():
+                head.linear.weight.copy_(torch.tensor(weight))
+                head.linear.bias.copy_(torch.tensor(bias))
+        head.to(device)
+
+    def _hold_out(
+        self, labelled: LabelledWindows, seed: int
+    ) -> tuple[LabelledWindows, LabelledWindows | None]:
+        """Training and validation part; no validation part where it could not be trusted."""
+        asked = as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
+        by_schedule = asked == "auto" and self._foreign is not None
+        if not asked or by_schedule or self.strategy_ == "linear-probe":
+            return labelled, None
+        forced = asked is True
+        return hold_out(labelled, self.validation_fraction, seed % 2**31, forced=forced)
+
+    def _recipe(self, labelled: LabelledWindows) -> Recipe:
+        max_epochs: Any = self.max_epochs
+        if max_epochs == "auto" and self._foreign is not None:
+            max_epochs = auto_epochs(len(labelled), self.batch_size)
+        elif max_epochs == "auto":
+            work = len(labelled) * self.n_chans_ * max(self.n_times_, 128) / 1024
+            max_epochs = int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
+        patience: Any = max(3, max_epochs // 4) if self.patience == "auto" else self.patience
+        return Recipe(
+            max_epochs=max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            # A probe's head multiplies whatever moves below it: the first epochs of a trunk at
+            # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
+            trunk_factor=1.0 if self.strategy_ == "finetune" else 0.3,
+            weight_decay=self.weight_decay,
+            warmup=0.1,
+            mixup=self.mixup,
+            ema=as_flag("ema", self.ema),
+            patience=patience,
+        )
+
+    def _progress(self, n_steps: int) -> Any:
+        if not self.verbose or self.strategy_ == "linear-probe":
+            return nullcontext()
+        from tqdm.auto import tqdm
+
+        return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
+
+    def _check_module(self) -> None:
+        if self.module is None:
+            return
+        if self.strategy not in ("auto", "finetune"):
+            raise ValueError(
+                f"strategy={self.strategy!r} needs pre-trained features, and module= has none. Use "
+                "'auto' or 'finetune'."
+            )
+        if self.store_weights == "reference":
+            raise ValueError(
+                "store_weights='reference' names a pre-trained checkpoint, and module= has none. "
+                "Use store_weights='full'."
+            )
+
+    def _check_parameters(self) -> None:
+        check_choice("strategy", self.strategy, STRATEGIES)
+        as_flag("random_kernels", self.random_kernels)
+        as_flag("ema", self.ema)
+        as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
+        self._check_module()
+        if self.augmentation is not None:
+            check_augmentation(self.augmentation)
+            if self.strategy == "linear-probe" and self.module is None:
+                raise ValueError(
+                    "augmentation changes training batches, and strategy='linear-probe' has none. "
+                    "Use 'auto', 'finetune' or 'probe-then-finetune'."
+                )
+        check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
+        # Batch normalisation, which most others have, knows no batch of one.
+        fewest = 1 if self.module is None else 2
+        check_number("batch_size", self.batch_size, Integral, low=fewest)
+        check_number("learning_rate", self.learning_rate, open_low=True)
+        check_number("weight_decay", self.weight_decay)
+        check_number("mixup", self.mixup)
+        check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
+        check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
+        check_number("n_members", self.n_members, Integral, low=1)
+        check_choice("store_weights", self.store_weights, STORE_WEIGHTS)
+        if not isinstance(self.verbose, bool):
+            check_number("verbose", self.verbose, Integral)
+        check_callbacks(self.callbacks)
+        if self.callbacks and self._choose_strategy() == "linear-probe":
+            # Fine-tuning instead would let a logger change what it looks at.
+            raise ValueError(
+                f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
+                "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
+            )
+
+
+def _epochs(net: FineTuner) -> list[dict[str, Any]]:
+    """The history by epoch; its thousands of batches stay out of a pickle."""
+    return [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
