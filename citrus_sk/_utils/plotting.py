@@ -47,7 +47,7 @@ class Display:
     figure_: Figure
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class Display:
         return self
 
     def _begin(self, ax: Axes | None, size: tuple[float, float]) -> Axes:
-        """Set ``ax_`` and ``figure_``, a new one of `size` inches if `ax` is None."""
+        """Set ``ax_`` and ``figure_``, on a new figure of `size` inches if `ax` is None."""
         self.ax_ = new_axes(size) if ax is None else ax
         self.figure_ = self.ax_.figure  # type: ignore[assignment]  # or a SubFigure
         return self.ax_
@@ -82,7 +82,7 @@ class Display:
 
 
 def new_axes(size: tuple[float, float]) -> Axes:
-    """Axes of a new figure of `size` inches, which pyplot knows and shows.
+    """Axes of a new figure of pyplot, with a size in inches.
 
     Raises
     ------

@@ -195,7 +195,7 @@ class FractionCurveDisplay(Display):
         chance: bool = True,
         windows: bool = True,
     ) -> FractionCurveDisplay:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------

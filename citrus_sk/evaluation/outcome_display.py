@@ -188,7 +188,7 @@ class ConfusionCurveDisplay:
         return cls(matrices=found, classes=curve.classes).plot(ax=ax)
 
     def plot(self, ax: Axes | Sequence[Axes] | None = None) -> ConfusionCurveDisplay:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------

@@ -162,7 +162,7 @@ mne.Epochs
         ).plot(ax=ax)
 
     def plot(self, ax: Axes | Sequence[Axes] | None = None) -> EmbeddingDisplay:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------

@@ -150,7 +150,7 @@ class ReconstructionDisplay:
         ).plot(ax=ax)
 
     def plot(self, ax: Axes | Sequence[Axes] | None = None) -> ReconstructionDisplay:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------
