@@ -186,3 +186,15 @@ def test_control_c_exits_with_130_without_a_traceback(tmp_path, capsys, monkeypa
     monkeypatch.setattr(_demo, "run_demo", interrupt)
     assert main(["demo", "--out", str(tmp_path)]) == cli.INTERRUPTED == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_number_of_a_process_alone_does_not_keep_pretrain_from_writing(tmp_path, monkeypatch):
+    for name in ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "1")  # as a cluster sets it for each of several single jobs
+    values = np.random.default_rng(0).integers(-900, 900, (1, 2000)).astype(np.int16)
+    np.save(tmp_path / "p1.npy", values)
+    out = tmp_path / "w.safetensors"
+    command = ["pretrain", str(tmp_path / "p1.npy"), "--modality", "EEG", "--out", str(out)]
+    assert main([*command, "--preset", "tiny", "--max-steps", "1", "--quiet"]) == 0
+    assert out.exists()

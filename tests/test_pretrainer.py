@@ -25,6 +25,7 @@ from citrus_sk.checkpoints.registry import describe_pretrained
 from citrus_sk.nn import PRESETS
 from citrus_sk.signals.recordings.arrays import array_corpus
 from citrus_sk.signals.recordings.reading import Corpus
+from citrus_sk.training.pretraining.processes import is_launched
 from citrus_sk.training.pretraining.sampler import CropSampler, draw_whole_windows
 
 
@@ -700,6 +701,28 @@ def test_whole_windows_are_drawn_of_each_modality_by_turns(corpus):
 
 
 # --- several processes ---------------------------------------------------------------------------
+
+
+def test_a_list_of_epochs_trains_the_kinds_of_its_channels():
+    info = mne.create_info(["Cz", "ECG"], 100, ["eeg", "ecg"])
+    epochs = mne.EpochsArray(
+        np.random.default_rng(0).normal(size=(4, 2, 500)), info, verbose="error"
+    )
+    assert pretrainer(max_steps=1).fit([epochs, epochs]).modalities_ == ("ECG", "EEG")
+
+
+@pytest.mark.parametrize("names", [("WORLD_SIZE",), ("WORLD_SIZE", "RANK", "LOCAL_RANK")])
+def test_a_fit_joins_no_group_unless_all_variables_of_a_launcher_are_there(names, monkeypatch):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in names:
+        monkeypatch.setenv(name, "2")
+    joined = []
+    monkeypatch.setattr("torch.distributed.init_process_group", joined.append)
+    CitrusPretrainer(preset="tiny", max_steps=1, random_state=0).fit(X)
+    assert not is_launched()
+    assert not joined
+
 
 TOGETHER = """
 import sys

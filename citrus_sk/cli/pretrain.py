@@ -15,6 +15,7 @@ from ..inspection.reconstruction import ReconstructionDisplay, figure_size
 from ..nn import PRESETS
 from ..signals.recordings.corpus import Corpus
 from ..signals.recordings.reading import read_corpus
+from ..training.pretraining.processes import is_launched
 from ..training.pretraining.sampler import draw_whole_windows
 
 # Named by the command line itself.
@@ -74,7 +75,7 @@ def run_pretrain(
     given = {name: value for name, value in overrides.items() if value is not None}
     reading |= {name: given.pop(name) for name in _CORPUS_KEYS if name in given}
     settings |= given
-    leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun launched
+    leads = not is_launched() or os.environ["RANK"] == "0"
     progress = progress and leads
     corpus = read_corpus(list(data), cache=cache, verbose=int(progress), **reading)
     if leads:

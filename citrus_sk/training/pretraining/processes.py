@@ -18,16 +18,22 @@ def distributed_part() -> tuple[int, int]:
     return 0, 1
 
 
+def is_launched() -> bool:
+    """Whether torchrun or Accelerate launched this process, as one of several.
+
+    Both set all of the variables. A cluster may set some of them for a single process.
+    """
+    launched = all(name in os.environ for name in _LAUNCHER_VARIABLES)
+    return launched and os.environ["WORLD_SIZE"].strip() not in ("", "1")
+
+
 def launched_together(device: Any) -> Any:
     """Join the processes that torchrun or Accelerate launched; gives this one's device.
 
-    Both set the same environment variables. Nothing happens unless all of them are there: a
-    cluster may set some of them for a single process. The group is left when the interpreter
-    ends: a process that left it after a fit would meet, at the next fit, those that have not
-    left it yet.
+    Nothing happens unless `is_launched`. The group is left when the interpreter ends: a process
+    that left it after a fit would meet, at the next fit, those that have not left it yet.
     """
-    launched = all(name in os.environ for name in _LAUNCHER_VARIABLES)
-    if not launched or int(os.environ["WORLD_SIZE"]) == 1 or not torch.distributed.is_available():
+    if not is_launched() or not torch.distributed.is_available():
         return device
     if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
