@@ -18,7 +18,7 @@ import numpy as np
 from ._utils.validation import check_choice, check_number
 from .signals.containers import drop_reasons, labels_of
 from .signals.picks import pick_channels
-from .signals.recordings.edf import check_one_rate
+from .signals.recordings.rates import check_one_rate
 
 if TYPE_CHECKING:
     from mne import Epochs

@@ -12,7 +12,8 @@ from edf_files import write_edf
 from citrus_sk import read_corpus
 from citrus_sk.mne import make_epochs
 from citrus_sk.signals.modalities import ChannelTable, bare_name
-from citrus_sk.signals.recordings.edf import EdfFile, check_one_rate
+from citrus_sk.signals.recordings.edf import EdfFile
+from citrus_sk.signals.recordings.rates import check_one_rate
 
 RNG = np.random.default_rng(0)
 
@@ -113,17 +114,22 @@ def test_every_text_of_an_annotation_is_looked_at(tmp_path):
     [
         ("EEG Fp1-REF", "FP1"), ("Fp1", "FP1"), ("EEG Fpz-Cz", "FPZ-CZ"), ("Fc5.", "FC5"),
         ("EKG EKG1-Ref", "EKG1"), ("C3-A2", "C3"), ("POL T3", "T3"), ("M1", "M1"),
+        ("EEG-Fp1 - A1A2", "FP1"), ("Fp1_Ref", "FP1"), ("EEG Fp1 Avg", "FP1"), ("REF", "REF"),
     ],
 )  # fmt: skip
 def test_names_are_compared_without_type_and_reference(name, bare):
     assert bare_name(name) == bare
 
 
-def test_a_name_that_could_be_several_channels_marks_none():
-    rows = [{"name": n, "status": "bad"} for n in ("C3-A1", "C3-M2")]
+@pytest.mark.parametrize(("statuses", "bad"), [(("bad", "good"), False), (("bad", "bad"), True)])
+def test_a_name_that_could_be_several_rows_is_bad_if_all_are(statuses, bad):
+    rows = [
+        {"name": n, "status": status}
+        for n, status in zip(("C3-A1", "C3-M2"), statuses, strict=True)
+    ]
     table = ChannelTable("channels.tsv", rows)
     assert table.is_bad("C3-A1")
-    assert not table.is_bad("EEG C3-REF")
+    assert table.is_bad("EEG C3-REF") == bad
 
 
 BAD = "name\ttype\tstatus\nFp1\tEEG\tbad\nFp2\tEEG\tgood\nEEG061\tEOG\tgood\n"
@@ -240,7 +246,7 @@ def test_links_to_folders_are_followed_and_files_counted_once(tmp_path):
     (tmp_path / "disk" / "loop").symlink_to(tmp_path / "disk", target_is_directory=True)
     assert len(read_corpus(project).recordings) == 1
     (project / "gone.edf").symlink_to(tmp_path / "nowhere.edf")
-    with pytest.warns(UserWarning, match=r"gone\.edf: a link to a file that is not there"):
+    with pytest.warns(UserWarning, match=r"gone\.edf: a link to something that is not there"):
         read_corpus(project)
 
 

@@ -93,16 +93,18 @@ def modality_of(name: str, kind: str = "") -> str | None:
     return None
 
 
-_TYPE_BEFORE = re.compile(r"(E[EK]G|ECG|EMG|EOG|MEG|SEEG|ECOG|PPG|RESP|POL)[ _:]+")
+_TYPE_BEFORE = re.compile(r"(E[EK]G|ECG|EMG|EOG|MEG|SEEG|ECOG|PPG|RESP|POL)[ _:-]+")
+_REFERENCE_AFTER = re.compile(
+    rf"\s*-\s*({_REFERENCE.pattern}|[AM][12]|A1A2|M1M2)|[ _:/]+(REF|LE|AVG|AVERAGE)"
+)
 
 
 def bare_name(name: str) -> str:
     """The name of a channel without its type and its reference: "EEG Fp1-REF" is "FP1"."""
     text = _TYPE_BEFORE.sub("", name.upper().strip(". "), count=1)
-    parts = text.split("-")
-    while len(parts) > 1 and re.fullmatch(_REFERENCE.pattern + "|[AM][12]", parts[-1].strip()):
-        parts.pop()
-    return "-".join(parts).strip(". ")
+    while match := re.search(rf"(?<=.)(?:{_REFERENCE_AFTER.pattern})$", text.strip(". ")):
+        text = text[: match.start()]
+    return text.strip(". ")
 
 
 class ChannelTable:
@@ -126,11 +128,12 @@ class ChannelTable:
             self._bare.setdefault(bare_name(name), []).append(name)
 
     def _row_name(self, name: str) -> str | None:
-        """The name in the table of a channel of the file."""
+        """The name in the table of a channel of the file; of several, one where all are bad."""
         if name in self._rows:
             return name
         alike = self._bare.get(bare_name(name), [])
-        return alike[0] if len(alike) == 1 else None
+        clear = len(alike) == 1 or all(map(self.is_bad, alike))
+        return alike[0] if alike and clear else None
 
     def _value(self, name: str, column: str) -> str:
         row = self._rows.get(self._row_name(name) or "", {})
@@ -186,12 +189,17 @@ class Choice:
         return ""
 
     def pick(
-        self, names: Sequence[str], modalities: Sequence[str | None], sfreq: float, bads: Any = ()
+        self,
+        names: Sequence[str],
+        modalities: Sequence[str | None],
+        sfreq: float | Sequence[float],
+        bads: Any = (),
     ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-        """Rows, names and modalities of the channels that are expected."""
+        """Rows, names and modalities of the channels that are taken."""
+        rates = [sfreq] * len(names) if isinstance(sfreq, int | float) else sfreq
         found = [
-            self(name, modality, sfreq, "marked bad" if name in bads else "")
-            for name, modality in zip(names, modalities, strict=True)
+            self(name, modality, rate, "marked bad" if name in bads else "")
+            for name, modality, rate in zip(names, modalities, rates, strict=True)
         ]
         rows = [row for row, modality in enumerate(found) if modality]
         return rows, tuple(str(names[row]) for row in rows), tuple(found[row] for row in rows)

@@ -18,7 +18,7 @@ from .conversion import Seconds, Settings, Writer
 from .owner import Owner
 from .readers import read_file
 
-FORMAT = 2  # of the files in the cache; another number makes them be written anew
+FORMAT = 3  # of the files in the cache; another number makes them be written anew
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .quality import marks_bad
+
 EDF_EXTENSIONS = (".edf", ".bdf", ".rec")
 # Widths of the header's fields; each field is there for all signals before the next one follows.
 _FIELDS = {
@@ -26,7 +28,7 @@ _FIELDS = {
     "digital_min": 8, "digital_max": 8, "prefilter": 80, "n_times": 8, "reserved": 32,
 }  # fmt: skip
 # A time-stamped annotation: onset, perhaps a duration, and a text, separated by 0x14 and 0x15.
-_ANNOTATION = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\x00]*)\x14\x00")
+_ANNOTATION = re.compile(rb"([+-]\d+(?:[.,]\d*)?)(?:\x15(\d+(?:[.,]\d*)?))?\x14([^\x00]*)\x14\x00")
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class EdfFile:
         Stretches of data records without a gap between them: first record, the one after the
         last, and onset in seconds. A single one unless the file says that it is discontinuous.
     bad : list of (float, float)
-        Onset and end, in seconds, of the annotations of which a text begins with "bad".
-    lost : str
-        What is missing at the end of a file that is shorter than its header says; else empty.
+        Onset and end, in seconds, of the annotations that mark data as bad; equal where an
+        annotation has no duration.
+    note : str
+        The difference between the data records in the file and in its header; empty if none.
 
     Raises
     ------
@@ -90,22 +93,14 @@ class EdfFile:
                 raise ValueError(f"not an EDF or BDF file: it begins with {head[:8]!r}")
             try:
                 self._parse(head, file.read(256 * _integer(head[252:256])), 3 if bdf else 2)
-            except (ValueError, ZeroDivisionError, IndexError) as error:
+            except ValueError as error:
                 raise ValueError(f"its header cannot be read: {error}") from error
         n_stored = (path.stat().st_size - self._n_header) // max(1, self._n_record)
-        if self._n_records < 0:  # allowed while a recording is under way
-            self._n_records = n_stored
-        self.lost = ""
-        if n_stored < self._n_records:
-            self.lost = (
-                f"truncated: it holds {n_stored} whole data records of the {self._n_records} in "
-                f"its header; missing at its end: "
-                f"{(self._n_records - n_stored) * self._duration:g} s"
-            )
-            if not n_stored:
-                raise ValueError(self.lost)
-            self._n_records = n_stored
-        if self._n_records < 1 or not self.signals:
+        self.note = self._difference(n_stored)
+        if self.note and not n_stored:
+            raise ValueError(self.note)
+        self._n_records = n_stored
+        if n_stored < 1 or not self.signals:
             raise ValueError("it holds no signal")
         self._records = np.memmap(
             path, np.uint8, "r", self._n_header, (self._n_records, self._n_record)
@@ -115,10 +110,27 @@ class EdfFile:
     _n_record: int  # bytes of a data record
     _n_records: int
 
+    def _difference(self, n_stored: int) -> str:
+        """How the data records in the file differ from those in its header."""
+        stated = self._n_records
+        if n_stored < stated:
+            return (
+                f"truncated: it holds {n_stored} whole data records of the {stated} in its header; "
+                f"missing at its end: {(stated - n_stored) * self._duration:g} s"
+            )
+        if n_stored > stated >= 0:  # -1 is allowed while a recording is under way
+            return (
+                f"its header states {stated} data records, and it holds {n_stored}; all of them "
+                "are read"
+            )
+        return ""
+
     def _parse(self, head: bytes, rest: bytes, width: int) -> None:
         self._width, self._n_header = width, _integer(head[184:192])
         self._n_records, self._duration = _integer(head[236:244]), _number(head[244:252])
         n_signals, position = _integer(head[252:256]), 0
+        if len(rest) < 256 * n_signals:
+            raise ValueError("the file ends before the header does")
         fields: dict[str, list[bytes]] = {}
         for name, n_bytes in _FIELDS.items():
             ends = range(position, position + n_bytes * n_signals, n_bytes)
@@ -133,19 +145,13 @@ class EdfFile:
             if label in ("EDF Annotations", "BDF Annotations"):
                 self._annotations.append((offset, end))
             else:
-                low, high, first, last = (
-                    _number(fields[name][i])
-                    for name in ("physical_min", "physical_max", "digital_min", "digital_max")
-                )
-                flaw = ""
-                for kind, lowest, highest in (("physical", low, high), ("digital", first, last)):
-                    if lowest == highest:
-                        flaw = f"its {kind} minimum and maximum in the header are both {lowest:g}"
-                gain = 0.0 if flaw else (high - low) / (last - first)
+                if not self._duration > 0:
+                    raise ValueError(
+                        f"a data record lasts {self._duration:g} s, which gives no sampling rate"
+                    )
+                scale = _scale({name: column[i] for name, column in fields.items()})
                 sfreq = n_times / self._duration
-                self.signals.append(
-                    EdfSignal(label, sfreq, n_times, offset, gain, low - first * gain, flaw)
-                )
+                self.signals.append(EdfSignal(label, sfreq, n_times, offset, *scale))
             offset = end
         self._n_record = offset
 
@@ -158,13 +164,11 @@ class EdfFile:
             for record, content in enumerate(np.asarray(self._records)[:, start:end]):
                 found = _ANNOTATION.findall(content.tobytes())
                 if number == 0 and found:
-                    onsets[record] = float(found[0][0])  # which every record begins with
+                    onsets[record] = _number(found[0][0])  # which every record begins with
                 for onset, duration, texts in found:
-                    is_bad = any(
-                        text.strip().lower().startswith(b"bad") for text in texts.split(b"\x14")
-                    )
-                    if is_bad and duration:
-                        bad.append((float(onset), float(onset) + float(duration)))
+                    if marks_bad(texts.decode("utf-8", "replace")):
+                        begin = _number(onset)
+                        bad.append((begin, begin + (_number(duration) if duration else 0.0)))
         if not gaps:
             return [(0, self._n_records, float(onsets[0]))], bad
         tolerance = 0.5 / max(signal.sfreq for signal in self.signals)
@@ -208,7 +212,7 @@ class EdfFile:
             left, right = (
                 round((time - run[2]) * signals[0].sfreq) - start for time in (onset, end_s)
             )
-            out[:, max(0, left) : max(0, right)] = np.nan
+            out[:, max(0, left) : max(0, right, left + 1)] = np.nan
         return out
 
 
@@ -229,6 +233,25 @@ def _integer(field: bytes) -> int:
     return int(value)
 
 
+def _scale(fields: dict[str, bytes]) -> tuple[float, float, str]:
+    """Gain and shift of a signal by the fields of its header, and why it has none."""
+    limits: list[float] = []
+    for kind in ("physical", "digital"):
+        low, high = fields[f"{kind}_min"], fields[f"{kind}_max"]
+        try:
+            limits += [_number(low), _number(high)]
+        except ValueError:
+            texts = f"{_text(low)!r} and {_text(high)!r}"
+            return 0.0, 0.0, f"its {kind} minimum and maximum in the header are {texts}"
+        if not np.isfinite(limits).all() or limits[-1] == limits[-2]:
+            both = "both " if limits[-1] == limits[-2] else ""
+            texts = f"{both}{limits[-2]:g}" if both else f"{limits[-2]:g} and {limits[-1]:g}"
+            return 0.0, 0.0, f"its {kind} minimum and maximum in the header are {texts}"
+    physical_min, physical_max, digital_min, digital_max = limits
+    gain = (physical_max - physical_min) / (digital_max - digital_min)
+    return gain, physical_min - digital_min * gain, ""
+
+
 def _integers(content: np.ndarray, width: int) -> np.ndarray:
     """Bytes (uint8) as the little-endian signed integers of two or three bytes that they are."""
     if width == 2:
@@ -236,37 +259,3 @@ def _integers(content: np.ndarray, width: int) -> np.ndarray:
     wide = np.zeros((content.size // 3, 4), np.uint8)
     wide[:, 1:] = content.reshape(-1, 3)
     return wide.view("<i4").ravel() >> 8
-
-
-def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
-    """Raise ValueError if a file's signals of these names were sampled at more than one rate.
-
-    Parameters
-    ----------
-    path : Path
-        Files of other formats, and files that have been moved away, are not checked.
-    names : sequence of str
-        As MNE has them: signals of one label get ``-0``, ``-1``, ... after it.
-    remedy : str
-        What to do about it.
-    """
-    if path.suffix.lower() not in EDF_EXTENSIONS:
-        return
-    try:
-        signals = EdfFile(path).signals
-    except OSError:
-        return
-    except ValueError as error:
-        raise ValueError(f"{path.name} cannot be read: {error}.") from error
-    rates: dict[str, float] = {}
-    for signal in signals:
-        alike = re.compile(re.escape(signal.label) + r"(-\d+)?")
-        if any(alike.fullmatch(name) for name in names):
-            rates[signal.label] = signal.sfreq
-    if len(set(rates.values())) > 1:
-        low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
-        raise ValueError(
-            f"{path.name} has signals of unequal sampling rates, such as {low!r} at "
-            f"{rates[low]:g} Hz and {high!r} at {rates[high]:g} Hz; MNE interpolates all to the "
-            f"highest. {remedy}"
-        )

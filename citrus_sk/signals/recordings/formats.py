@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# Recordings of several files, by the extension of the one that names the others.
-SEVERAL_FILES = (".vhdr", ".ahdr", ".set", ".hea", ".lay", ".cnt")
+from .quality import marks_bad
+
+# Joints between parts that were not recorded one after the other: MNE, EEGLAB, BrainVision.
+_JOINT = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
 
 
-def open_raw(path: Path) -> Any:
+def open_raw(path: Path, note: Callable[[str], Any] | None = None) -> Any:
     """A recording as `mne.io.Raw`, its values on disk where MNE can leave them there.
+
+    Parameters
+    ----------
+    path : Path
+    note : callable or None, default=None
+        Called with a text where the recording cannot be read as a whole. None raises instead.
 
     Raises
     ------
@@ -36,8 +45,45 @@ def open_raw(path: Path) -> Any:
     if suffix == ".hea":
         return _raw_of_wfdb(path)
     if suffix == ".fif" or path.name.lower().endswith(".fif.gz"):
-        return mne.io.read_raw_fif(path, preload=False, verbose="error")
+        return _open_fif(path, note)
     return mne.io.read_raw(path, preload=False, verbose="error")
+
+
+def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:
+    import mne
+
+    try:
+        return mne.io.read_raw_fif(path, preload=False, verbose="error")
+    except ValueError as error:
+        if note is None:
+            raise
+        # Where this can be read, a later part was missing.
+        raw = mne.io.read_raw_fif(path, preload=False, on_split_missing="ignore", verbose="error")
+        note(f"its first {len(raw.filenames)} part(s) are read: {error}")
+        return raw
+
+
+def bad_samples(raw: Any, spans: list[tuple[float, float]]) -> list[tuple[int, int]]:
+    """Stretches of a recording that are marked bad, and the joints between its parts, in samples.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+    spans : list of (float, float)
+        Onset and end in seconds of what another file marks as bad.
+    """
+    sfreq, marked = float(raw.info["sfreq"]), list(spans)
+    for note in raw.annotations:
+        onset = float(note["onset"]) - raw.first_time
+        if _JOINT.match(note["description"]):
+            marked += [(onset, onset)] if onset > 0 else []
+        elif marks_bad(note["description"]):
+            marked.append((onset, onset + float(note["duration"])))
+    found = []
+    for onset, end in marked:
+        start = round(onset * sfreq)
+        found.append((start, max(round(end * sfreq), start + 1)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -96,13 +142,16 @@ def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
         ) from error
     record = str(path.with_suffix(""))
     header = wfdb.rdheader(record)
-    if not header.n_sig or not getattr(header, "samps_per_frame", None):
-        raise ValueError("its header names no signal, or several segments, which are not read")
-    for per_frame in sorted(set(header.samps_per_frame)):
-        signals = [i for i, n in enumerate(header.samps_per_frame) if n == per_frame]
+    segments = [name for name in getattr(header, "seg_name", []) if name != "~"]
+    # The first of several segments describes the signals, and may hold none of their samples.
+    described = wfdb.rdheader(str(path.with_name(segments[0]))) if segments else header
+    if not described.n_sig:
+        raise ValueError("its header names no signal")
+    for per_frame in sorted(set(described.samps_per_frame)):
+        signals = [i for i, n in enumerate(described.samps_per_frame) if n == per_frame]
         yield WfdbGroup(
             record,
-            [str(header.sig_name[i]) for i in signals],
+            [str(described.sig_name[i]) for i in signals],
             signals,
             float(header.fs) * per_frame,
             per_frame,

@@ -18,8 +18,8 @@ from sklearn.utils import Bunch
 
 from ..missing import is_missing
 from ..picks import pick_channels
-from .edf import check_one_rate
 from .formats import open_raw
+from .rates import check_one_rate
 
 _COLUMNS = ("file", "onset", "duration", "label")
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import glob
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..missing import is_missing
 from ..modalities import ChannelTable
-from .folders import COPIES, is_data_set
-from .formats import SEVERAL_FILES
+from .folders import BIDS_SUBJECT, COPIES, ORIGINALS, is_data_set, named_files
+from .quality import marks_bad
 
-_BIDS_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 _SLEEP_EDF = re.compile(r"((SC4|ST7)\d\d)\d\w\w-PSG\.edf", re.IGNORECASE)
 _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
 
@@ -46,11 +45,10 @@ class Owner:
         dataset, about = folder.name or "recordings", {}
         description = folder / "dataset_description.json"
         companions = [description, *(folder / name for name in _LICENCE_FILES)]
-        companions += _channels_table(path, folder)
+        companions += [*_table(path, folder, "channels"), *_table(path, folder, "events")]
+        companions += [path.with_name(name) for name in sorted(named_files(path))]
         if path.suffix == ".npy":
             companions.append(path.with_suffix(".json"))
-        elif path.suffix.lower() in SEVERAL_FILES:
-            companions += sorted(path.parent.glob(f"{glob.escape(_stem(path))}.*"))
         companions = [each for each in companions if each.is_file() and each != path]
         if description in companions:
             content = json_object(description.read_bytes(), description.name)
@@ -64,28 +62,53 @@ class Owner:
 
     def channel_table(self) -> ChannelTable:
         """The BIDS table of the channels; empty where there is none."""
+        return ChannelTable(*self._rows("channels.tsv"))
+
+    def bad_spans(self) -> list[tuple[float, float]]:
+        """Onset and end, in seconds, of what a BIDS table of events marks as bad."""
+        name, rows = self._rows("events.tsv")
+        spans = []
+        for row in rows:
+            if marks_bad(row.get("trial_type") or ""):
+                try:
+                    onset, duration = float(row["onset"]), _seconds(row.get("duration"))
+                except (KeyError, ValueError, TypeError) as error:
+                    raise ValueError(
+                        f"{name} marks data as bad without a valid onset or duration: {row}"
+                    ) from error
+                spans.append((onset, onset + duration))
+        return spans
+
+    def _rows(self, ending: str) -> tuple[str, list[dict[str, str]]]:
+        """The name of a table among the companions, and its rows; empty where there is none."""
         for path in self.companions:
-            if path.name.endswith("channels.tsv"):
+            if path.name.endswith(ending):
                 with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                    return ChannelTable(path.name, list(csv.DictReader(file, delimiter="\t")))
-        return ChannelTable("", [])
+                    return path.name, list(csv.DictReader(file, delimiter="\t"))
+        return "", []
+
+
+def _seconds(text: str | None) -> float:
+    """A duration, in seconds; 0 where it is missing."""
+    return 0.0 if is_missing(text) else float(text or 0)
 
 
 def _data_set_and_subject(path: Path) -> tuple[Path, str]:
     """The folder of the data set that a file belongs to, and the person."""
     folder, subject = path.parent, _stem(path)
-    if match := _BIDS_SUBJECT.match(path.name):
+    if match := BIDS_SUBJECT.match(path.name):
         subject = match[0]
     elif match := _SLEEP_EDF.fullmatch(path.name):
         subject = match[1].upper()
     for level in path.parents[:3]:  # sub-XX/ses-YY/eeg: what is further up is no subject
-        if _BIDS_SUBJECT.fullmatch(level.name):
+        if BIDS_SUBJECT.fullmatch(level.name):
             folder, subject = level.parent, level.name
             break
     # Copies below a data set are of the people of that data set.
     for level in (folder, *folder.parents[:2]):
         if level.name in COPIES and is_data_set(level.parent):
-            folder = level.parent
+            originals = level.parent / ORIGINALS
+            folder = originals if originals.is_dir() else level.parent
     return folder, subject
 
 
@@ -105,15 +128,15 @@ def _stem(path: Path) -> str:
     return Path(name).stem
 
 
-def _channels_table(path: Path, top: Path) -> list[Path]:
-    """The BIDS table of the channels: the nearest one that applies, at most as high as `top`.
+def _table(path: Path, top: Path, kind: str) -> list[Path]:
+    """The BIDS table of "channels" or "events": the nearest that applies, not above `top`.
 
     By the inheritance principle a table applies to all recordings beside and below it whose names
     have all parts of its own.
     """
-    parts = set(_stem(path).split("_")[:-1])
+    parts = set(_stem(path).split("_"))
     for folder in path.parents:
-        tables = [*folder.glob("*_channels.tsv"), folder / "channels.tsv"]
+        tables = [*folder.glob(f"*_{kind}.tsv"), folder / f"{kind}.tsv"]
         found = [
             (names, table)
             for table in tables

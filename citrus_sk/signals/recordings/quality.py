@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,6 +18,16 @@ CLIPPED_TIMES = 5
 CLIPPED_MARGIN_S = 0.25
 # Steps below this share of a channel's typical standard deviation are no change.
 FLAT_TOLERANCE = 1e-5
+
+
+# MNE's convention is a text that begins with "bad". A text may also be one of several in a list, or
+# have such a mark behind other words.
+_BAD = re.compile(r"(?:^|[\x14\n,;|/])\s*bad|(?<![^\W_])bad_", re.IGNORECASE)
+
+
+def marks_bad(text: str) -> bool:
+    """Whether the text of an annotation marks data as bad: "BAD_muscle", "Movement; bad"."""
+    return _BAD.search(text) is not None
 
 
 def runs(mask: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..modalities import Choice, modality_of, modality_of_type
 from .edf import EDF_EXTENSIONS, EdfFile, EdfSignal
-from .formats import open_raw, wfdb_groups
+from .formats import bad_samples, open_raw, wfdb_groups
 from .owner import Owner, json_object
+from .rates import gdf_rates
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,9 @@ def read_file(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
 
 def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     edf, table = EdfFile(path), owner.channel_table()
-    if edf.lost:
-        choose.note(edf.lost)
+    edf.bad += owner.bad_spans()
+    if edf.note:
+        choose.note(edf.note)
     table.note_unknown([signal.label for signal in edf.signals], choose)
     groups: dict[int, list[tuple[EdfSignal, str]]] = {}
     for signal in edf.signals:
@@ -136,8 +138,10 @@ def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
 
 def _read_raw(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     """Any recording that MNE reads."""
-    raw, table = open_raw(path), owner.channel_table()
+    raw, table = open_raw(path, choose.note), owner.channel_table()
     names, sfreq = raw.ch_names, float(raw.info["sfreq"])
+    own_rates = gdf_rates(path) if path.suffix.lower() == ".gdf" else {}
+    bad = bad_samples(raw, owner.bad_spans())
     table.note_unknown(names, choose)
     bads = {*raw.info["bads"], *filter(table.is_bad, names)}
     kinds = []
@@ -147,10 +151,15 @@ def _read_raw(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
         by_table = table.type_of(name)
         by_type = modality_of(name, by_table or kind)
         kinds.append(by_type if by_name is None or by_table else by_name)
-    rows, names, modalities = choose.pick(names, kinds, sfreq, bads)
+    rates = [own_rates.get(name, sfreq) for name in names]
+    rows, names, modalities = choose.pick(names, kinds, rates, bads)
 
     def read(start: int, stop: int) -> np.ndarray:
-        return raw.get_data(rows, start, stop, reject_by_annotation="NaN", verbose="error")
+        values: np.ndarray = raw.get_data(rows, start, stop, verbose="error")
+        values = values.copy() if bad else values  # may be a view of what MNE holds
+        for first, last in bad:
+            values[:, max(0, first - start) : max(0, last - start)] = np.nan
+        return values
 
     if rows:
         block = Block(sfreq, int(raw.n_times), names, modalities, read, np.ones(len(rows)))

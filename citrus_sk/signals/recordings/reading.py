@@ -54,14 +54,16 @@ def read_corpus(  # noqa: C901 - one check after the other
     Parameters
     ----------
     source : path or list of paths
-        Files, and folders that are searched to any depth. Links to folders are followed.
+        Files, and folders that are searched to any depth. Links to folders are followed, and
+        folders whose names begin with a dot are not searched.
 
         - ``.edf``, ``.bdf``, ``.rec``: EDF, EDF+, BDF, BDF+. An interrupted recording becomes
-          several. One that was cut short keeps its whole data records.
+          several. One that was cut short, or is longer than its header says, is read up to its
+          last whole data record.
         - ``.fif``, ``.fif.gz``: raw recordings of MNE. One in several parts is one recording.
         - ``.vhdr`` (BrainVision), ``.set`` (EEGLAB), ``.gdf``, ``.cnt``, ``.eeg`` (Nihon Kohden),
-          ``.nedf``, ``.lay``, ``.mefd``: through MNE.
-        - ``.hea``: WFDB records, through wfdb.
+          ``.nedf``, ``.lay``: through MNE.
+        - ``.hea``: WFDB records, through wfdb. One of several segments is one recording.
         - ``.npy``: real numbers of shape (n_chans, n_times) or (n_times,). Beside ``x.npy`` a file
           ``x.json`` may hold "sfreq", "ch_names", "modalities" (one, or one for each channel),
           "subject", "scale", "licence", "source" and "citation"; without it `modality` is
@@ -111,9 +113,9 @@ def read_corpus(  # noqa: C901 - one check after the other
     *Whose recordings.* Below a folder ``sub-XX`` the subject is that folder and the data set the
     one above it, by the name and with the licence in ``dataset_description.json`` (BIDS);
     the nearest ``channels.tsv`` that applies, beside the file or above it, gives types and bad
-    channels. ``derivatives/`` and ``sourcedata/`` are copies and are passed over, as are recordings
-    of phantoms and empty rooms; passed as `source` themselves, copies belong to the same people.
-    Files of Sleep-EDF, such as
+    channels, and the nearest ``events.tsv`` bad stretches. ``derivatives/`` and ``sourcedata/`` are
+    copies and are passed over, as are recordings of phantoms and empty rooms; passed as `source`
+    themselves, copies belong to the same people. Files of Sleep-EDF, such as
     ``SC4001E0-PSG.edf``, belong to the subject in the first five characters; their hypnograms are
     passed over. Any other file is a subject of its own, and its folder is the data set: where
     a person gave several files, say so by one of these layouts or the "subject" of a ``.json``,
@@ -131,7 +133,10 @@ def read_corpus(  # noqa: C901 - one check after the other
 
     *Usable.* Left out is what is missing, flat for half a second or more, or clipped: at the
     lowest or highest value of its channel for five samples or more, with a quarter of a second
-    on either side. ``Corpus.report`` counts every second.
+    on either side. ``Corpus.report`` counts every second. An annotation marks a stretch as bad, and
+    so as missing, if its text, or a part of it after a comma, semicolon, bar or slash, begins with
+    "bad", or if ``BAD_`` stands anywhere in it. No stretch extends over a joint: the boundaries of
+    EEGLAB and of joined recordings of MNE, and new segments of BrainVision.
 
     *.npz.* Entries ``index`` and ``meta`` hold JSON as uint8, and every recording is an int16
     array of shape (n_chans, n_times). ``index`` is a list of objects with "key" (of the array),
