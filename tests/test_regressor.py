@@ -92,7 +92,8 @@ def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, speed):
 
 
 @pytest.mark.parametrize(
-    "make", [quick, lambda: quick(n_members=2, strategy="finetune"), lambda: quick(module="EEGNet")]
+    "make",
+    [quick, lambda: quick(n_estimators=2, strategy="finetune"), lambda: quick(module="EEGNet")],
 )
 def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
     reg = make().fit(X[:20], Y[:20])
@@ -102,7 +103,7 @@ def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
 
 
 def test_the_ensemble_is_the_mean_of_its_members():
-    reg = quick(n_members=2, strategy="finetune").fit(X, Y)
+    reg = quick(n_estimators=2, strategy="finetune").fit(X, Y)
     alone = []
     for net in reg.members_:
         single = pickle.loads(pickle.dumps(reg))

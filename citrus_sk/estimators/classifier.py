@@ -96,7 +96,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         at least 3, for ``"auto"``.
     class_weight : dict, "balanced" or None, default=None
         As everywhere in scikit-learn.
-    n_members : int, default=1
+    n_estimators : int, default=1
         Networks with seeds of their own, whose probabilities are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Callbacks of skorch that follow or change the training, with or without names, or functions
@@ -109,7 +109,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         has to be there, and is checked, when the estimator is loaded; docs/guide/save_and_share.md
         tells more. A trunk that is trained has nothing to refer to: ``fit`` raises ValueError.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         An int gives the same bits on every run on one CPU, alone or beside other fits in one
         process: a fit draws from generators of its own and leaves the global random states alone.
@@ -137,6 +137,9 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         The trained net (the first, where there are several), with its ``history``.
     members_ : list of skorch.NeuralNetClassifier
         All nets. One whose ``history`` is empty is a linear probe.
+    history_ : list of dict
+        A row for each epoch of `net_`, with ``train_loss``, and ``valid_loss`` where windows were
+        held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
 
@@ -190,6 +193,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     1.0
     """
 
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
     def __init__(
         self,
         pretrained: Any = "eeg-freq",
@@ -212,7 +217,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
         class_weight: Any = None,
-        n_members: int = 1,
+        n_estimators: int = 1,
         callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
@@ -237,7 +242,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
-            n_members=n_members,
+            n_estimators=n_estimators,
             callbacks=callbacks,
             store_weights=store_weights,
             device=device,
@@ -295,6 +300,23 @@ or mne.Epochs
         """Logarithm of the probability of each class, as `predict_proba`."""
         logs = self._outputs(X).log_softmax(2)
         return (logs.logsumexp(0) - np.log(len(logs))).numpy()
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Logarithm of the probability of each class, or of the odds of two.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+
+        Returns
+        -------
+        ndarray of shape (n_windows,) or (n_windows, n_classes)
+            With two classes, the logarithm of the odds of ``classes_[1]``: above 0 where it is
+            predicted. Otherwise the largest value is that of the predicted class.
+        """
+        logs = self.predict_log_proba(X)
+        return logs[:, 1] - logs[:, 0] if len(self.classes_) == 2 else logs
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each window, shape (n_windows,)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from contextlib import nullcontext
 from numbers import Integral
 from typing import Any, ClassVar
@@ -12,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
 from .._utils.validation import all_or_nothing, as_flag, check_choice, check_number
-from ..nn import CitrusNetwork, NetworkConfig
+from ..nn import PRESETS, CitrusNetwork, NetworkConfig
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
@@ -35,10 +37,18 @@ from .base import (
     unpack,
 )
 
+DEFAULT_PRESET = "small"
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
 # Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
 _EPOCH_BUDGET = 7500
 _KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
+
+
+# Parameters that have an effect only where a network is trained.
+_OF_TRAINING = (
+    "max_epochs", "learning_rate", "weight_decay", "label_smoothing", "mixup", "ema",
+    "early_stopping", "validation_fraction", "patience",
+)  # fmt: skip
 
 
 class NetworkPredictor(NetworkEstimator):
@@ -67,7 +77,7 @@ class NetworkPredictor(NetworkEstimator):
         early_stopping: bool | str,
         validation_fraction: float,
         patience: int | str,
-        n_members: int,
+        n_estimators: int,
         callbacks: list[Any] | None,
         store_weights: str,
         device: Any,
@@ -91,7 +101,7 @@ class NetworkPredictor(NetworkEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
-        self.n_members = n_members
+        self.n_estimators = n_estimators
         self.callbacks = callbacks
         self.store_weights = store_weights
         self.device = device
@@ -141,6 +151,7 @@ class NetworkPredictor(NetworkEstimator):
         labelled = self._label(y, windows, sample_weight, groups)
         self._amplitude = amplitude_range(labelled.X)
         self.strategy_ = self._choose_strategy()
+        self._warn_of_unused_parameters()
         if make is None:
             frozen = self.strategy_ == "linear-probe"
             self._reference = make_reference(self.store_weights, self.pretrained, frozen)
@@ -151,7 +162,9 @@ class NetworkPredictor(NetworkEstimator):
             shape = (windows.n_chans, labelled.X.shape[2], labelled.n_outputs)
             self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
             self._reference = weights = None
-        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
+        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(
+            self.n_estimators
+        )
         recipe = self._recipe(labelled)
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
         n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
@@ -163,7 +176,7 @@ class NetworkPredictor(NetworkEstimator):
         self.net_ = self.members_[0]
 
     def _outputs(self, X: Any) -> torch.Tensor:
-        """What each network says of each window, float64 ``(n_members, n_windows, n_outputs)``."""
+        """Output of each network, float64 ``(n_estimators, n_windows, n_outputs)``."""
         check_is_fitted(self)
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = to_float32(read_windows(self, X, reset=False))
@@ -200,6 +213,12 @@ class NetworkPredictor(NetworkEstimator):
                 "braindecode."
             )
         return unwrap(found, "y", len(found))
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """A row for each epoch of the first network; empty for a linear probe."""
+        check_is_fitted(self)
+        return _epochs(self.net_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
@@ -371,6 +390,25 @@ class NetworkPredictor(NetworkEstimator):
 
         return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
 
+    def _warn_of_unused_parameters(self) -> None:
+        """Warn of parameters that were changed and have no effect on this fit."""
+        if self.strategy_ != "linear-probe":
+            return
+        defaults = inspect.signature(type(self).__init__).parameters
+        unused = [
+            f"{name}={getattr(self, name)!r}"
+            for name in _OF_TRAINING
+            if name in defaults and not _is_default(getattr(self, name), defaults[name].default)
+        ]
+        if unused:
+            warnings.warn(
+                f"{', '.join(unused)}: without effect on a linear probe, which trains nothing by "
+                f"steps (strategy={self.strategy!r}). Use strategy='finetune' or "
+                "'probe-then-finetune', or leave the default.",
+                UserWarning,
+                stacklevel=5,
+            )
+
     def _check_module(self) -> None:
         if self.module is None:
             return
@@ -387,6 +425,13 @@ class NetworkPredictor(NetworkEstimator):
 
     def _check_parameters(self) -> None:
         check_choice("strategy", self.strategy, STRATEGIES)
+        check_choice("preset", self.preset, tuple(PRESETS))
+        if self.preset != DEFAULT_PRESET and self.pretrained is not None and self.module is None:
+            raise ValueError(
+                f"preset={self.preset!r} is the size of a network that is trained from scratch, "
+                f"but pretrained={self.pretrained!r} has a size of its own. Pass pretrained=None, "
+                f"or leave preset={DEFAULT_PRESET!r}."
+            )
         as_flag("random_kernels", self.random_kernels)
         as_flag("ema", self.ema)
         as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
@@ -407,7 +452,7 @@ class NetworkPredictor(NetworkEstimator):
         check_number("mixup", self.mixup)
         check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
         check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
-        check_number("n_members", self.n_members, Integral, low=1)
+        check_number("n_estimators", self.n_estimators, Integral, low=1)
         check_choice("store_weights", self.store_weights, STORE_WEIGHTS)
         if not isinstance(self.verbose, bool):
             check_number("verbose", self.verbose, Integral)
@@ -418,6 +463,10 @@ class NetworkPredictor(NetworkEstimator):
                 f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
                 "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
             )
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or bool(value == default)
 
 
 def _epochs(net: FineTuner) -> list[dict[str, Any]]:

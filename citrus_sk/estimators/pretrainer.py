@@ -110,7 +110,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     compile : bool, default=False
         Whether to use `torch.compile`.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         Of the first weights, the crops, the masks and the people held out.
     verbose : int, default=0
@@ -160,6 +160,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     >>> pretrainer = pretrainer.fit(recordings)
     >>> clf = CitrusClassifier(pretrained=pretrainer)
     """
+
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
 
     def __init__(
         self,

@@ -88,7 +88,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     patience : int or "auto", default="auto"
         Epochs without a lower validation loss before training stops; a quarter of `max_epochs`,
         at least 3, for ``"auto"``.
-    n_members : int, default=1
+    n_estimators : int, default=1
         Networks with seeds of their own, whose predictions are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
         As for `CitrusClassifier`; a linear probe has no epochs to follow and refuses them.
@@ -96,7 +96,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         As in `CitrusClassifier`: what a pickle holds of a trunk that is not trained, its weights or
         the name of their checkpoint.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         As for `CitrusClassifier`: an int gives the same bits on every run on one CPU, alone or
         beside other fits in one process. None draws a new seed each time.
@@ -122,6 +122,9 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         squared errors in units of the variance of `y`.
     members_ : list of skorch.NeuralNetRegressor
         All nets. One whose ``history`` is empty is a linear probe.
+    history_ : list of dict
+        A row for each epoch of `net_`, with ``train_loss``, and ``valid_loss`` where windows were
+        held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
 
@@ -157,6 +160,8 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     True
     """
 
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
     def __init__(
         self,
         pretrained: Any = "eeg-freq",
@@ -177,7 +182,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
-        n_members: int = 1,
+        n_estimators: int = 1,
         callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
@@ -202,7 +207,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
-            n_members=n_members,
+            n_estimators=n_estimators,
             callbacks=callbacks,
             store_weights=store_weights,
             device=device,

@@ -126,6 +126,8 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     (1, 32)
     """
 
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
     n_chans_: int
     n_times_: int | None
     n_times_out_: int
