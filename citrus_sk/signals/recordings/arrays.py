@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..._utils.validation import check_text, check_number
+from ..._utils.validation import check_number, check_text
 from ..container_kinds import first_of_mne
 from ..containers import signal_picks
 from ..modalities import as_named, modality_of

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..._utils.validation import check_text, check_choice, check_number
+from ..._utils.validation import check_choice, check_number, check_text
 from ..container_kinds import first_of_mne
 from ..modalities import ANY_SIGNAL, as_named
 from ..resampling import GRID_SFREQ
