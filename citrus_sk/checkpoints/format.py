@@ -63,7 +63,11 @@ _MOST, _MOST_LAYERS, _LONGEST = 1_000_000, 256, 64
 
 
 class CheckpointError(ValueError):
-    """A file is not a valid checkpoint, or weights cannot be stored as one."""
+    """A file is not a valid checkpoint, or weights cannot be stored as one.
+
+    Raised by `load_pretrained` and the other functions that read or write weights, and where a
+    pickle of another layout is loaded. The message names the file and says what to do.
+    """
 
 
 @dataclass(frozen=True)

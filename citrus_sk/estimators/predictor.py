@@ -19,13 +19,13 @@ from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
 from ..signals.windows import read_windows, to_float32
-from ..training.draws import Draws, own_draws
-from ..training.fine_tuning import Recipe, fine_tune
-from ..training.foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
+from ..training.fine_tuning import Recipe
+from ..training.foreign import ForeignModule, auto_epochs, resolve_module
 from ..training.holdout import hold_out
-from ..training.hooks import check_augmentation, check_callbacks, prepare_augmentation
+from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
-from ..training.nets import FineTuner, held_out_loss, infer, make_net
+from ..training.members import MemberPlan, fit_member
+from ..training.nets import FineTuner, infer, make_net
 from .base import (
     STORE_WEIGHTS,
     NetworkEstimator,
@@ -41,7 +41,6 @@ DEFAULT_PRESET = "small"
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
 # Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
 _EPOCH_BUDGET = 7500
-_KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
 
 
 # Parameters that have an effect only where a network is trained.
@@ -165,13 +164,16 @@ class NetworkPredictor(NetworkEstimator):
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(
             self.n_estimators
         )
-        recipe = self._recipe(labelled)
+        plan = MemberPlan(
+            self.strategy_, self._build, weights, self._fit_head, self._foreign,
+            self._recipe(labelled), device, self.augmentation, self.callbacks,
+            verbose=max(0, self.verbose - 1),
+        )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
-        n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
+        n_steps = sum(plan.recipe.n_steps(len(train)) for _, train, _ in splits)
         with self._progress(n_steps) as bar:
             self.members_ = [
-                self._fit_member(labelled, weights, seed, train, valid, recipe, device, bar)
-                for seed, train, valid in splits
+                fit_member(plan, labelled, train, valid, seed, bar) for seed, train, valid in splits
             ]
         self.net_ = self.members_[0]
 
@@ -264,11 +266,6 @@ class NetworkPredictor(NetworkEstimator):
             self._config, self.n_chans_, self._n_outputs, self._modality_rows, kernel_times
         )
 
-    @property
-    def _runs_foreign_code(self) -> bool:
-        """Whether code of others runs while a network is trained; it may draw random numbers."""
-        return bool(self._foreign is not None or self.augmentation is not None or self.callbacks)
-
     def _choose_strategy(self) -> str:
         if self.module is not None:
             return "finetune"
@@ -276,79 +273,6 @@ class NetworkPredictor(NetworkEstimator):
             return self.strategy
         probe = self.random_kernels and self.augmentation is None
         return "linear-probe" if probe else "probe-then-finetune"
-
-    def _fit_member(
-        self,
-        labelled: LabelledWindows,
-        weights: dict[str, torch.Tensor] | None,
-        seed: int,
-        train: LabelledWindows,
-        valid: LabelledWindows | None,
-        recipe: Recipe,
-        device: torch.device,
-        bar: Any,
-    ) -> FineTuner:
-        # The head must not have seen what the epochs are chosen by.
-        with own_draws(seed, device, shared=self._runs_foreign_code) as draws:
-            module = self._probed(weights, train, seed, device, draws)
-            if self.strategy_ == "linear-probe":
-                return make_net(module, self._n_classes, device)
-            probe_loss = np.inf
-            if valid is not None and self.strategy_ == "probe-then-finetune":
-                probe_loss = held_out_loss(module, valid, device, self.batch_size)
-            net = fine_tune(
-                module, train, valid, recipe,
-                device=device, draws=draws, augment=prepare_augmentation(self.augmentation, seed),
-                callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
-            )  # fmt: skip
-            if self._foreign is not None:
-                settle_batch_norm(net.module_, train, device, self.batch_size)
-        if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
-            return net
-        # Training took more than it gave: the probe predicts, fitted on all windows.
-        with own_draws(seed, device) as draws:
-            module = self._probed(weights, labelled, seed, device, draws)
-            return make_net(module, self._n_classes, device)
-
-    def _probed(
-        self,
-        weights: dict[str, torch.Tensor] | None,
-        labelled: LabelledWindows,
-        seed: int,
-        device: torch.device,
-        draws: Draws,
-    ) -> torch.nn.Module:
-        """A new network with the head that it starts from."""
-        if self._foreign is not None:
-            foreign = self._foreign.build_or_refuse()
-            foreign.set_statistics(labelled)
-            return foreign.to(device)
-        module = draws.make(self._build).to(device)
-        if weights is not None:
-            module.trunk.load_state_dict(weights)
-        self._start_head(module, labelled, seed, device)
-        return module
-
-    def _start_head(
-        self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device
-    ) -> None:
-        """Standardise the features on the training windows; give the head the probe's weights."""
-        with torch.inference_mode():
-            picked = labelled.rows[:_KERNEL_WINDOWS]
-            module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(device), seed % 2**31)
-        features = infer(
-            module, labelled.X, device, self.batch_size, rows=labelled.rows, features=True
-        )
-        head = module.head
-        head.cpu()
-        head.set_statistics(features, torch.tensor(labelled.weights))
-        if self.strategy_ != "finetune":
-            standard = head.standardise(features).numpy()
-            weight, bias = self._fit_head(standard, module, labelled, seed % 2**31)
-            with torch.no_grad():
-                head.linear.weight.copy_(torch.tensor(weight))
-                head.linear.bias.copy_(torch.tensor(bias))
-        head.to(device)
 
     def _hold_out(
         self, labelled: LabelledWindows, seed: int
