@@ -56,56 +56,30 @@ class NetworkPredictor(NetworkEstimator):
     A subclass says what targets are, and how a head is fitted to frozen features.
     """
 
-    def __init__(
-        self,
-        pretrained: Any,
-        *,
-        modality: Any,
-        strategy: str,
-        backbone: str,
-        random_kernels: bool,
-        preset: str,
-        module: Any,
-        max_epochs: int | str,
-        batch_size: int,
-        learning_rate: float,
-        weight_decay: float,
-        mixup: float,
-        augmentation: Any,
-        ema: bool,
-        early_stopping: bool | str,
-        validation_fraction: float,
-        patience: int | str,
-        n_estimators: int,
-        callbacks: list[Any] | None,
-        store_weights: str,
-        device: Any,
-        random_state: Any,
-        verbose: int,
-    ) -> None:
-        self.pretrained = pretrained
-        self.modality = modality
-        self.strategy = strategy
-        self.backbone = backbone
-        self.random_kernels = random_kernels
-        self.preset = preset
-        self.module = module
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.mixup = mixup
-        self.augmentation = augmentation
-        self.ema = ema
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.n_estimators = n_estimators
-        self.callbacks = callbacks
-        self.store_weights = store_weights
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    # Parameters; each public class spells them out, as scikit-learn reads them from there.
+    pretrained: Any
+    modality: Any
+    strategy: str
+    backbone: str
+    random_kernels: bool
+    preset: str
+    module: Any
+    max_epochs: int | str
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    mixup: float
+    augmentation: Any
+    ema: bool
+    early_stopping: bool | str
+    validation_fraction: float
+    patience: int | str
+    n_estimators: int
+    callbacks: list[Any] | None
+    store_weights: str
+    device: Any
+    random_state: Any
+    verbose: int
 
     # --- what a subclass says --------------------------------------------------------------------
 

@@ -189,31 +189,29 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            pretrained,
-            modality=modality,
-            strategy=strategy,
-            backbone=backbone,
-            random_kernels=random_kernels,
-            preset=preset,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            mixup=mixup,
-            augmentation=augmentation,
-            ema=ema,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            n_estimators=n_estimators,
-            callbacks=callbacks,
-            store_weights=store_weights,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.pretrained = pretrained
+        self.modality = modality
+        self.strategy = strategy
+        self.backbone = backbone
+        self.random_kernels = random_kernels
+        self.preset = preset
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.mixup = mixup
+        self.augmentation = augmentation
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.callbacks = callbacks
+        self.store_weights = store_weights
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
 
     def fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
