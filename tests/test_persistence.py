@@ -85,7 +85,7 @@ def test_loading_moves_no_random_state_and_needs_no_draw(fitted):
 def test_a_model_from_a_gpu_that_is_not_here_is_loaded_on_the_cpu(fitted, watch):
     expected = fitted.predict_proba(watch.X)
     fitted.device = "cuda:7"  # as if it had been trained there
-    with pytest.warns(UserWarning, match=r"device='cuda:7' is not there; .* on the CPU"):
+    with pytest.warns(UserWarning, match=r"device='cuda:7' is not available; .* on the CPU"):
         loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(watch.X), expected)
 

@@ -38,7 +38,7 @@ def resolve_device(device: str | torch.device, *, strict: bool = True) -> torch.
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         if not strict:
             warnings.warn(
-                f"device={device!r} is not there; the model is loaded on the CPU.", stacklevel=2
+                f"device={device!r} is not available; loading on the CPU instead.", stacklevel=2
             )
             return torch.device("cpu")
         raise ValueError(
@@ -182,7 +182,7 @@ def out_of_memory_hint(batch_size: int, fewer: str = "") -> Iterator[None]:
         ) from error
 
 
-# What torch's allocators say on Linux, macOS and Windows.
+# Messages of torch's allocators on Linux, macOS and Windows.
 _CPU_MEMORY = re.compile(
     "not enough memory|DefaultCPUAllocator|can't allocate memory", re.IGNORECASE
 )

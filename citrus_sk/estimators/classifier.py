@@ -23,8 +23,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     """Conv-transformer for small sets of labelled bio-signal windows.
 
     A residual convolution and a channel-independent transformer read every channel; a linear head
-    is given when things happen, what happens between channels, and how strong the signal is. See
-    the Notes for the parts.
+    uses when events happen, how channels are related, and how strong the signal is. See the Notes
+    for the parts.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
         Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
-        frequency stand beside the network's features. They take over most of what few labels can
-        tell of shape and amplitude; docs/results.md shows what each part is worth.
+        frequency are used beside the network's features. With few labels they contribute most of
+        the shape and amplitude information; docs/results.md shows what each part is worth.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
     module : class, str, functools.partial or None, default=None
         Another network, which is trained from scratch: a class of braindecode's models or its
-        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to tell it more. It is given channels
+        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to pass more. It receives channels
         of mean 0 and sd 1, their number and that of samples and classes, and of `mne.Epochs` also
         ``sfreq`` and ``chs_info``. `pretrained`, `modality`, `backbone`, `random_kernels` and
-        `preset` then mean nothing.
+        `preset` then have no effect.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
         few, so that time grows more slowly than the data; for a `module`, 10 to 100, of 1500
@@ -72,7 +72,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
         Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
-        Of AdamW.
+        Weight decay of AdamW.
     label_smoothing : float, default=0.05
         In [0, 1). Share of each target that is spread over all classes.
     mixup : float, default=0.2
@@ -107,7 +107,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         What a pickle holds of a pre-trained trunk that a linear probe has left as it was: its
         weights, or only the name of the checkpoint, as given, and its SHA-256. Then the checkpoint
         has to be there, and is checked, when the estimator is loaded; docs/guide/save_and_share.md
-        tells more. A trunk that is trained has nothing to refer to: ``fit`` raises ValueError.
+        has more. Not available when the trunk is fine-tuned: ``fit`` raises ValueError.
     device : str or torch.device, default="auto"
         ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -155,8 +155,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     included, are then divided by their mean over the distinct windows: only ratios count.
 
     Every channel of a window is brought to mean 0 and sd 1 by the network itself; its log sd,
-    roughness, offset and level are given to the head. There is no batch normalisation: what is
-    predicted for a window does not depend on the windows beside it.
+    roughness, offset and level are features of the head. There is no batch normalisation: the
+    prediction for a window does not depend on the windows beside it.
 
     A pickle holds the parameters and the weights as arrays, neither the torch module nor the
     state of the optimiser; the network is rebuilt on `device` when it is loaded.
@@ -268,7 +268,7 @@ mne.Epochs, or windows of braindecode
             Weight of each window, 0 or more. Only their ratios count: twice all of them changes
             nothing, as it changes nothing to pass every window twice. See the Notes.
         groups : array-like of shape (n_windows,), str or None, default=None
-            Person or recording of each window, or the name of a column that tells it: inner
+            Person or recording of each window, or the name of a column that holds it: inner
             validation never has one on both sides.
 
         Returns
@@ -347,7 +347,7 @@ mne.Epochs, or windows of braindecode
         """
         return super().score(X, self._targets_to_score(X, y), sample_weight)
 
-    # --- what the common core asks ---------------------------------------------------------------
+    # --- used by the base ------------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         classes, codes = check_labels(y, len(windows), type(self).__name__)

@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: from labelled windows to trained networks."""
+"""The base of classifier and regressor: from labelled windows to trained networks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OF_TRAINING = (
 class NetworkPredictor(NetworkEstimator):
     """An estimator that trains networks on labelled windows; see `CitrusClassifier`.
 
-    A subclass says what targets are, and how a head is fitted to frozen features.
+    A subclass defines the targets, and how a head is fitted to frozen features.
     """
 
     # Parameters; each public class spells them out, as scikit-learn reads them from there.
@@ -81,7 +81,7 @@ class NetworkPredictor(NetworkEstimator):
     random_state: Any
     verbose: int
 
-    # --- what a subclass says --------------------------------------------------------------------
+    # --- defined by subclasses -------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         """Check `y`, note what prediction needs of it, and join it to the windows."""

@@ -11,7 +11,7 @@ from ..nn import CitrusNetwork
 from ..signals.containers import Windows
 from ..signals.targets import check_values
 from ..signals.windows import to_float32
-from ..training.labelled import LabelledWindows, measure_windows
+from ..training.labelled import LabelledWindows, regression_windows
 from ..training.probes import fit_fused_values
 from .predictor import NetworkPredictor
 
@@ -47,16 +47,16 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
         Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
-        frequency stand beside the network's features. They take over most of what few labels can
-        tell of shape and amplitude.
+        frequency are used beside the network's features. With few labels they contribute most of
+        the shape and amplitude information.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
     module : class, str, functools.partial or None, default=None
         Another network, which is trained from scratch: a class of braindecode's models or its
-        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to tell it more. It is given channels
+        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to pass more. It receives channels
         of mean 0 and sd 1, their number and that of samples and targets, and of `mne.Epochs` also
         ``sfreq`` and ``chs_info``. `pretrained`, `modality`, `backbone`, `random_kernels` and
-        `preset` then mean nothing.
+        `preset` then have no effect.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
         few, so that time grows more slowly than the data; for a `module`, 10 to 100, of 1500
@@ -67,7 +67,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
         Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
-        Of AdamW.
+        Weight decay of AdamW.
     mixup : float, default=0.2
         Parameter of the Beta distribution that pairs of windows are mixed by; 0 for none.
     augmentation : callable, list of callable or None, default=None
@@ -130,11 +130,11 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
 
     See Also
     --------
-    CitrusClassifier : For labels; its Notes tell what the network does with a window.
+    CitrusClassifier : For labels; its Notes explain what the network does with a window.
 
     Notes
     -----
-    What `CitrusClassifier` says of merged windows, weights, amplitude and pickles holds here.
+    The Notes of `CitrusClassifier` on merged windows, weights, amplitude and pickles apply.
 
     A ``sample_weight`` counts in the mean and the scale of `y` as well. `y` may have several
     columns, such as the forces of five fingers: one network predicts them all, and each counts
@@ -229,7 +229,7 @@ mne.Epochs, or windows of braindecode
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window, 0 or more. Only their ratios count.
         groups : array-like of shape (n_windows,), str or None, default=None
-            Person or recording of each window, or the name of a column that tells it: inner
+            Person or recording of each window, or the name of a column that holds it: inner
             validation never has one on both sides.
 
         Returns
@@ -292,11 +292,11 @@ mne.Epochs, or windows of braindecode
         tags.target_tags.multi_output = True
         return tags
 
-    # --- what the common core asks ---------------------------------------------------------------
+    # --- used by the base ------------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         values = check_values(y, len(windows), type(self).__name__)
-        measured = measure_windows(
+        measured = regression_windows(
             to_float32(windows), values.reshape(len(values), -1),
             sample_weight=sample_weight, groups=groups,
         )  # fmt: skip
