@@ -26,10 +26,10 @@ from .._utils.version import __version__
 from ..nn import NetworkConfig, TaskConfig
 from .format import (
     CODES,
+    COPY_HINT,
     FORMAT_VERSION,
     HEADER_LIMIT,
     KEY,
-    COPY_HINT,
     CheckpointError,
     Header,
     canonical,

@@ -147,7 +147,8 @@ def _read_to_first_tensor(file: BinaryIO, size: int, where: str) -> bytes:
         raise CheckpointError(f"{where} is empty. {COPY_HINT}")
     if len(start) < 9:
         raise CheckpointError(
-            f"{where} is cut short: it has {len(start)} bytes, fewer than any checkpoint. {COPY_HINT}"
+            f"{where} is cut short: it has {len(start)} bytes, fewer than any checkpoint. "
+            f"{COPY_HINT}"
         )
     if start[8:] != b"{":
         raise CheckpointError(
