@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ._utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .checkpoints.checkpoint import Checkpoint
+    from .checkpoints.format import CheckpointError
     from .checkpoints.registry import (
         from_pretrained,
         list_pretrained,
@@ -21,20 +23,26 @@ if TYPE_CHECKING:
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
     from .inspection.learning_rate import LearningRateDisplay, find_learning_rate
     from .inspection.reconstruction import ReconstructionDisplay
+    from .nn import NetworkConfig
     from .signals.aligner import SignalAligner
+    from .signals.recordings.corpus import Corpus
     from .signals.recordings.reading import read_corpus
 
 __all__ = [
     "TRUSTED_TYPES",
     "AttributionDisplay",
     "BandOcclusionDisplay",
+    "Checkpoint",
+    "CheckpointError",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
     "CitrusRegressor",
+    "Corpus",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
     "LearningRateDisplay",
+    "NetworkConfig",
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
@@ -52,13 +60,17 @@ __all__ = [
 _HOMES = {
     "AttributionDisplay": ".inspection",
     "BandOcclusionDisplay": ".inspection",
+    "Checkpoint": ".checkpoints.checkpoint",
+    "CheckpointError": ".checkpoints.format",
     "CitrusClassifier": ".estimators.classifier",
     "CitrusEmbedder": ".estimators.embedder",
     "CitrusPretrainer": ".estimators.pretrainer",
     "CitrusRegressor": ".estimators.regressor",
+    "Corpus": ".signals.recordings.corpus",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
     "LearningRateDisplay": ".inspection.learning_rate",
+    "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
     "SignalAligner": ".signals.aligner",
     "StratifiedFractionKFold": ".evaluation",
@@ -74,7 +86,7 @@ _HOMES = {
 
 # For ``skops.io.load(file, trusted=TRUSTED_TYPES)``: the estimators, and nothing else is stored.
 TRUSTED_TYPES = [
-    f"{__name__}{_HOMES[name]}.{name}"
+    f"{__name__}.{name}"
     for name in (
         "CitrusClassifier",
         "CitrusEmbedder",

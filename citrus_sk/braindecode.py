@@ -64,7 +64,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     Notes
     -----
     Windows may have any length of 2 samples or more: one of fewer than 32 is stretched to 32, and
-    positions are interpolated. With `resample_to` the length is the one that the model was told.
+    positions are interpolated. With `resample_to` it is the length that the model was built for.
 
     Each channel of a window is brought to mean 0 and sd 1 inside, so that volts and microvolts do
     equally well. The final layer standardises its features by statistics that follow the training
@@ -72,7 +72,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     depends on the others of its batch.
 
     It can be compiled with `torch.compile` and exported with `torch.export`, not scripted. The
-    random kernels of `CitrusClassifier` are no part of it: they are fitted, not trained.
+    random kernels of `CitrusClassifier` are not part of it: they are fitted, not trained.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         signal: Any = self  # whose properties infer one number from others
         try:
             known = signal.n_times
-        except ValueError:  # braindecode's way of saying that nobody told
+        except ValueError:  # raised by braindecode where it is not known
             known = None
         self.grid = None
         if resample_to is not None and known not in (None, resample_to):
@@ -172,9 +172,9 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             getattr(head, name).copy_(value)
         self.final_layer = head
         self._n_outputs = n_outputs
-        # What the model is rebuilt from has to tell the head that it has.
-        for told in ("_braindecode_init_kwargs", "_hub_mixin_config"):
-            config: Any = getattr(self, told, {})
+        # The arguments that the model is rebuilt from must describe its present head.
+        for name in ("_braindecode_init_kwargs", "_hub_mixin_config"):
+            config: Any = getattr(self, name, {})
             config["n_outputs"] = n_outputs
 
     @classmethod

@@ -70,7 +70,7 @@ with TemporaryDirectory() as folder:
     scores = {}
     for name, weights in {"random weights": None, "pre-trained here": path}.items():
         clf = CitrusClassifier(
-            weights, preset="tiny", strategy="linear-probe", random_kernels=False, random_state=0
+            weights, strategy="linear-probe", random_kernels=False, random_state=0
         )
         pipe = make_pipeline(SignalAligner(256), clf).fit(watch.X[some], watch.y[some])
         predicted = pipe.predict(watch.X[test])

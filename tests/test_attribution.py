@@ -110,7 +110,7 @@ def test_integrated_gradients_share_out_the_change_of_score(fitted, bursts, name
 
 
 def test_integrated_gradients_share_out_what_an_ensemble_says_of_real_windows(watch, quick):
-    pipe = make_pipeline(SignalAligner(128), quick(n_members=2)).fit(watch.X, watch.y)
+    pipe = make_pipeline(SignalAligner(128), quick(n_estimators=2)).fit(watch.X, watch.y)
     found = attribution(
         pipe, watch.X[:4], method="integrated-gradients", sfreq=50, references=watch.X[20:],
         target=watch.y[:4],
@@ -123,15 +123,20 @@ def test_integrated_gradients_share_out_what_an_ensemble_says_of_real_windows(wa
     np.testing.assert_allclose(found.scores, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n_members", [1, 2])
-def test_a_regressors_prediction_is_shared_out(bursts, n_members):
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_a_regressors_prediction_is_shared_out(bursts, n_estimators):
     """Two targets, of which one is the height of the burst in its own, large unit."""
     X, rng = bursts[0][1::2].copy(), np.random.default_rng(0)
     height = rng.uniform(0, 4, len(X))
     X[:, 1, BURST] *= height[:, None]
     y = np.stack([rng.standard_normal(len(X)), 100 + 50 * height], axis=1)
     reg = CitrusRegressor(
-        None, preset="tiny", random_kernels=False, max_epochs=6, n_members=n_members, random_state=0
+        None,
+        preset="tiny",
+        random_kernels=False,
+        max_epochs=6,
+        n_estimators=n_estimators,
+        random_state=0,
     ).fit(X, y)
     found = attribution(reg, X[:4], method="integrated-gradients", references=X[4:], target=1)
     assert (found.score_unit, found.targets.tolist()) == ("prediction", [1] * 4)

@@ -155,7 +155,7 @@ def test_groups_of_another_length_are_refused(quick):
         ({"class_weight": {"a": -1}}, ValueError, r"class_weight\['a'\]=-1 is out of range"),
         ({"class_weight": {"a": np.nan}}, ValueError, r"class_weight\['a'\]=nan is out of range"),
         ({"patience": 0}, ValueError, "patience=0 is out of range"),
-        ({"n_members": 0}, ValueError, "n_members=0 is out of range"),
+        ({"n_estimators": 0}, ValueError, "n_estimators=0 is out of range"),
         ({"verbose": "loud"}, TypeError, "verbose='loud' is a str"),
         ({"class_weight": "even"}, ValueError, "class_weight"),
         ({"device": "warp"}, ValueError, "device='warp' cannot be used on this machine"),

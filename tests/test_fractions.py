@@ -57,8 +57,8 @@ def test_every_class_gives_its_rounded_share(labels, people, fraction, grouped):
     drawn = splits(labels, groups, train_fraction=fraction)
     for (train, _), (all_train, _) in zip(drawn, whole, strict=True):
         for label in np.unique(labels):
-            n_members = np.sum(labels[all_train] == label)
-            assert np.sum(labels[train] == label) == max(1, round(fraction * n_members))
+            n_estimators = np.sum(labels[all_train] == label)
+            assert np.sum(labels[train] == label) == max(1, round(fraction * n_estimators))
 
 
 @pytest.mark.parametrize("grouped", [False, True])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from citrus_sk.training.holdout import hold_out
-from citrus_sk.training.labelled import label_windows, measure_windows
+from citrus_sk.training.labelled import label_windows, regression_windows
 
 X = np.random.default_rng(0).standard_normal((240, 1, 16)).astype(np.float32)
 CODES = np.arange(240) % 3
@@ -37,7 +37,7 @@ def test_whole_people_are_held_out_of_which_none_is_on_both_sides():
 
 
 def test_numbers_are_held_out_as_well():
-    labelled = measure_windows(X, np.arange(240.0)[:, None])
+    labelled = regression_windows(X, np.arange(240.0)[:, None])
     assert held_out(labelled, 0.3)[0] == pytest.approx(0.3, abs=0.01)
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from citrus_sk.signals.targets import check_labels
-from citrus_sk.training.labelled import inner_folds, label_windows, measure_windows
+from citrus_sk.training.labelled import inner_folds, label_windows, regression_windows
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((30, 2, 16)).astype(np.float32)
@@ -47,7 +47,7 @@ def test_weights_are_relative_and_their_mean_is_1(factor):
         make(X, targets, *classes, sample_weight=each)
         for make, targets, classes in (
             (label_windows, CODES, (CLASSES,)),
-            (measure_windows, RNG.standard_normal((30, 1)), ()),
+            (regression_windows, RNG.standard_normal((30, 1)), ()),
         )
         for each in (weight, factor * weight)
     ]

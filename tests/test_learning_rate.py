@@ -46,7 +46,7 @@ def test_the_optimiser_has_had_the_rates_that_are_shown(tones, training, monkeyp
 
 
 def test_nothing_is_left_behind_and_a_seed_repeats_it(watch, training):
-    clf = training(n_members=2, callbacks=None)
+    clf = training(n_estimators=2, callbacks=None)
     before = clf.get_params()
     pipe = make_pipeline(SignalAligner(64), clf)
     first, second = (

@@ -66,7 +66,7 @@ def test_members_of_one_channel_are_averaged_and_nothing_is_told_of_this_machine
     X, y = watch.X[:, 0], np.unique(watch.y, return_inverse=True)[1]
     clf = CitrusClassifier(
         pretrained=None, preset="tiny", backbone="conv", random_kernels=False, max_epochs=2,
-        n_members=2, strategy="finetune", random_state=0,
+        n_estimators=2, strategy="finetune", random_state=0,
     ).fit(X, y)  # fmt: skip
     to_onnx(clf, tmp_path / "clf.onnx", opset_version=20)
     assert_allclose(answers(tmp_path / "clf.onnx", X), clf.predict_proba(X), atol=1e-4)

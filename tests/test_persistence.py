@@ -54,7 +54,7 @@ def test_a_pickle_is_hardly_larger_than_the_weights_and_holds_no_module(fitted):
 
 
 def test_a_long_history_of_a_small_ensemble_stays_small_in_the_pickle(watch, quick):
-    clf = quick(n_members=2, max_epochs=30, batch_size=4).fit(watch.X[:24], watch.y[:24])
+    clf = quick(n_estimators=2, max_epochs=30, batch_size=4).fit(watch.X[:24], watch.y[:24])
     assert len(pickle.dumps(clf)) < 1.1 * weight_bytes(clf)
     loaded = pickle.loads(pickle.dumps(clf))
     assert loaded.net_.history[:, "train_loss"] == clf.net_.history[:, "train_loss"]
@@ -85,7 +85,7 @@ def test_loading_moves_no_random_state_and_needs_no_draw(fitted):
 def test_a_model_from_a_gpu_that_is_not_here_is_loaded_on_the_cpu(fitted, watch):
     expected = fitted.predict_proba(watch.X)
     fitted.device = "cuda:7"  # as if it had been trained there
-    with pytest.warns(UserWarning, match=r"device='cuda:7' is not there; .* on the CPU"):
+    with pytest.warns(UserWarning, match=r"device='cuda:7' is not available; .* on the CPU"):
         loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(watch.X), expected)
 
@@ -190,7 +190,7 @@ def test_a_reference_keeps_the_name_alone_and_predicts_the_same_bits(watch):
 
 
 def test_an_ensemble_and_an_embedder_refer_to_a_file_of_ones_own(mine, watch):
-    clf = probe(pretrained=str(mine), backbone="hybrid", n_members=2).fit(watch.X, watch.y)
+    clf = probe(pretrained=str(mine), backbone="hybrid", n_estimators=2).fit(watch.X, watch.y)
     assert_array_equal(
         pickle.loads(pickle.dumps(clf)).predict_proba(watch.X), clf.predict_proba(watch.X)
     )

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusClassifier, CitrusRegressor, SignalAligner
 from citrus_sk.training import probes as probe
-from citrus_sk.training.labelled import inner_folds, measure_windows
+from citrus_sk.training.labelled import inner_folds, regression_windows
 
 RNG = np.random.default_rng(0)
 Y = RNG.uniform(5.0, 25.0, 60)  # Hz
@@ -92,7 +92,8 @@ def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, speed):
 
 
 @pytest.mark.parametrize(
-    "make", [quick, lambda: quick(n_members=2, strategy="finetune"), lambda: quick(module="EEGNet")]
+    "make",
+    [quick, lambda: quick(n_estimators=2, strategy="finetune"), lambda: quick(module="EEGNet")],
 )
 def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
     reg = make().fit(X[:20], Y[:20])
@@ -102,7 +103,7 @@ def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
 
 
 def test_the_ensemble_is_the_mean_of_its_members():
-    reg = quick(n_members=2, strategy="finetune").fit(X, Y)
+    reg = quick(n_estimators=2, strategy="finetune").fit(X, Y)
     alone = []
     for net in reg.members_:
         single = pickle.loads(pickle.dumps(reg))
@@ -121,17 +122,17 @@ def test_validation_loss_is_in_units_of_the_variance_and_the_best_epoch_is_kept(
 
 def test_fractional_groups_never_stand_on_both_sides_of_an_inner_split():
     groups = np.arange(60) // 6
-    measured = measure_windows(X.astype(np.float32), Y[:, None], groups=groups)
+    measured = regression_windows(X.astype(np.float32), Y[:, None], groups=groups)
     folds = inner_folds(measured, 5, seed=0)
     assert len(folds) == 5
     for train, test in folds:
         assert not set(measured.groups[train]) & set(measured.groups[test])
-    assert inner_folds(measure_windows(X[:6], Y[:6, None], groups=np.ones(6)), 5, seed=0) == []
+    assert inner_folds(regression_windows(X[:6], Y[:6, None], groups=np.ones(6)), 5, seed=0) == []
 
 
 def test_each_familys_head_is_scikit_learns_ridge(monkeypatch):
     monkeypatch.setattr(probe, "VALUE_PENALTIES", np.array([0.3]))
-    measured = measure_windows(X.astype(np.float32), Y[:, None])
+    measured = regression_windows(X.astype(np.float32), Y[:, None])
     measured = measured.standardised(*measured.target_statistics())
     features = RNG.standard_normal((60, 9))
     weight, bias = probe.fit_fused_values(features, [9], measured)
@@ -142,7 +143,7 @@ def test_each_familys_head_is_scikit_learns_ridge(monkeypatch):
 
 
 def test_a_useless_family_has_little_say():
-    measured = measure_windows(X.astype(np.float32), Y[:, None])
+    measured = regression_windows(X.astype(np.float32), Y[:, None])
     measured = measured.standardised(*measured.target_statistics())
     useful = measured.targets + 0.3 * RNG.standard_normal((60, 4))
     features = np.c_[useful, RNG.standard_normal((60, 300)) / 17]

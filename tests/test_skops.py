@@ -34,7 +34,7 @@ def through_skops(estimator, tmp_path, also=()):
     [
         {"random_kernels": True, "pretrained": "eeg-freq"},
         {"random_kernels": True, "pretrained": "eeg-freq", "store_weights": "reference"},
-        {"strategy": "finetune", "n_members": 2},
+        {"strategy": "finetune", "n_estimators": 2},
     ],
     ids=["default", "reference", "finetuned-ensemble"],
 )

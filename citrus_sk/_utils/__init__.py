@@ -1,4 +1,4 @@
-"""What every room uses: checks of parameters, devices, files, plots and the version.
+"""Tools of every room: checks of parameters, devices, files, plots and the version.
 
 Imports nothing from the other rooms.
 """

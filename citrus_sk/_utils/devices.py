@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,23 @@ def resolve_device(device: str | torch.device, *, strict: bool = True) -> torch.
     Parameters
     ----------
     device : str or torch.device
-        ``"auto"`` is CUDA where there is one, else the CPU.
+        ``"auto"`` is a CUDA device where there is one, else Apple's GPU (MPS) where it has all
+        operations that the networks need, else the CPU.
     strict : bool, default=True
         False falls back to the CPU, with a warning, where the device is not there: a model that
         was trained on a GPU can be loaded without one.
     """
     if isinstance(device, str) and device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if _mps_is_usable() else "cpu")
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         if not strict:
             warnings.warn(
-                f"device={device!r} is not there; the model is loaded on the CPU.", stacklevel=2
+                f"device={device!r} is not available; loading on the CPU instead.", stacklevel=2
             )
             return torch.device("cpu")
         raise ValueError(
@@ -42,6 +46,23 @@ def resolve_device(device: str | torch.device, *, strict: bool = True) -> torch.
             f"that torch knows here ({torch.cuda.device_count()} CUDA devices)."
         ) from error
     return resolved
+
+
+@lru_cache(maxsize=1)
+def _mps_is_usable() -> bool:
+    """Whether there is an MPS device that has the operations of the read-out."""
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        x = torch.eye(3, device="mps").expand(2, 3, 3).contiguous()
+        torch.linalg.eigh(x)
+        torch.fft.rfft(x).abs()
+        torch.zeros(3, device="mps").scatter_reduce_(
+            0, torch.arange(3, device="mps"), x[0, 0], "amax"
+        )
+    except (RuntimeError, NotImplementedError, TypeError):
+        return False
+    return True
 
 
 class ForkSafeLock:
@@ -161,7 +182,7 @@ def out_of_memory_hint(batch_size: int, fewer: str = "") -> Iterator[None]:
         ) from error
 
 
-# What torch's allocators say on Linux, macOS and Windows.
+# Messages of torch's allocators on Linux, macOS and Windows.
 _CPU_MEMORY = re.compile(
     "not enough memory|DefaultCPUAllocator|can't allocate memory", re.IGNORECASE
 )

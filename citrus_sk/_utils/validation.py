@@ -112,6 +112,12 @@ def last_step(estimator: Any) -> Any:
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
+def check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
+    """Raise TypeError unless `value` is a text that is not empty."""
+    if value not in alternatives and not (isinstance(value, str) and value):
+        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
+
+
 class Documented:
     """Tells scikit-learn's HTML representation where an estimator is documented."""
 
@@ -120,8 +126,3 @@ class Documented:
         "https://citrus-sk.readthedocs.io/en/stable/"
         "api/generated/{estimator_module}.{estimator_name}.html"
     )
-
-
-def _check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
-    if value not in alternatives and not (isinstance(value, str) and value):
-        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")

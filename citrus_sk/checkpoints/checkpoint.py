@@ -25,8 +25,8 @@ from .._utils.files import write_atomically
 from .._utils.version import __version__
 from ..nn import NetworkConfig, TaskConfig
 from .format import (
-    ANEW,
     CODES,
+    COPY_HINT,
     FORMAT_VERSION,
     HEADER_LIMIT,
     KEY,
@@ -167,7 +167,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
     if sha256 is not None and found != sha256.lower():
         raise CheckpointError(
             f"{path} is not the published file: its SHA-256 is {found}; expected {sha256.lower()}. "
-            f"{ANEW}"
+            f"{COPY_HINT}"
         )
     tensors = _tensors(data, header, str(path))
     return Checkpoint(header.network, header.task, tensors, header.info)
@@ -242,11 +242,11 @@ def _tensors(data: bytes, header: Header, where: str) -> dict[str, Tensor]:
     try:
         stored = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{where} is damaged: {error}. {ANEW}") from error
+        raise CheckpointError(f"{where} is damaged: {error}. {COPY_HINT}") from error
     if _content_hash(where, header.info, stored) != header.info["sha256"]:
         raise CheckpointError(
             f"{where} is damaged: its content does not have the SHA-256 that was written with "
-            f"it. {ANEW}"
+            f"it. {COPY_HINT}"
         )
     for name, value in stored.items():
         _check_finite(where, name, value, "Such weights are of no use; take another checkpoint.")

@@ -29,7 +29,7 @@ CODES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-ANEW = "Copy or download it again."
+COPY_HINT = "Copy or download it again."
 _FIELDS: dict[str, Any] = {
     "format_version": int,
     "package_version": str,
@@ -63,12 +63,16 @@ _MOST, _MOST_LAYERS, _LONGEST = 1_000_000, 256, 64
 
 
 class CheckpointError(ValueError):
-    """A file is not a valid checkpoint, or weights cannot be stored as one."""
+    """A file is not a valid checkpoint, or weights cannot be stored as one.
+
+    Raised by `load_pretrained` and the other functions that read or write weights, and where a
+    pickle of another layout is loaded. The message names the file and says what to do.
+    """
 
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the tensors in a file.
+    """The part of a file before its tensors.
 
     Attributes
     ----------
@@ -112,18 +116,22 @@ def parse_header(file: BinaryIO, where: str) -> Header:
     """Read what stands before the tensors, and check that they can follow."""
     size = os.fstat(file.fileno()).st_size
     raw = _read_to_first_tensor(file, size, where)
-    header = parse_json(f"{where} is damaged", raw[8:], ANEW)
+    header = parse_json(f"{where} is damaged", raw[8:], COPY_HINT)
     layout, n_bytes = _layout(header, where)
     _check_size(where, len(raw) + n_bytes, size)
     info = _info(header, where)
     if raw[8:] != header_bytes(header, len(raw) - 8):
-        raise CheckpointError(f"{where} is damaged: its header is not as it was written. {ANEW}")
+        raise CheckpointError(
+            f"{where} is damaged: its header is not as it was written. {COPY_HINT}"
+        )
     try:
         network, task = check_info(where, info)
         dtype = getattr(torch, info["dtype"])
         check_layout(where, layout, expected_tensors(where, network, task), dtype)
     except CheckpointError as error:
-        raise CheckpointError(f"{error} {ANEW} Or write it again with this version.") from error
+        raise CheckpointError(
+            f"{error} {COPY_HINT} Or write it again with this version."
+        ) from error
     return Header(network, task, info, layout, raw)
 
 
@@ -136,10 +144,11 @@ def header_bytes(header: dict[str, Any], length: int) -> bytes:
 def _read_to_first_tensor(file: BinaryIO, size: int, where: str) -> bytes:
     start = file.read(9)
     if not start:
-        raise CheckpointError(f"{where} is empty. {ANEW}")
+        raise CheckpointError(f"{where} is empty. {COPY_HINT}")
     if len(start) < 9:
         raise CheckpointError(
-            f"{where} is cut short: it has {len(start)} bytes, fewer than any checkpoint. {ANEW}"
+            f"{where} is cut short: it has {len(start)} bytes, fewer than any checkpoint. "
+            f"{COPY_HINT}"
         )
     if start[8:] != b"{":
         raise CheckpointError(
@@ -151,7 +160,7 @@ def _read_to_first_tensor(file: BinaryIO, size: int, where: str) -> bytes:
     if length > HEADER_LIMIT:
         raise CheckpointError(
             f"{where} is damaged, or no checkpoint: it announces a header of {length} bytes, and "
-            f"at most {HEADER_LIMIT} are read. {ANEW}"
+            f"at most {HEADER_LIMIT} are read. {COPY_HINT}"
         )
     _check_size(where, 8 + length, size, at_least=True)
     return start + file.read(length - 1)
@@ -171,9 +180,9 @@ def _check_size(where: str, expected: int, size: int, at_least: bool = False) ->
     announced = f"it has {size} bytes, and its header announces {expected}"
     if size < expected:
         more = " or more" if at_least else ""
-        raise CheckpointError(f"{where} is cut short: {announced}{more}. {ANEW}")
+        raise CheckpointError(f"{where} is cut short: {announced}{more}. {COPY_HINT}")
     if size > expected and not at_least:
-        raise CheckpointError(f"{where} is damaged: {announced}. {ANEW}")
+        raise CheckpointError(f"{where} is damaged: {announced}. {COPY_HINT}")
 
 
 def _layout(header: dict[str, Any], where: str) -> tuple[dict[str, Any], int]:
@@ -185,7 +194,7 @@ def _layout(header: dict[str, Any], where: str) -> tuple[dict[str, Any], int]:
     except (TypeError, KeyError, IndexError) as error:
         raise CheckpointError(
             f"{where} is damaged: its header describes a tensor without type, shape and place. "
-            f"{ANEW}"
+            f"{COPY_HINT}"
         ) from error
 
 
@@ -198,7 +207,7 @@ def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
             f"{KEY!r}. Weights of other models do not fit; expected a file that "
             "CitrusPretrainer.save wrote."
         )
-    info = parse_json(f"{where} is damaged", metadata[KEY], ANEW)
+    info = parse_json(f"{where} is damaged", metadata[KEY], COPY_HINT)
     version = info.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(
@@ -208,10 +217,10 @@ def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
         )
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise CheckpointError(
-            f"{where}: its format_version is {version!r}; expected {FORMAT_VERSION}. {ANEW}"
+            f"{where}: its format_version is {version!r}; expected {FORMAT_VERSION}. {COPY_HINT}"
         )
     if metadata != {"format": "pt", KEY: canonical(where, info)}:
-        raise CheckpointError(f"{where} is damaged: its JSON is not as it was written. {ANEW}")
+        raise CheckpointError(f"{where} is damaged: its JSON is not as it was written. {COPY_HINT}")
     return info
 
 

@@ -92,7 +92,7 @@ def download(repository: str, revision: str | None) -> Path:
 def read_folder(folder: Path) -> tuple[Path, str]:
     """The file of weights in a folder, and the SHA-256 that its configuration gives."""
     from .checkpoint import CheckpointError, check_sha256
-    from .format import ANEW, parse_json
+    from .format import COPY_HINT, parse_json
 
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
@@ -101,11 +101,11 @@ def read_folder(folder: Path) -> tuple[Path, str]:
                 ".safetensors file itself."
             )
     config = folder / CONFIG
-    sha256 = parse_json(f"{config} is damaged", config.read_bytes(), ANEW).get("sha256")
+    sha256 = parse_json(f"{config} is damaged", config.read_bytes(), COPY_HINT).get("sha256")
     try:
         check_sha256(sha256)
     except ValueError as error:
-        raise CheckpointError(f"{config} does not say what to find: {error} {ANEW}") from error
+        raise CheckpointError(f"{config} does not say what to find: {error} {COPY_HINT}") from error
     return folder / WEIGHTS, str(sha256)
 
 

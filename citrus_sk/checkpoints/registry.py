@@ -43,7 +43,7 @@ def list_pretrained() -> list[str]:
 
 
 def describe_pretrained(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What is known about a checkpoint; its weights are not read.
+    """Description of a checkpoint; its weights are not read.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def save_pretrained(folder: str | os.PathLike[str], source: Any) -> str:
     ----------
     folder : str or os.PathLike
         Where ``model.safetensors``, ``config.json`` and, where there is a model card,
-        ``README.md`` are written; made if need be.
+        ``README.md`` are written; made if needed.
     source : str, os.PathLike, Checkpoint or fitted CitrusPretrainer
         As in `resolve_pretrained`. A file is copied as it is.
 

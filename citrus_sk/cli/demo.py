@@ -51,7 +51,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     Parameters
     ----------
     out : Path
-        Folder for the learning curve and the model; made if need be.
+        Folder for the learning curve and the model; made if needed.
     n_splits : int, default=3
         Number of folds over the ten people.
     seed : int, default=0
@@ -66,7 +66,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     OSError
         If `out` cannot be written into.
     """
-    # What can go wrong goes wrong now, and not after minutes of training.
+    # Fail now, and not after minutes of training.
     require("matplotlib", "The demo", install="citrus-sk[demo]")
     watch = load_watch()
     make_folder(out)

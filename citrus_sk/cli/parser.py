@@ -77,7 +77,7 @@ def _add_demo(commands: Any) -> None:
         type=Path,
         default=Path("citrus-demo"),
         metavar="FOLDER",
-        help="where to write; made if need be, and files of an earlier run are replaced",
+        help="where to write; made if needed, and files of an earlier run are replaced",
     )
     parser.add_argument(
         "--folds",
@@ -140,7 +140,7 @@ def _run_models(arguments: argparse.Namespace) -> None:
                 ", ".join(each["modalities"]),
             )
         )
-    print("\nhours are channel-hours; what the weights are good for stands in their model cards:")
+    print("\nhours are channel-hours; see the model cards for what the weights are good for:")
     print(SHIPPED)
 
 
@@ -163,7 +163,7 @@ def _add_pretrain(commands: Any) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="TOML file of parameters of CitrusPretrainer; what is given here as well wins",
+        help="TOML file of parameters of CitrusPretrainer; command-line options override it",
     )
     parser.add_argument("--objective", choices=("freq", "time", "both"), help="default: freq")
     parser.add_argument("--preset", choices=("tiny", "small", "base"), help="default: small")
@@ -175,11 +175,11 @@ def _add_pretrain(commands: Any) -> None:
     parser.add_argument("--n-passes", type=float, metavar="N", help="over the data; default: 10")
     parser.add_argument("--max-steps", type=int, metavar="N", help="batches, instead of passes")
     parser.add_argument("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
-    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="for the same result")
+    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="random seed")
     parser.add_argument(
         "--on-error", choices=("skip", "raise"), help="for files that cannot be read; default: skip"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    parser.add_argument("--resume", action="store_true", help="resume an unfinished run")
     parser.add_argument("--half", action="store_true", help="store float16, in half the space")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep converted recordings")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What ``citrus-sk pretrain`` does: recordings in, a checkpoint and its picture out."""
+"""``citrus-sk pretrain``: recordings in, a checkpoint and its picture out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_pretrain(
     recipe : Path or None
         TOML file of parameters of `CitrusPretrainer`, and of `read_corpus` in a table ``corpus``.
     resume : bool
-        Whether to go on with an unfinished run.
+        Whether to resume an unfinished run.
     half : bool
         Whether numbers are stored as float16.
     cache : Path or None

@@ -1,4 +1,4 @@
-"""What the estimators share: the network that they build, and how it is stored."""
+"""The base of all estimators: the network that they build, and how it is stored."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def starting_point(
 
 
 def modality_rows(modality: Any, config: NetworkConfig, n_chans: int) -> list[int]:
-    """Each channel's row in the network's table of modalities; 0 where it is not told."""
+    """Each channel's row in the network's table of modalities; 0 where it is not known."""
     if modality is None or isinstance(modality, str):
         named = [modality] * n_chans
     elif isinstance(modality, Sequence | np.ndarray):
@@ -195,7 +195,7 @@ def _check_known(modality: str) -> None:
 
 
 def make_reference(store_weights: Any, pretrained: Any, frozen: bool) -> Reference | None:
-    """What a pickle is to hold instead of the trunk's weights; None where it holds them.
+    """The reference that a pickle holds instead of the trunk's weights; None if it holds them.
 
     Parameters
     ----------

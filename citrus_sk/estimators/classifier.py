@@ -23,8 +23,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     """Conv-transformer for small sets of labelled bio-signal windows.
 
     A residual convolution and a channel-independent transformer read every channel; a linear head
-    is given when things happen, what happens between channels, and how strong the signal is. See
-    the Notes for the parts.
+    uses when events happen, how channels are related, and how strong the signal is. See the Notes
+    for the parts.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
         Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
-        frequency stand beside the network's features. They take over most of what few labels can
-        tell of shape and amplitude; docs/results.md shows what each part is worth.
+        frequency are used beside the network's features. With few labels they contribute most of
+        the shape and amplitude information; docs/results.md shows what each part is worth.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
     module : class, str, functools.partial or None, default=None
         Another network, which is trained from scratch: a class of braindecode's models or its
-        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to tell it more. It is given channels
+        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to pass more. It receives channels
         of mean 0 and sd 1, their number and that of samples and classes, and of `mne.Epochs` also
         ``sfreq`` and ``chs_info``. `pretrained`, `modality`, `backbone`, `random_kernels` and
-        `preset` then mean nothing.
+        `preset` then have no effect.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
         few, so that time grows more slowly than the data; for a `module`, 10 to 100, of 1500
@@ -72,7 +72,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
         Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
-        Of AdamW.
+        Weight decay of AdamW.
     label_smoothing : float, default=0.05
         In [0, 1). Share of each target that is spread over all classes.
     mixup : float, default=0.2
@@ -96,7 +96,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         at least 3, for ``"auto"``.
     class_weight : dict, "balanced" or None, default=None
         As everywhere in scikit-learn.
-    n_members : int, default=1
+    n_estimators : int, default=1
         Networks with seeds of their own, whose probabilities are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Callbacks of skorch that follow or change the training, with or without names, or functions
@@ -107,9 +107,9 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         What a pickle holds of a pre-trained trunk that a linear probe has left as it was: its
         weights, or only the name of the checkpoint, as given, and its SHA-256. Then the checkpoint
         has to be there, and is checked, when the estimator is loaded; docs/guide/save_and_share.md
-        tells more. A trunk that is trained has nothing to refer to: ``fit`` raises ValueError.
+        has more. Not available when the trunk is fine-tuned: ``fit`` raises ValueError.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         An int gives the same bits on every run on one CPU, alone or beside other fits in one
         process: a fit draws from generators of its own and leaves the global random states alone.
@@ -137,6 +137,9 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         The trained net (the first, where there are several), with its ``history``.
     members_ : list of skorch.NeuralNetClassifier
         All nets. One whose ``history`` is empty is a linear probe.
+    history_ : list of dict
+        A row for each epoch of `net_`, with ``train_loss``, and ``valid_loss`` where windows were
+        held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
 
@@ -152,8 +155,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     included, are then divided by their mean over the distinct windows: only ratios count.
 
     Every channel of a window is brought to mean 0 and sd 1 by the network itself; its log sd,
-    roughness, offset and level are given to the head. There is no batch normalisation: what is
-    predicted for a window does not depend on the windows beside it.
+    roughness, offset and level are features of the head. There is no batch normalisation: the
+    prediction for a window does not depend on the windows beside it.
 
     A pickle holds the parameters and the weights as arrays, neither the torch module nor the
     state of the optimiser; the network is rebuilt on `device` when it is loaded.
@@ -190,6 +193,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     1.0
     """
 
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
     def __init__(
         self,
         pretrained: Any = "eeg-freq",
@@ -212,38 +217,36 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
         class_weight: Any = None,
-        n_members: int = 1,
+        n_estimators: int = 1,
         callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            pretrained,
-            modality=modality,
-            strategy=strategy,
-            backbone=backbone,
-            random_kernels=random_kernels,
-            preset=preset,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            mixup=mixup,
-            augmentation=augmentation,
-            ema=ema,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            n_members=n_members,
-            callbacks=callbacks,
-            store_weights=store_weights,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.pretrained = pretrained
+        self.modality = modality
+        self.strategy = strategy
+        self.backbone = backbone
+        self.random_kernels = random_kernels
+        self.preset = preset
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.mixup = mixup
+        self.augmentation = augmentation
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.callbacks = callbacks
+        self.store_weights = store_weights
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 
@@ -265,7 +268,7 @@ mne.Epochs, or windows of braindecode
             Weight of each window, 0 or more. Only their ratios count: twice all of them changes
             nothing, as it changes nothing to pass every window twice. See the Notes.
         groups : array-like of shape (n_windows,), str or None, default=None
-            Person or recording of each window, or the name of a column that tells it: inner
+            Person or recording of each window, or the name of a column that holds it: inner
             validation never has one on both sides.
 
         Returns
@@ -295,6 +298,23 @@ or mne.Epochs
         """Logarithm of the probability of each class, as `predict_proba`."""
         logs = self._outputs(X).log_softmax(2)
         return (logs.logsumexp(0) - np.log(len(logs))).numpy()
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Logarithm of the probability of each class, or of the odds of two.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+
+        Returns
+        -------
+        ndarray of shape (n_windows,) or (n_windows, n_classes)
+            With two classes, the logarithm of the odds of ``classes_[1]``: above 0 where it is
+            predicted. Otherwise the largest value is that of the predicted class.
+        """
+        logs = self.predict_log_proba(X)
+        return logs[:, 1] - logs[:, 0] if len(self.classes_) == 2 else logs
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each window, shape (n_windows,)."""
@@ -327,7 +347,7 @@ mne.Epochs, or windows of braindecode
         """
         return super().score(X, self._targets_to_score(X, y), sample_weight)
 
-    # --- what the common core asks ---------------------------------------------------------------
+    # --- used by the base ------------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         classes, codes = check_labels(y, len(windows), type(self).__name__)

@@ -54,9 +54,9 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
     store_weights : {"full", "reference"}, default="full"
         What a pickle holds of a pre-trained trunk: its weights, or only the name of the
         checkpoint, as given, and its SHA-256. Then the checkpoint has to be there when the
-        estimator is loaded, and is checked; docs/guide/save_and_share.md tells more.
+        estimator is loaded, and is checked; see docs/guide/save_and_share.md.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         Of random weights.
 
@@ -93,6 +93,8 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
     >>> CitrusEmbedder(pretrained=None, preset="tiny", random_state=0).fit_transform(X).shape
     (5, 2226)
     """
+
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
 
     def __init__(
         self,

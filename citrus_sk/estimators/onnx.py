@@ -84,7 +84,7 @@ def to_onnx(
     gives NaN. The output is ``probabilities`` of shape (n_windows, n_classes), ``predictions`` of
     the shape that ``predict`` gives, or ``features`` of shape (n_windows, n_features).
 
-    The file's metadata tell ``classes`` (JSON, in the order of the columns), ``n_chans``,
+    The file's metadata hold ``classes`` (JSON, in the order of the columns), ``n_chans``,
     ``n_times``, ``sfreq`` (Hz) and ``ch_names`` (JSON) where they are known, ``estimator`` and
     ``citrus_sk_version``.
 
@@ -153,7 +153,7 @@ def _steps(estimator: Any) -> list[Any]:
 
 
 def _outputs(estimator: Any) -> str | None:
-    """What the graph of an estimator puts out; None where there is no graph of it."""
+    """Outputs of the graph of an estimator; None where there is no graph of it."""
     if is_classifier(estimator):
         return "probabilities"
     if is_regressor(estimator):
@@ -321,7 +321,7 @@ def _check_answers(data: bytes, estimator: Any, first: Any, last: Any) -> None:
 
 
 def alignment_layer(aligner: SignalAligner) -> nn.Module:
-    """What a fitted aligner does to windows of the length seen in ``fit``, as a layer."""
+    """A fitted aligner as a layer, for windows of the length seen in ``fit``."""
     assert aligner.n_times_ is not None
     alignment = aligner.alignment(aligner.n_times_)
     first, n_inner = alignment.inner

@@ -1,7 +1,9 @@
-"""What the classifier and the regressor share: from labelled windows to trained networks."""
+"""The base of classifier and regressor: from labelled windows to trained networks."""
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from contextlib import nullcontext
 from numbers import Integral
 from typing import Any, ClassVar
@@ -12,18 +14,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
 from .._utils.validation import all_or_nothing, as_flag, check_choice, check_number
-from ..nn import CitrusNetwork, NetworkConfig
+from ..nn import PRESETS, CitrusNetwork, NetworkConfig
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
 from ..signals.windows import read_windows, to_float32
-from ..training.draws import Draws, own_draws
-from ..training.fine_tuning import Recipe, fine_tune
-from ..training.foreign import ForeignModule, auto_epochs, resolve_module, settle_batch_norm
+from ..training.fine_tuning import Recipe
+from ..training.foreign import ForeignModule, auto_epochs, resolve_module
 from ..training.holdout import hold_out
-from ..training.hooks import check_augmentation, check_callbacks, prepare_augmentation
+from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
-from ..training.nets import FineTuner, held_out_loss, infer, make_net
+from ..training.members import MemberPlan, fit_member
+from ..training.nets import FineTuner, infer, make_net
 from .base import (
     STORE_WEIGHTS,
     NetworkEstimator,
@@ -35,70 +37,51 @@ from .base import (
     unpack,
 )
 
+DEFAULT_PRESET = "small"
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
 # Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
 _EPOCH_BUDGET = 7500
-_KERNEL_WINDOWS = 512  # for the kernels' scales; they are in the order of a hash, so no class first
+
+
+# Parameters that have an effect only where a network is trained.
+_OF_TRAINING = (
+    "max_epochs", "learning_rate", "weight_decay", "label_smoothing", "mixup", "ema",
+    "early_stopping", "validation_fraction", "patience",
+)  # fmt: skip
 
 
 class NetworkPredictor(NetworkEstimator):
     """An estimator that trains networks on labelled windows; see `CitrusClassifier`.
 
-    A subclass says what targets are, and how a head is fitted to frozen features.
+    A subclass defines the targets, and how a head is fitted to frozen features.
     """
 
-    def __init__(
-        self,
-        pretrained: Any,
-        *,
-        modality: Any,
-        strategy: str,
-        backbone: str,
-        random_kernels: bool,
-        preset: str,
-        module: Any,
-        max_epochs: int | str,
-        batch_size: int,
-        learning_rate: float,
-        weight_decay: float,
-        mixup: float,
-        augmentation: Any,
-        ema: bool,
-        early_stopping: bool | str,
-        validation_fraction: float,
-        patience: int | str,
-        n_members: int,
-        callbacks: list[Any] | None,
-        store_weights: str,
-        device: Any,
-        random_state: Any,
-        verbose: int,
-    ) -> None:
-        self.pretrained = pretrained
-        self.modality = modality
-        self.strategy = strategy
-        self.backbone = backbone
-        self.random_kernels = random_kernels
-        self.preset = preset
-        self.module = module
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.mixup = mixup
-        self.augmentation = augmentation
-        self.ema = ema
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.n_members = n_members
-        self.callbacks = callbacks
-        self.store_weights = store_weights
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    # Parameters; each public class spells them out, as scikit-learn reads them from there.
+    pretrained: Any
+    modality: Any
+    strategy: str
+    backbone: str
+    random_kernels: bool
+    preset: str
+    module: Any
+    max_epochs: int | str
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    mixup: float
+    augmentation: Any
+    ema: bool
+    early_stopping: bool | str
+    validation_fraction: float
+    patience: int | str
+    n_estimators: int
+    callbacks: list[Any] | None
+    store_weights: str
+    device: Any
+    random_state: Any
+    verbose: int
 
-    # --- what a subclass says --------------------------------------------------------------------
+    # --- defined by subclasses -------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         """Check `y`, note what prediction needs of it, and join it to the windows."""
@@ -141,6 +124,7 @@ class NetworkPredictor(NetworkEstimator):
         labelled = self._label(y, windows, sample_weight, groups)
         self._amplitude = amplitude_range(labelled.X)
         self.strategy_ = self._choose_strategy()
+        self._warn_of_unused_parameters()
         if make is None:
             frozen = self.strategy_ == "linear-probe"
             self._reference = make_reference(self.store_weights, self.pretrained, frozen)
@@ -151,19 +135,24 @@ class NetworkPredictor(NetworkEstimator):
             shape = (windows.n_chans, labelled.X.shape[2], labelled.n_outputs)
             self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
             self._reference = weights = None
-        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(self.n_members)
-        recipe = self._recipe(labelled)
+        seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(
+            self.n_estimators
+        )
+        plan = MemberPlan(
+            self.strategy_, self._build, weights, self._fit_head, self._foreign,
+            self._recipe(labelled), device, self.augmentation, self.callbacks,
+            verbose=max(0, self.verbose - 1),
+        )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
-        n_steps = sum(recipe.n_steps(len(train)) for _, train, _ in splits)
+        n_steps = sum(plan.recipe.n_steps(len(train)) for _, train, _ in splits)
         with self._progress(n_steps) as bar:
             self.members_ = [
-                self._fit_member(labelled, weights, seed, train, valid, recipe, device, bar)
-                for seed, train, valid in splits
+                fit_member(plan, labelled, train, valid, seed, bar) for seed, train, valid in splits
             ]
         self.net_ = self.members_[0]
 
     def _outputs(self, X: Any) -> torch.Tensor:
-        """What each network says of each window, float64 ``(n_members, n_windows, n_outputs)``."""
+        """Output of each network, float64 ``(n_estimators, n_windows, n_outputs)``."""
         check_is_fitted(self)
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = to_float32(read_windows(self, X, reset=False))
@@ -200,6 +189,12 @@ class NetworkPredictor(NetworkEstimator):
                 "braindecode."
             )
         return unwrap(found, "y", len(found))
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """A row for each epoch of the first network; empty for a linear probe."""
+        check_is_fitted(self)
+        return _epochs(self.net_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
@@ -245,11 +240,6 @@ class NetworkPredictor(NetworkEstimator):
             self._config, self.n_chans_, self._n_outputs, self._modality_rows, kernel_times
         )
 
-    @property
-    def _runs_foreign_code(self) -> bool:
-        """Whether code of others runs while a network is trained; it may draw random numbers."""
-        return bool(self._foreign is not None or self.augmentation is not None or self.callbacks)
-
     def _choose_strategy(self) -> str:
         if self.module is not None:
             return "finetune"
@@ -257,79 +247,6 @@ class NetworkPredictor(NetworkEstimator):
             return self.strategy
         probe = self.random_kernels and self.augmentation is None
         return "linear-probe" if probe else "probe-then-finetune"
-
-    def _fit_member(
-        self,
-        labelled: LabelledWindows,
-        weights: dict[str, torch.Tensor] | None,
-        seed: int,
-        train: LabelledWindows,
-        valid: LabelledWindows | None,
-        recipe: Recipe,
-        device: torch.device,
-        bar: Any,
-    ) -> FineTuner:
-        # The head must not have seen what the epochs are chosen by.
-        with own_draws(seed, device, shared=self._runs_foreign_code) as draws:
-            module = self._probed(weights, train, seed, device, draws)
-            if self.strategy_ == "linear-probe":
-                return make_net(module, self._n_classes, device)
-            probe_loss = np.inf
-            if valid is not None and self.strategy_ == "probe-then-finetune":
-                probe_loss = held_out_loss(module, valid, device, self.batch_size)
-            net = fine_tune(
-                module, train, valid, recipe,
-                device=device, draws=draws, augment=prepare_augmentation(self.augmentation, seed),
-                callbacks=self.callbacks, bar=bar, verbose=max(0, self.verbose - 1),
-            )  # fmt: skip
-            if self._foreign is not None:
-                settle_batch_norm(net.module_, train, device, self.batch_size)
-        if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
-            return net
-        # Training took more than it gave: the probe predicts, fitted on all windows.
-        with own_draws(seed, device) as draws:
-            module = self._probed(weights, labelled, seed, device, draws)
-            return make_net(module, self._n_classes, device)
-
-    def _probed(
-        self,
-        weights: dict[str, torch.Tensor] | None,
-        labelled: LabelledWindows,
-        seed: int,
-        device: torch.device,
-        draws: Draws,
-    ) -> torch.nn.Module:
-        """A new network with the head that it starts from."""
-        if self._foreign is not None:
-            foreign = self._foreign.build_or_refuse()
-            foreign.set_statistics(labelled)
-            return foreign.to(device)
-        module = draws.make(self._build).to(device)
-        if weights is not None:
-            module.trunk.load_state_dict(weights)
-        self._start_head(module, labelled, seed, device)
-        return module
-
-    def _start_head(
-        self, module: CitrusNetwork, labelled: LabelledWindows, seed: int, device: torch.device
-    ) -> None:
-        """Standardise the features on the training windows; give the head the probe's weights."""
-        with torch.inference_mode():
-            picked = labelled.rows[:_KERNEL_WINDOWS]
-            module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(device), seed % 2**31)
-        features = infer(
-            module, labelled.X, device, self.batch_size, rows=labelled.rows, features=True
-        )
-        head = module.head
-        head.cpu()
-        head.set_statistics(features, torch.tensor(labelled.weights))
-        if self.strategy_ != "finetune":
-            standard = head.standardise(features).numpy()
-            weight, bias = self._fit_head(standard, module, labelled, seed % 2**31)
-            with torch.no_grad():
-                head.linear.weight.copy_(torch.tensor(weight))
-                head.linear.bias.copy_(torch.tensor(bias))
-        head.to(device)
 
     def _hold_out(
         self, labelled: LabelledWindows, seed: int
@@ -371,6 +288,25 @@ class NetworkPredictor(NetworkEstimator):
 
         return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
 
+    def _warn_of_unused_parameters(self) -> None:
+        """Warn of parameters that were changed and have no effect on this fit."""
+        if self.strategy_ != "linear-probe":
+            return
+        defaults = inspect.signature(type(self).__init__).parameters
+        unused = [
+            f"{name}={getattr(self, name)!r}"
+            for name in _OF_TRAINING
+            if name in defaults and not _is_default(getattr(self, name), defaults[name].default)
+        ]
+        if unused:
+            warnings.warn(
+                f"{', '.join(unused)}: without effect on a linear probe, which trains nothing by "
+                f"steps (strategy={self.strategy!r}). Use strategy='finetune' or "
+                "'probe-then-finetune', or leave the default.",
+                UserWarning,
+                stacklevel=5,
+            )
+
     def _check_module(self) -> None:
         if self.module is None:
             return
@@ -387,6 +323,13 @@ class NetworkPredictor(NetworkEstimator):
 
     def _check_parameters(self) -> None:
         check_choice("strategy", self.strategy, STRATEGIES)
+        check_choice("preset", self.preset, tuple(PRESETS))
+        if self.preset != DEFAULT_PRESET and self.pretrained is not None and self.module is None:
+            raise ValueError(
+                f"preset={self.preset!r} is the size of a network that is trained from scratch, "
+                f"but pretrained={self.pretrained!r} has a size of its own. Pass pretrained=None, "
+                f"or leave preset={DEFAULT_PRESET!r}."
+            )
         as_flag("random_kernels", self.random_kernels)
         as_flag("ema", self.ema)
         as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
@@ -407,7 +350,7 @@ class NetworkPredictor(NetworkEstimator):
         check_number("mixup", self.mixup)
         check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
         check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
-        check_number("n_members", self.n_members, Integral, low=1)
+        check_number("n_estimators", self.n_estimators, Integral, low=1)
         check_choice("store_weights", self.store_weights, STORE_WEIGHTS)
         if not isinstance(self.verbose, bool):
             check_number("verbose", self.verbose, Integral)
@@ -418,6 +361,10 @@ class NetworkPredictor(NetworkEstimator):
                 f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
                 "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
             )
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or bool(value == default)
 
 
 def _epochs(net: FineTuner) -> list[dict[str, Any]]:

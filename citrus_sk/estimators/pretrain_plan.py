@@ -35,7 +35,7 @@ _NO_MATTER = {
 
 
 def check_parameters(params: SimpleNamespace) -> None:
-    """Raise TypeError or ValueError where a constructor parameter is none that works."""
+    """Raise TypeError or ValueError if a constructor parameter is not valid."""
     check_choice("objective", params.objective, OBJECTIVES)
     check_choice("preset", params.preset, tuple(PRESETS))
     check_choice("masking", params.masking, ("latent", "input"))
@@ -113,7 +113,7 @@ def make_sampler(
 
 
 def task_config(params: SimpleNamespace) -> TaskConfig:
-    """What is hidden and predicted."""
+    """The task: what is hidden, and what is predicted."""
     return TaskConfig(
         params.objective,
         params.masking,
@@ -142,7 +142,7 @@ def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus)
 def make_recipe(
     params: SimpleNamespace, n_steps: int, seed: int, device: torch.device
 ) -> PretrainRecipe:
-    """How long and how fast."""
+    """Length and speed of the run."""
     bf16 = params.precision == "bfloat16"
     if params.precision == "auto" and device.type == "cuda":
         bf16 = torch.cuda.is_bf16_supported()
@@ -162,7 +162,7 @@ def make_recipe(
 def make_run_file(
     params: SimpleNamespace, n_steps: int, corpus: Corpus, seed: int
 ) -> RunFile | None:
-    """Where the run is saved, if it is."""
+    """The file of the run, if it is saved."""
     if params.checkpoint is None:
         return None
     settings = {k: v for k, v in vars(params).items() if k not in _NO_MATTER}
@@ -171,7 +171,7 @@ def make_run_file(
 
 
 def choose_seed(params: SimpleNamespace, device: torch.device) -> int:
-    """The seed of the run: that of the saved one, where this goes on with it."""
+    """The seed of the run: that of the saved one, where it is resumed."""
     saved = None
     if params.random_state is None and params.checkpoint is not None and params.resume:
         saved = saved_seed(Path(params.checkpoint))

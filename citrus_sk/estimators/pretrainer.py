@@ -70,16 +70,16 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     learning_rate : float, default=1e-3
         Peak of AdamW's schedule: linear warm-up over `warmup` of the steps, then a cosine to zero.
     weight_decay : float, default=0.05
-        Of AdamW, on matrices and kernels.
+        Weight decay of AdamW, on matrices and kernels.
     warmup : float, default=0.05
         In [0, 1].
     ema : float, default=0.05
         Span of the moving average of the weights, as a share of the run. The averages are kept.
     crop : tuple of two float, default=(0.1, 1.5)
         Shortest and longest crop, in windows, at most 2. Crops of all these lengths are resampled
-        to one window: a downstream window of any duration then finds its like.
+        to one window, so downstream windows of any duration resemble something seen in training.
     flip : bool, default=False
-        Whether half of the windows are turned upside down: for signals whose sign means nothing.
+        Whether half of the windows are turned upside down: for signals whose sign has no meaning.
     mask_ratio : float, default=0.5
         Share of tokens that are hidden, above 0 and at most 0.95.
     run_length : tuple of two int, default=(4, 8)
@@ -93,7 +93,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Whether up to 4 simultaneous channels are drawn together and attend to one another before
         the prediction. That layer is thrown away, like the decoders.
     unknown : float, default=0.5
-        In [0, 1]. Share of windows for which the network is not told the modality, which trains
+        In [0, 1]. Share of windows whose modality is hidden from the network, which trains
         the embedding that signals of any other kind will use.
     held_out : float, default=0.1
         In [0, 0.5]. Share of the people whose recordings are only used to measure the loss.
@@ -103,14 +103,14 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     checkpoint_minutes : float, default=5
         Minutes between two saves.
     resume : bool, default=False
-        Whether to go on from `checkpoint` where it exists. On one CPU the result has the same bits
+        Whether to resume from `checkpoint` where it exists. On one CPU the result has the same bits
         as that of a run that was never stopped.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the forward pass; ``"auto"`` is bfloat16 on a GPU that has it.
     compile : bool, default=False
         Whether to use `torch.compile`.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         Of the first weights, the crops, the masks and the people held out.
     verbose : int, default=0
@@ -128,11 +128,11 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     n_steps_ : int
         Batches.
     held_out_subjects_ : list of str
-        Who was held out.
+        People who were held out.
     corpus_ : list of dict
         What was trained on: hours, people, licence and source of each data set.
     n_features_in_, n_chans_, n_times_ : int
-        As everywhere, where X was an array.
+        Shape of the windows, where X was an array.
 
     See Also
     --------
@@ -141,8 +141,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     Notes
     -----
     Launched by ``torchrun`` or ``accelerate launch``, every process takes its share of each batch;
-    the loss curve is that of one process, but for the units that dropout leaves out. To go on with
-    a run, every process has to see the file `checkpoint`.
+    the loss curve is that of one process, but for the units that dropout leaves out. To resume
+    a run, every process needs access to the file `checkpoint`.
 
     References
     ----------
@@ -160,6 +160,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     >>> pretrainer = pretrainer.fit(recordings)
     >>> clf = CitrusClassifier(pretrained=pretrainer)
     """
+
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
 
     def __init__(
         self,
@@ -236,8 +238,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         y : None
             Not used.
         groups : array-like of shape (n_windows,) or None, default=None
-            Whose each window of an array is: whole people are held out. Without it, every window
-            counts as a person.
+            Person of each window of an array: whole people are held out. Without it, every window
+            counts as a person of its own.
 
         Returns
         -------

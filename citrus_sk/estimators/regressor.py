@@ -11,7 +11,7 @@ from ..nn import CitrusNetwork
 from ..signals.containers import Windows
 from ..signals.targets import check_values
 from ..signals.windows import to_float32
-from ..training.labelled import LabelledWindows, measure_windows
+from ..training.labelled import LabelledWindows, regression_windows
 from ..training.probes import fit_fused_values
 from .predictor import NetworkPredictor
 
@@ -47,16 +47,16 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         Convolution and transformer, or the convolution alone.
     random_kernels : bool, default=True
         Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
-        frequency stand beside the network's features. They take over most of what few labels can
-        tell of shape and amplitude.
+        frequency are used beside the network's features. With few labels they contribute most of
+        the shape and amplitude information.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network that is trained from scratch; a checkpoint has its own.
     module : class, str, functools.partial or None, default=None
         Another network, which is trained from scratch: a class of braindecode's models or its
-        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to tell it more. It is given channels
+        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to pass more. It receives channels
         of mean 0 and sd 1, their number and that of samples and targets, and of `mne.Epochs` also
         ``sfreq`` and ``chs_info``. `pretrained`, `modality`, `backbone`, `random_kernels` and
-        `preset` then mean nothing.
+        `preset` then have no effect.
     max_epochs : int or "auto", default="auto"
         Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
         few, so that time grows more slowly than the data; for a `module`, 10 to 100, of 1500
@@ -67,7 +67,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
         Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
-        Of AdamW.
+        Weight decay of AdamW.
     mixup : float, default=0.2
         Parameter of the Beta distribution that pairs of windows are mixed by; 0 for none.
     augmentation : callable, list of callable or None, default=None
@@ -88,7 +88,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     patience : int or "auto", default="auto"
         Epochs without a lower validation loss before training stops; a quarter of `max_epochs`,
         at least 3, for ``"auto"``.
-    n_members : int, default=1
+    n_estimators : int, default=1
         Networks with seeds of their own, whose predictions are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
         As for `CitrusClassifier`; a linear probe has no epochs to follow and refuses them.
@@ -96,7 +96,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         As in `CitrusClassifier`: what a pickle holds of a trunk that is not trained, its weights or
         the name of their checkpoint.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device where there is one, else the CPU.
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
         As for `CitrusClassifier`: an int gives the same bits on every run on one CPU, alone or
         beside other fits in one process. None draws a new seed each time.
@@ -122,16 +122,19 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         squared errors in units of the variance of `y`.
     members_ : list of skorch.NeuralNetRegressor
         All nets. One whose ``history`` is empty is a linear probe.
+    history_ : list of dict
+        A row for each epoch of `net_`, with ``train_loss``, and ``valid_loss`` where windows were
+        held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
 
     See Also
     --------
-    CitrusClassifier : For labels; its Notes tell what the network does with a window.
+    CitrusClassifier : For labels; its Notes explain what the network does with a window.
 
     Notes
     -----
-    What `CitrusClassifier` says of merged windows, weights, amplitude and pickles holds here.
+    The Notes of `CitrusClassifier` on merged windows, weights, amplitude and pickles apply.
 
     A ``sample_weight`` counts in the mean and the scale of `y` as well. `y` may have several
     columns, such as the forces of five fingers: one network predicts them all, and each counts
@@ -157,6 +160,8 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     True
     """
 
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
     def __init__(
         self,
         pretrained: Any = "eeg-freq",
@@ -177,38 +182,36 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
-        n_members: int = 1,
+        n_estimators: int = 1,
         callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            pretrained,
-            modality=modality,
-            strategy=strategy,
-            backbone=backbone,
-            random_kernels=random_kernels,
-            preset=preset,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            mixup=mixup,
-            augmentation=augmentation,
-            ema=ema,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            n_members=n_members,
-            callbacks=callbacks,
-            store_weights=store_weights,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.pretrained = pretrained
+        self.modality = modality
+        self.strategy = strategy
+        self.backbone = backbone
+        self.random_kernels = random_kernels
+        self.preset = preset
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.mixup = mixup
+        self.augmentation = augmentation
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.callbacks = callbacks
+        self.store_weights = store_weights
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
 
     def fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
@@ -226,7 +229,7 @@ mne.Epochs, or windows of braindecode
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window, 0 or more. Only their ratios count.
         groups : array-like of shape (n_windows,), str or None, default=None
-            Person or recording of each window, or the name of a column that tells it: inner
+            Person or recording of each window, or the name of a column that holds it: inner
             validation never has one on both sides.
 
         Returns
@@ -289,11 +292,11 @@ mne.Epochs, or windows of braindecode
         tags.target_tags.multi_output = True
         return tags
 
-    # --- what the common core asks ---------------------------------------------------------------
+    # --- used by the base ------------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         values = check_values(y, len(windows), type(self).__name__)
-        measured = measure_windows(
+        measured = regression_windows(
             to_float32(windows), values.reshape(len(values), -1),
             sample_weight=sample_weight, groups=groups,
         )  # fmt: skip

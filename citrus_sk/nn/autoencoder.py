@@ -103,7 +103,7 @@ class MaskedAutoencoder(nn.Module):
         modality : Tensor of int of shape (batch,)
             Index into the network's modalities: whose decoder is used.
         known : Tensor of bool of shape (batch,), optional
-            Whether the trunk is told the modality; it is told that of none if not given.
+            Modality of each window, if the trunk is to use it; None stands for an unknown one.
         window : Tensor of int of shape (batch,), optional
             Equal for channels that were recorded together; for cross-channel attention.
 

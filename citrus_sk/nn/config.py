@@ -88,7 +88,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What the masked auto-encoder hides and what it has to predict.
+    """The masked auto-encoder's task: what is hidden and what is predicted.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ class LinearHead(nn.Module):
 
     The statistics are set once, from the training windows, and then stay: a window's output never
     depends on its batch. The features of a view are divided by the square root of their number:
-    every view has the same say, three scalars as much as a thousand segment means, and a
+    every view contributes equally, three scalars as much as a thousand segment means, and a
     step of the optimiser changes the output alike for one channel and for sixty-four.
 
     Parameters
@@ -22,7 +22,7 @@ class LinearHead(nn.Module):
         Numbers of features in each view.
     n_outputs : int
     shares : list of float, optional
-        How much say each view has, where it is not the same.
+        Weight of each view, where they are not equal.
     """
 
     mean: Tensor
@@ -44,7 +44,7 @@ class LinearHead(nn.Module):
         share = (weights.double() / weights.double().sum())[:, None]
         mean = (share * features).sum(0)
         sd = (share * (features - mean).square()).sum(0).sqrt()
-        # A feature that does not vary in training says nothing: it must not explode in use.
+        # A feature that does not vary in training is of no use, and must not explode in prediction.
         # In proportion to its mean, since levels come in volts as well as in counts.
         varies = sd > 1e-5 * mean.abs()
         scale = torch.where(varies, 1 / sd.clamp_min(1e-30), torch.zeros_like(sd))

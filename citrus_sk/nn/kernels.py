@@ -63,7 +63,7 @@ class KernelBank(nn.Module):
     when a batch of another size rounds differently.
 
     Beside these shares stands the longest stretch above one of the thresholds, as MultiRocket
-    (Tan et al., 2022) pools it: a share does not tell one long event from many short ones.
+    (Tan et al., 2022) pools it: a share is the same for one long event and for many short ones.
 
     Parameters
     ----------

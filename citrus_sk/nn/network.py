@@ -16,7 +16,7 @@ from .transformer import PatchTransformer
 
 
 class Trunk(nn.Module):
-    """What pre-training trains: convolution and, in the hybrid, transformer, channel by channel."""
+    """The pre-trained part: convolution and, in the hybrid, transformer, channel by channel."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class CitrusNetwork(nn.Module):
 
     @property
     def families(self) -> list[int]:
-        """Numbers of features that judge together.
+        """Sizes of the feature families.
 
         Network and band power; kernels on shape; kernels on amplitude.
         """

@@ -1,4 +1,4 @@
-"""What graphs of other runtimes have no word for, in words that all of them have.
+"""ONNX-exportable substitutes for operators that ONNX lacks.
 
 ONNX knows no eigenvectors, no running maximum and no place of every True. While a network is
 exported these stand in for the faster functions that are used everywhere else.

@@ -10,7 +10,7 @@ from .config import DTYPE, NetworkConfig
 from .encoder import SCALARS, SHORTEST
 from .onnx_ops import hann_window, matrix_logarithm, power_spectrum, stretch_means
 
-MOST_COVARIANCE_CHANS = 32  # beyond, the matrix logarithm costs more than it tells
+MOST_COVARIANCE_CHANS = 32  # beyond, the matrix logarithm costs more than it is worth
 _SHRINKAGE = 1e-3
 _WAVEFORM_STEPS = 32
 
@@ -94,7 +94,7 @@ class ReadOut(nn.Module):
 
     Per channel: mean of the sequence in each of several segments (when), its mean over the whole
     window, mean and sd of the convolution's latents, amplitude scalars, the waveform itself in
-    coarse steps, since a network that was trained to predict spectra tells little of sign and
+    coarse steps, since a network that was trained to predict spectra keeps little of sign and
     phase. Over the channels: the mixer's corrections, and the logarithm of the covariance of the
     raw signals.
 
@@ -180,7 +180,7 @@ def log_band_power(z: Tensor, log_sd: Tensor) -> Tensor:
     n_times = z.shape[-1]
     exporting = torch.compiler.is_exporting()
     window = hann_window(z) if exporting else _hann_window(z)
-    # The mean is told by another view; with two samples a Hann window leaves nothing.
+    # Another view has the mean; with two samples a Hann window leaves nothing.
     windowed = z if n_times < SHORTEST else z * window
     if exporting:
         power = power_spectrum(windowed) / n_times

@@ -68,7 +68,7 @@ class PatchTransformer(nn.Module):
     ``(batch, width, n_latent)`` to ``(batch, n_tokens, dim)``, as PatchTST does on raw samples.
     The position table is learned on the grid of the configuration and interpolated to any other
     number of tokens. A network that was trained on several kinds of signal adds an embedding of
-    the kind; row 0 of that table stands for a kind that it was not told.
+    the kind; row 0 of that table stands for an unknown kind.
     """
 
     def __init__(self, config: NetworkConfig) -> None:

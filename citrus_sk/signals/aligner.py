@@ -87,7 +87,7 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
 
     with :math:`a = 16` and :math:`\beta = 10`: what lies below 0.8 of the new Nyquist frequency
     passes unchanged, what lies above 1.2 of it is suppressed by 100 dB. Beyond its ends the
-    window is continued by odd reflection, so that constants and trends go on.
+    window is continued by odd reflection, so that constants and trends continue.
 
     The output is float32 and C-contiguous, and never shares memory with the input. A memory map
     is read a piece at a time. Nothing is learned from the values of `X`; ``fit`` checks them and
@@ -125,6 +125,8 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     >>> aligner.fit_transform(np.ones((1, 1000))).shape
     (1, 32)
     """
+
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
 
     n_chans_: int
     n_times_: int | None

@@ -60,7 +60,7 @@ def modality_of_type(kind: str) -> str:
 
 
 def modality_of(name: str, kind: str = "") -> str | None:
-    """What a channel records, by its type and its name.
+    """Modality of a channel, by its type and its name.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def modality_of(name: str, kind: str = "") -> str | None:
     Returns
     -------
     str or None
-        The modality; empty for events and other things that are no signal; None if unknown.
+        The modality; empty for events and other channels without a signal; None if unknown.
     """
     if kind.lower() in _MODALITIES:
         return _MODALITIES[kind.lower()]

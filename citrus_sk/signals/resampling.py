@@ -70,7 +70,7 @@ def resample(
     -----
     ``step < 1`` interpolates linearly and holds the last sample. ``step > 1`` convolves with
     a Kaiser-windowed sinc whose cutoff is the new Nyquist frequency; beyond its ends the signal
-    is continued by odd reflection, ``2 * x[0] - x[-i]``, so that trends go on.
+    is continued by odd reflection, ``2 * x[0] - x[-i]``, so that trends continue.
     """
     n_in = x.shape[-1]
     if out is None:

@@ -183,7 +183,7 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def _unwrap_cell(cell: Any) -> Any:
-    """What a cell of an object array holds."""
+    """The content of a cell of an object array."""
     if isinstance(cell, bytes):
         return cell.decode("utf-8")
     if isinstance(cell, np.ndarray):

@@ -18,7 +18,7 @@ from .._utils.warnings import ignored
 from ..signals.windows import channel_statistics
 from .labelled import LabelledWindows
 
-# Properties of a signal, in braindecode's words, that an array lacks, and how to tell them.
+# Properties of a signal, in braindecode's words, that an array lacks, and how to pass them.
 _REMEDIES = {
     "sfreq": "the sampling rate: module=functools.partial({name}, sfreq=250)",
     "chs_info": "the channels: module=functools.partial({name}, chs_info=epochs.info['chs'])",
@@ -32,7 +32,7 @@ _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 10, 100
 
 @dataclass(frozen=True)
 class ForeignModule:
-    """A class of networks, and what it is told about the signal.
+    """A class of networks, and the properties of the signal that it is built for.
 
     Attributes
     ----------
@@ -62,11 +62,11 @@ class ForeignModule:
             "n_times": n_times or self.n_times, "sfreq": self.sfreq, "chs_info": self.chs,
         }  # fmt: skip
         taken = inspect.signature(_class_of(self.make).__init__).parameters
-        told = getattr(self.make, "keywords", {})
+        given = getattr(self.make, "keywords", {})
         settings = {
             name: value
             for name, value in known.items()
-            if value is not None and name in taken and name not in told
+            if value is not None and name in taken and name not in given
         }
         doubled = self.n_chans == 1 and self.name in _TWO_CHANS
         if doubled:
@@ -113,7 +113,7 @@ class ForeignModule:
         return have is None and name not in getattr(self.make, "keywords", {})
 
     def _missing(self) -> str | None:
-        """A property that the class is known to need, and that nobody told."""
+        """A property that the class needs and that is not known."""
         from braindecode.models.util import models_mandatory_parameters
 
         needs = {name: required for name, required, _ in models_mandatory_parameters}
@@ -166,9 +166,9 @@ def auto_epochs(n_windows: int, batch_size: int) -> int:
 
 
 class Standardised(nn.Module):
-    """A network that is shown each channel with mean 0 and sd 1 over the training windows.
+    """A network behind channels with mean 0 and sd 1 over the training windows.
 
-    Its own recipes want volts, microvolts or unit variance, each another one.
+    Published recipes expect volts, microvolts or unit variance.
     """
 
     mean: Tensor
@@ -191,7 +191,7 @@ class Standardised(nn.Module):
 
 
 class Doubled(nn.Module):
-    """A network of two channels that is shown a single one twice: the same family of functions."""
+    """A network of two channels that gets a single one twice: the same family of functions."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class Doubled(nn.Module):
 
 
 def try_network(build: Callable[[int], Any], n_chans: int, n_times: int, n_outputs: int) -> Any:
-    """What `build` gives, after one pass of zeros; raises whatever goes wrong in it."""
+    """Build a network and pass zeros through it once; whatever goes wrong is raised."""
     # Of their own defaults, of windows shorter than theirs, of torch's way with their kernels.
     with torch.no_grad(), ignored(Warning):
         module = build(n_times).eval()

@@ -1,4 +1,4 @@
-"""What a user adds to a training: callbacks and augmentations."""
+"""Additions of users to a training: callbacks and augmentations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training set is: distinct windows, in an order of their own, with targets and weights.
+"""Training sets: distinct windows, in an order of their own, with targets and weights.
 
 Identical windows with identical targets are merged into one that weighs as much as both, and the
 rest is put in an order that the values give. So a fit does not depend on the order of the rows,
@@ -106,7 +106,7 @@ def _check_two_classes(codes: np.ndarray, name: str) -> None:
         )
 
 
-def measure_windows(
+def regression_windows(
     X: np.ndarray, values: np.ndarray, *, sample_weight: Any = None, groups: Any = None
 ) -> LabelledWindows:
     """Merge, order and weigh the windows of a regression with values ``(n_windows, n_outputs)``."""

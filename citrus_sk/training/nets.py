@@ -73,7 +73,7 @@ class BatchLoader:
 
 
 class Interrupted(Exception):  # noqa: N818 - no error
-    """A real Ctrl-C, on its way past skorch, which takes any KeyboardInterrupt for a wish."""
+    """Carries a user's Ctrl-C past skorch, which treats KeyboardInterrupt as "stop training"."""
 
 
 class FineTuner(NeuralNet):
@@ -119,7 +119,7 @@ class FineTuner(NeuralNet):
         raise NotImplementedError
 
     def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
-        """What `_loss` is given beside the network's output; all of it can be mixed."""
+        """Arguments of `_loss` beside the output of the network; all of them can be mixed."""
         raise NotImplementedError
 
     def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from .._utils.warnings import ignored
 from .labelled import LabelledWindows, inner_folds
 
-# In units of a window's mean squared norm. Above the strongest, a handful of windows whose left-out
-# errors are all bad would shrink every decision to the commonest class.
+# In units of a window's mean squared norm. Above the strongest, few windows with large left-out
+# errors would shrink every decision to the commonest class.
 PENALTIES = np.logspace(-4, -0.5, 8)
-VALUE_PENALTIES = np.logspace(-4, 2, 13)  # a number may have nothing to do with the signal
-TEMPERATURES = np.logspace(-0.5, 1.7, 23)
+VALUE_PENALTIES = np.logspace(-4, 2, 13)  # a target may have nothing to do with the signal
+SHARPNESSES = np.logspace(-0.5, 1.7, 23)
 _RULED_OUT = -30.0
 _RARITY = 0.5  # exponent of a class's weight; 0 counts windows, 1 counts every class alike
 _DOUBT = 0.5  # windows of no particular class that calibration adds to each class
@@ -23,14 +23,14 @@ _USUAL = (0.5, 0.4)  # log sharpness: mean and sd before any window was seen
 def fit_fused_probe(
     features: np.ndarray, families: list[int], labelled: LabelledWindows
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a ridge classifier on each family of features and average what they decide.
+    """Fit a ridge classifier on each family of features and average their decisions.
 
-    Decisions rather than features are averaged: each family gets the penalty that suits it, and
-    thousands of kernels do not drown a few hundred latents. Everything is chosen by leaving out one
-    window (or, with groups, one group), which a ridge has in closed form.
+    Decisions rather than features are averaged: each family has its own penalty, and thousands of
+    kernels do not outweigh a few hundred latents. Everything is chosen by leaving out one window
+    (or, with groups, one group), which a ridge has in closed form.
 
     A rare class weighs more in the ridges than its windows do, by the square root of how rare it
-    is: without that, a weak signal is answered with the commonest class alone. Calibration counts
+    is: without that, a weak signal yields the commonest class alone. Calibration counts
     every window by its own weight.
 
     Parameters
@@ -55,7 +55,7 @@ def fit_fused_probe(
     weights = labelled.weights / mass[codes] ** _RARITY
     fits = [_ridge(part, targets, weights, labelled.groups) for part in parts]
     left_out = np.mean([fit[2] for fit in fits], axis=0)
-    sharpness = _temperature(left_out, codes, labelled.weights)
+    sharpness = _sharpness(left_out, codes, labelled.weights)
     weight = np.zeros((labelled.n_outputs, features.shape[1]))
     bias = np.full(labelled.n_outputs, _RULED_OUT)
     share = sharpness / len(fits)
@@ -95,10 +95,10 @@ def fit_fused_values(
         np.average((left_out - targets) ** 2, axis=0, weights=labelled.weights)
         for _, _, left_out in fits
     ]
-    say = 1 / np.maximum(errors, 1e-9) ** 2
-    say /= say.sum(axis=0)
-    coef = [each * fit[0] for each, fit in zip(say, fits, strict=True)]
-    bias = [each * fit[1] for each, fit in zip(say, fits, strict=True)]
+    trust = 1 / np.maximum(errors, 1e-9) ** 2
+    trust /= trust.sum(axis=0)
+    coef = [each * fit[0] for each, fit in zip(trust, fits, strict=True)]
+    bias = [each * fit[1] for each, fit in zip(trust, fits, strict=True)]
     return np.concatenate(coef, axis=0).T, np.sum(bias, axis=0)
 
 
@@ -154,15 +154,14 @@ def _leave_out(
     return left
 
 
-def _temperature(decisions: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> float:
+def _sharpness(decisions: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> float:
     """The most probable sharpness, by the log loss against softened targets and by what is usual.
 
-    Left-out decisions on a handful of windows are often all right, and certainty without end would
-    then be the best answer. As Platt (1999) does, windows are made up that belong to no class:
-    half a window for each class, where he has one or more. And a handful tells little of how far
-    to trust decisions on other windows: a normal prior on the log sharpness, which a hundred
-    windows outvote, keeps it near what is usual. Both had the lowest log loss over all shares of
-    the labels on training folds of ten sets.
+    Few left-out decisions are often all correct, so the likelihood alone would push confidence to
+    infinity. As in Platt (1999), pseudo-observations are added, half a window for each class where
+    he has one or more. And a normal prior on the log sharpness, which a hundred windows outweigh,
+    keeps it near its usual value. Both had the lowest log loss over all shares of the labels on
+    training folds of ten sets.
     """
     n_classes = decisions.shape[1]
     spread = _DOUBT / n_classes / (np.bincount(codes, weights)[codes] + _DOUBT)
@@ -170,12 +169,12 @@ def _temperature(decisions: np.ndarray, codes: np.ndarray, weights: np.ndarray) 
     targets[np.arange(len(codes)), codes] = 1 - (n_classes - 1) * spread
     mean, sd = _USUAL
     costs = []
-    for sharpness in TEMPERATURES:
+    for sharpness in SHARPNESSES:
         scores = sharpness * (decisions - decisions.max(1, keepdims=True))
         logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
         misfit = weights @ -(targets * logs).sum(1)
         costs.append(misfit + 0.5 * ((np.log(sharpness) - mean) / sd) ** 2)
-    return float(TEMPERATURES[np.argmin(costs)])
+    return float(SHARPNESSES[np.argmin(costs)])
 
 
 # Features come in with unit length on average, so one grid serves every number of them.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..._utils.validation import _check_text, check_number
+from ..._utils.validation import check_number, check_text
 from ..container_kinds import first_of_mne
 from ..containers import signal_picks
 from ..modalities import as_named, modality_of
@@ -70,7 +70,7 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
     of a shorter window, is left out as flat. Clipping is not looked for: the extremes of a window
     are not those of a sensor.
     """
-    _check_text("modality", modality)
+    check_text("modality", modality)
     check_number("sfreq", sfreq, unit="Hz", open_low=True, alternatives=(None,))
     check_number("min_stretch", min_stretch, Integral, low=2, alternatives=(None,))
     if hasattr(X, "first_samp"):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..._utils.validation import _check_text, check_choice, check_number
+from ..._utils.validation import check_choice, check_number, check_text
 from ..container_kinds import first_of_mne
 from ..modalities import ANY_SIGNAL, as_named
 from ..resampling import GRID_SFREQ
@@ -147,7 +147,7 @@ def read_corpus(  # noqa: C901 - one check after the other
     check_number("min_stretch_s", min_stretch_s, unit="seconds", open_low=True)
     check_choice("on_error", on_error, ("skip", "raise"))
     check_number("verbose", verbose, Integral)
-    _check_text("modality", modality, (None,))
+    check_text("modality", modality, (None,))
     if not isinstance(cache, str | Path | None):
         raise TypeError(f"cache={cache!r} is a {type(cache).__name__}; expected a path or None.")
     settings = Settings(float(sfreq), modality and as_named(modality), float(min_stretch_s))

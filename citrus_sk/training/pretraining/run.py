@@ -145,7 +145,7 @@ class PretrainRun:
         return value
 
     def news(self) -> str:
-        """What a progress bar says of the run."""
+        """Text of the progress bar."""
         held_out = next((row["held_out_loss"] for row in self.history[::-1] if len(row) > 3), None)
         own = self._loss_sum / self._loss_count if self._loss_count else self.history[-1]["loss"]
         return f"masked loss {own:.4f}" + ("" if held_out is None else f", held out {held_out:.4f}")
@@ -201,7 +201,7 @@ class PretrainRun:
     # --- the state on disk -----------------------------------------------------------------------
 
     def state(self) -> tuple[dict[str, Tensor], str]:
-        """Everything that goes on with the run: tensors, and the rest as JSON."""
+        """All that is needed to resume the run: tensors, and the rest as JSON."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for number, parameter in enumerate(self.parameters):

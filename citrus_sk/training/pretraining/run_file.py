@@ -1,4 +1,4 @@
-"""The file that a pre-training run is saved in, so that it can go on after anything."""
+"""The file in which a pre-training run is saved, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunFile:
     path : Path
         Replaced as a whole at every save: whatever happens, a good state is there.
     settings : mapping of str to Any
-        What decides the result, as JSON: a run only goes on with the very same.
+        Settings that decide the result, as JSON: a run is only resumed with equal ones.
     minutes : float
         Between two saves.
     """
@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Of every number: a run does not go on with what a disk has damaged."""
+    """Hash of all numbers, so that a run is not resumed from damaged data."""
     digest = hashlib.blake2b()
     for name in sorted(tensors):
         digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())

@@ -37,7 +37,7 @@ class Sampling:
     mask_ratio, run_length
         See `TaskConfig`.
     unknown : float
-        Share of windows whose modality is not told.
+        Share of windows whose modality is hidden from the network.
     simultaneous : int
         Channels of one recording that are drawn together.
     """
@@ -55,7 +55,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows on the grid and what the auto-encoder is told of them.
+    """Windows on the grid, with the inputs of the auto-encoder beside them.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Batch:
     modality : Tensor of int of shape (batch,)
         Index into the modalities.
     known : Tensor of bool of shape (batch,)
-        Whether the trunk is told the modality.
+        Whether the trunk uses the modality.
     window : Tensor of int of shape (batch,)
         Equal for channels that were recorded together.
     weight : Tensor of shape (batch,)
