@@ -85,8 +85,9 @@ def make_epochs(
         If `raw` is not a recording or a parameter is of a wrong type.
     ValueError
         If a number is out of its range, a channel is missing or named twice, the picked signals of
-        an EDF file were sampled at unequal rates, `event_id` gives one code two names or names no
-        event, several events are at one sample, or no window is left.
+        an EDF or GDF file were sampled at unequal rates, an EDF file has gaps or does not give the
+        range of a picked signal, `event_id` gives one code two names or names no event, several
+        events are at one sample, or no window is left.
 
     Warns
     -----

@@ -558,7 +558,7 @@ def test_a_bad_parameter_is_named_by_fit_and_not_before(parameters, error):
         (np.where(np.arange(600) == 7, np.inf, X), ValueError, r"X contains inf"),
         ([], ValueError, r"X of shape \(0,\)"),
         (X[:0], ValueError, r"X holds no window"),
-        (None, ValueError, r"X of shape \(\)"),
+        (None, ValueError, r"X is a NoneType"),
         (X[0, 0], ValueError, r"X of shape \(600,\)"),
         (X[None], ValueError, r"X has 4 dimensions"),
         (np.zeros((3, 2, 600)), ValueError, r"X holds nothing usable.*flat"),
