@@ -238,7 +238,7 @@ def _integers(content: np.ndarray, width: int) -> np.ndarray:
     return wide.view("<i4").ravel() >> 8
 
 
-def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
+def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> float | None:
     """Raise ValueError if a file's signals of these names were sampled at more than one rate.
 
     Parameters
@@ -249,24 +249,31 @@ def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
         As MNE has them: signals of one label get ``-0``, ``-1``, ... after it.
     remedy : str
         What to do about it.
+
+    Returns
+    -------
+    float or None
+        Rate of these signals in Hz where MNE interpolates them, because others are faster.
     """
     if path.suffix.lower() not in EDF_EXTENSIONS:
-        return
+        return None
     try:
         signals = EdfFile(path).signals
     except OSError:
-        return
+        return None
     except ValueError as error:
         raise ValueError(f"{path.name} cannot be read: {error}.") from error
-    rates: dict[str, float] = {}
+    rates: list[tuple[float, str]] = []
     for signal in signals:
         alike = re.compile(re.escape(signal.label) + r"(-\d+)?")
         if any(alike.fullmatch(name) for name in names):
-            rates[signal.label] = signal.sfreq
-    if len(set(rates.values())) > 1:
-        low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+            rates.append((signal.sfreq, signal.label))
+    if not rates:
+        return None
+    (slowest, low), (fastest, high) = min(rates), max(rates)
+    if slowest < fastest:
         raise ValueError(
-            f"{path.name} has signals of unequal sampling rates, such as {low!r} at "
-            f"{rates[low]:g} Hz and {high!r} at {rates[high]:g} Hz; MNE interpolates all to the "
-            f"highest. {remedy}"
+            f"{path.name} has signals of unequal sampling rates, such as {low!r} at {slowest:g} Hz "
+            f"and {high!r} at {fastest:g} Hz; MNE interpolates all to the highest. {remedy}"
         )
+    return slowest if slowest < max(signal.sfreq for signal in signals) else None

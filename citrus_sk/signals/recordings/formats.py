@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,15 @@ import numpy as np
 SEVERAL_FILES = (".vhdr", ".ahdr", ".set", ".hea", ".lay", ".cnt")
 
 
-def open_raw(path: Path) -> Any:
+def open_raw(path: Path, include: Sequence[str] = ()) -> Any:
     """A recording as `mne.io.Raw`, its values on disk where MNE can leave them there.
+
+    Parameters
+    ----------
+    path : Path
+    include : sequence of str, default=()
+        For EDF and BDF files the channels to read, with the numbers that MNE gives to equal
+        labels; empty for all. Others with the same label are read as well.
 
     Raises
     ------
@@ -30,14 +38,16 @@ def open_raw(path: Path) -> Any:
             f"Reading {path.name} needs MNE. Install it with: pip install mne", name="mne"
         ) from error
     suffix = path.suffix.lower()
+    labels = {label for name in include for label in (name, re.sub(r"-\d+$", "", name))}
+    only = {"include": sorted(labels)} if labels else {}
     if suffix == ".rec":  # EDF by another name
         with path.open("rb") as file:
-            return mne.io.read_raw_edf(file, preload=True, verbose="error")
+            return mne.io.read_raw_edf(file, preload=True, verbose="error", **only)
     if suffix == ".hea":
         return _raw_of_wfdb(path)
     if suffix == ".fif" or path.name.lower().endswith(".fif.gz"):
         return mne.io.read_raw_fif(path, preload=False, verbose="error")
-    return mne.io.read_raw(path, preload=False, verbose="error")
+    return mne.io.read_raw(path, preload=False, verbose="error", **only)
 
 
 @dataclass(frozen=True)
