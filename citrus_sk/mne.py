@@ -92,7 +92,7 @@ def make_epochs(
     Warns
     -----
     UserWarning
-        If a code in `event_id` has no event.
+        If a code in `event_id` has no event, or MNE interpolated the picked signals of an EDF file.
 
     Examples
     --------
@@ -120,10 +120,7 @@ def make_epochs(
     check_choice("on_missing", on_missing, ("warn", "raise", "ignore"))
     check_choice("event_repeated", event_repeated, ("error", "drop"))
     chosen = pick_channels(raw, picks)
-    for path in raw.filenames:
-        if path is not None:
-            remedy = "Name channels of one rate in picks."
-            check_one_rate(Path(path), [raw.ch_names[pick] for pick in chosen], remedy)
+    _check_rates(raw, chosen)
     if events is None:
         if (duration - overlap) * sfreq < 1 - 1e-6:
             raise ValueError(
@@ -162,6 +159,23 @@ def make_epochs(
             "and whether windows fit between the events and the end of the recording."
         )
     return epochs
+
+
+def _check_rates(raw: BaseRaw, chosen: Sequence[int]) -> None:
+    """Raise or warn where the signals of an EDF file were not sampled at the rate of `raw`."""
+    names = [raw.ch_names[pick] for pick in chosen]
+    for path in raw.filenames:
+        if path is None:
+            continue
+        slower = check_one_rate(Path(path), names, "Name channels of one rate in picks.")
+        if slower is not None and slower < raw.info["sfreq"]:
+            warnings.warn(
+                f"picks has signals that were sampled at {slower:g} Hz. MNE interpolated them to "
+                f"{raw.info['sfreq']:g} Hz, because {Path(path).name} has faster ones. For their "
+                f"own rate read them alone: mne.io.read_raw_edf(path, include={names}).",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _check_events(events: Any) -> np.ndarray:

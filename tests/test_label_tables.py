@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from edf_files import write_edf
+from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.parser import main
 from citrus_sk.signals.recordings.label_tables import read_label_table, read_labelled
@@ -183,6 +183,16 @@ def test_channels_are_chosen_by_kind_or_name(tmp_path, picks, names):
     with pytest.raises(ValueError, match=r"unequal sampling rates.*--picks"):
         read_labelled(tmp_path, labels)
     assert sorted(read_labelled(tmp_path, labels, picks=picks).ch_names) == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["night.edf", "night.rec"])
+def test_channels_that_are_slower_than_others_are_read_at_their_own_rate(tmp_path, name):
+    breath = noise(600, seed=3)
+    write_edf(tmp_path / name, {"EEG Fpz-Cz": (noise(), 100), "Resp oro-nasal": (breath, 10)})
+    found = read_labelled(tmp_path, table(tmp_path, rows(name)), picks=["RESP"])
+    assert found.sfreq == 10
+    assert found.X.shape == (8, 1, 20)
+    np.testing.assert_allclose(found.X[1, 0] * 1e6, breath[20:40] * EDF_GAIN, atol=0.06)
 
 
 def test_a_pick_that_is_not_there_is_named_with_what_is(tmp_path):

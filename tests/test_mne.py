@@ -233,6 +233,10 @@ def test_an_edf_file_of_mixed_rates_is_refused_unless_channels_of_one_are_picked
     ):
         make_epochs(raw, duration=2)
     assert len(make_epochs(raw, duration=2, picks=["EEG A"])) == 15
+    with pytest.warns(UserWarning, match=r"sampled at 1 Hz.*to 100 Hz.*include=\['Resp'\]"):
+        assert make_epochs(raw, duration=2, picks=["Resp"]).info["sfreq"] == 100
+    alone = mne.io.read_raw_edf(tmp_path / "mixed.edf", include=["Resp"], verbose="error")
+    assert make_epochs(alone, duration=2).info["sfreq"] == 1
 
 
 def test_duplicate_channel_names_are_named(tmp_path):

@@ -79,6 +79,13 @@ def test_a_header_that_cannot_be_read_is_refused_and_not_passed(tmp_path):
     check_one_rate(tmp_path / "moved_away.edf", ["EEG Cz"], "")
 
 
+def test_signals_of_one_label_at_several_rates_are_refused(tmp_path):
+    signals = {"EEG": (np.arange(1000), 100), "EEG ": (np.arange(10), 1)}  # spaces fill the field
+    path = write_edf(tmp_path / "twice.edf", signals)
+    with pytest.raises(ValueError, match=r"unequal sampling rates, such as 'EEG' at 1 Hz"):
+        check_one_rate(path, ["EEG-0", "EEG-1"], "")
+
+
 @pytest.mark.parametrize("text", [b"-3276,8", b"-3276.8\0", b"-3276.8 \0"])
 def test_decimal_commas_and_nul_in_a_header_are_read(tmp_path, text):
     path = one_eeg(tmp_path / "n.edf")

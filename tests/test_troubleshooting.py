@@ -200,6 +200,23 @@ def a_cut_file(data, fitted):
         read_corpus(folder)
 
 
+def a_channel_without_a_range(data, fitted):
+    with TemporaryDirectory() as folder:
+        path = write_edf(Path(folder) / "night.edf", {"EEG Cz": (np.arange(1000) % 50, 100)})
+        content = bytearray(path.read_bytes())
+        content[360:376] = b"0       0       "  # physical minimum and maximum
+        path.write_bytes(content)
+        make_epochs(mne.io.read_raw_edf(path, verbose="error"), duration=2)
+
+
+def a_recording_with_gaps(data, fitted):
+    with TemporaryDirectory() as folder:
+        signals = {"EEG Cz": (np.arange(800) % 50, 100)}
+        onsets = [0, 1, 2, 3, 10, 11, 12, 13]
+        path = write_edf(Path(folder) / "night.edf", signals, onsets=onsets)
+        make_epochs(mne.io.read_raw_edf(path, verbose="error"), duration=2)
+
+
 def other_formats(data, fitted):
     with TemporaryDirectory() as folder:
         write_edf(Path(folder) / "night.edf", {"EEG Cz": (np.arange(1000) % 50, 100)})
@@ -255,9 +272,9 @@ CASES = [
     unknown_modality, windows_that_overlap, channels_last, not_an_array, a_dictionary,
     a_tensor_data_set, spectra, another_rate, edf_of_several_rates, masked_windows,
     another_unit, missing_groups, no_labels_in_a_pipeline, score_without_labels,
-    a_mistyped_path, stored_by_another_version, a_cut_file, other_formats,
-    a_stage_without_events, two_events_at_one_sample, a_table_with_missing_labels,
-    too_few_groups, nothing_to_hold_out, a_loss_that_explodes,
+    a_mistyped_path, stored_by_another_version, a_cut_file, a_channel_without_a_range,
+    a_recording_with_gaps, other_formats, a_stage_without_events, two_events_at_one_sample,
+    a_table_with_missing_labels, too_few_groups, nothing_to_hold_out, a_loss_that_explodes,
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,17 @@ from .quality import marks_bad
 _JOINT = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
 
 
-def open_raw(path: Path, note: Callable[[str], Any] | None = None) -> Any:
+def open_raw(
+    path: Path, include: Sequence[str] = (), *, note: Callable[[str], Any] | None = None
+) -> Any:
     """A recording as `mne.io.Raw`, its values on disk where MNE can leave them there.
 
     Parameters
     ----------
     path : Path
+    include : sequence of str, default=()
+        For EDF and BDF files the channels to read, with the numbers that MNE gives to equal
+        labels; empty for all. Others with the same label are read as well.
     note : callable or None, default=None
         Called with a text where the recording cannot be read as a whole. None raises instead.
 
@@ -39,14 +44,16 @@ def open_raw(path: Path, note: Callable[[str], Any] | None = None) -> Any:
             f"Reading {path.name} needs MNE. Install it with: pip install mne", name="mne"
         ) from error
     suffix = path.suffix.lower()
+    labels = {label for name in include for label in (name, re.sub(r"-\d+$", "", name))}
+    only = {"include": sorted(labels)} if labels else {}
     if suffix == ".rec":  # EDF by another name
         with path.open("rb") as file:
-            return mne.io.read_raw_edf(file, preload=True, verbose="error")
+            return mne.io.read_raw_edf(file, preload=True, verbose="error", **only)
     if suffix == ".hea":
         return _raw_of_wfdb(path)
     if suffix == ".fif" or path.name.lower().endswith(".fif.gz"):
         return _open_fif(path, note)
-    return mne.io.read_raw(path, preload=False, verbose="error")
+    return mne.io.read_raw(path, preload=False, verbose="error", **only)
 
 
 def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:

@@ -355,7 +355,10 @@ def _open(path: Path, name: str, picks: Sequence[str] | None) -> Any:
         raise ValueError(f"{name} cannot be read: {error}") from error
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
     raw.pick(chosen, verbose="error")
-    check_one_rate(path, raw.ch_names, "Choose channels of one rate with --picks.")
+    remedy = "Choose channels of one rate with --picks."
+    if check_one_rate(path, raw.ch_names, remedy) is not None:
+        # Without the faster channels MNE leaves these at their own rate.
+        raw = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
     return raw
 
 

@@ -40,7 +40,7 @@ def gdf_rates(path: Path) -> dict[str, float]:
     }
 
 
-def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
+def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> float | None:
     """Raise ValueError if MNE would change signals of a file: their rates, units or times.
 
     Parameters
@@ -53,29 +53,37 @@ def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> None:
         type, as with ``infer_types=True``.
     remedy : str
         The advice on signals of unequal rates.
+
+    Returns
+    -------
+    float or None
+        Rate of these signals in Hz where MNE interpolates them, because others are faster.
     """
     suffix = path.suffix.lower()
     if suffix not in (*EDF_EXTENSIONS, ".gdf"):
-        return
+        return None
     try:
         if suffix == ".gdf":
-            rates = gdf_rates(path)
+            rates = list(gdf_rates(path).items())
         else:
             edf = EdfFile(path)
             _check_edf(edf, path.name, names)
-            rates = {signal.label: signal.sfreq for signal in edf.signals}
+            rates = [(signal.label, signal.sfreq) for signal in edf.signals]
     except OSError:
-        return
+        return None
     except ValueError as error:
         raise ValueError(f"{path.name} cannot be read: {error}.") from error
-    rates = {label: rates[label] for label in _labels_of(names, rates)}
-    if len(set(rates.values())) > 1:
-        low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    picked = _labels_of(names, [label for label, _ in rates])
+    found = [(sfreq, label) for label, sfreq in rates if label in picked]
+    if not found:
+        return None
+    (slowest, low), (fastest, high) = min(found), max(found)
+    if slowest < fastest:
         raise ValueError(
-            f"{path.name} has signals of unequal sampling rates, such as {low!r} at "
-            f"{rates[low]:g} Hz and {high!r} at {rates[high]:g} Hz; MNE interpolates all to the "
-            f"highest. {remedy}"
+            f"{path.name} has signals of unequal sampling rates, such as {low!r} at {slowest:g} Hz "
+            f"and {high!r} at {fastest:g} Hz; MNE interpolates all to the highest. {remedy}"
         )
+    return slowest if slowest < max(sfreq for _, sfreq in rates) else None
 
 
 def _check_edf(edf: EdfFile, name: str, names: Sequence[str]) -> None:

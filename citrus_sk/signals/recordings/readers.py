@@ -138,7 +138,7 @@ def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
 
 def _read_raw(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     """Any recording that MNE reads."""
-    raw, table = open_raw(path, choose.note), owner.channel_table()
+    raw, table = open_raw(path, note=choose.note), owner.channel_table()
     names, sfreq = raw.ch_names, float(raw.info["sfreq"])
     own_rates = gdf_rates(path) if path.suffix.lower() == ".gdf" else {}
     bad = bad_samples(raw, owner.bad_spans())
