@@ -373,7 +373,7 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"module": "EEGnet"}, ValueError, "no model of .* did you mean 'EEGNet'"),
+        ({"module": "EEGnet"}, ValueError, "not a model of .* did you mean 'EEGNet'"),
         ({"module": torch.nn.Linear(3, 2)}, TypeError, "Linear instance; expected a cl"),
         ({"module": 3}, TypeError, "module is a int; expected a class"),
         ({"module": "EEGNet", "strategy": "linear-probe"}, ValueError, "needs pre-trained feat"),

@@ -38,7 +38,7 @@ def jitter(X, y):
 
 ESTIMATORS = [
     CitrusClassifier(**TRAINED),
-    CitrusClassifier(**TRAINED, strategy="linear-probe"),
+    CitrusClassifier(**SMALL, random_kernels=False, strategy="linear-probe"),
     CitrusClassifier(**SMALL),
     CitrusClassifier(**TRAINED, callbacks=[Draw()]),
     CitrusClassifier(**TRAINED, augmentation=jitter),
