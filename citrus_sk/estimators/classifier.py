@@ -158,6 +158,10 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
     roughness, offset and level are features of the head. There is no batch normalisation: the
     prediction for a window does not depend on the windows beside it.
 
+    There is no ``n_jobs``: torch uses the threads of its process (`torch.set_num_threads`). To fit
+    several models at once, use `n_jobs` of scikit-learn's `cross_val_score` and its like, with
+    ``OMP_NUM_THREADS=1``.
+
     A pickle holds the parameters and the weights as arrays, neither the torch module nor the
     state of the optimiser; the network is rebuilt on `device` when it is loaded.
 
