@@ -390,7 +390,7 @@ def test_a_sidecar_tells_what_an_array_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("array", "sidecar", "message"),
     [
-        (noise(2, 1000), {}, "x.npy cannot be read: nothing tells what it records: pass modality="),
+        (noise(2, 1000), {}, "x.npy cannot be read: it is not known what it records: pass"),
         (noise(2, 3, 1000), {"modalities": "EEG"}, r"shape \(2, 3, 1000\)"),
         (noise(1000, 2), {"modalities": "EEG"}, "more channels than samples"),
         (np.array(["a", "b"]), {"modalities": "EEG"}, "expected real numbers"),

@@ -31,7 +31,7 @@ def fetch(name: str, revision: str | None) -> Path:
     Parameters
     ----------
     name : str
-        ``"organisation/name"``, which is no path that exists.
+        ``"organisation/name"``, and not an existing path.
     revision : str or None
         Branch, tag or commit. With one, a repository is meant.
 
@@ -70,7 +70,7 @@ def _why_a_path(name: str) -> str | None:
     if near := difflib.get_close_matches(parent, folders, 1, cutoff=0.9):
         return f"there is a folder {near[0]!r}"
     suffix = Path(last).suffix
-    if re.fullmatch(r"\.[A-Za-z]\w*", suffix):  # a version, as in "eeg-v1.5", is no ending
+    if re.fullmatch(r"\.[A-Za-z]\w*", suffix):  # a version, as in "eeg-v1.5", is not an extension
         return f"it ends in {suffix!r} like a file"
     return None
 

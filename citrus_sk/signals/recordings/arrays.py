@@ -41,11 +41,12 @@ def array_corpus(
 list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
         Each window becomes a recording. Values are not copied, so a memory map stays on disk.
     modality : str, default="unknown"
-        What the channels record. Epochs whose `modality` is not given tell it themselves.
+        What the channels record. Where it is "unknown", the types of the channels of Epochs
+        are used.
     sfreq : float or None, default=None
-        Sampling rate in Hz; None if unknown. Epochs tell it themselves.
+        Sampling rate in Hz; None if unknown, or for Epochs, which have their own.
     subjects : array-like of shape (n_windows,) or None, default=None
-        Whose each window is. None means that each is someone else's.
+        Subject of each window. None means that every window has its own subject.
     min_stretch : int or None, default=None
         Samples of the shortest stretch that counts as usable. None means half of the window, but
         at most four seconds (400 samples if the rate is unknown).
@@ -104,7 +105,7 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
 
 
 class _ArrayCorpus(BaseEstimator):
-    """What is named in errors about `X` where no estimator is."""
+    """Stands in for an estimator where there is none, in errors about `X`."""
 
 
 def _channels_of(X: Any, n_chans: int, modality: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -112,7 +113,7 @@ def _channels_of(X: Any, n_chans: int, modality: str) -> tuple[tuple[str, ...], 
     if (described := first_of_mne(X)) is None:
         return tuple(f"channel {i}" for i in range(n_chans)), (as_named(modality),) * n_chans
     names, types = described.ch_names, described.get_channel_types()
-    picks = signal_picks(described)  # as `read_windows` does
+    picks = signal_picks(described)  # the channels that `read_windows` takes
     kinds = [modality_of(names[pick], types[pick]) or types[pick] for pick in picks]
     if modality != "unknown":
         kinds = [as_named(modality)] * len(kinds)

@@ -37,7 +37,7 @@ class Recording:
     data : ndarray of shape (n_chans, n_times)
         int16 or float32, often a read-only memory map.
     scale : ndarray of shape (n_chans,), float32
-        Physical value = ``data * scale``, in the unit that the file told.
+        Physical value = ``data * scale``, in the unit of the file.
     good : tuple of ndarray of shape (n_stretches, 2), int64
         For each channel its usable stretches ``[start, stop)``: sorted, none overlaps another.
     """
@@ -54,7 +54,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class FileRecordings:
-    """What a file holds.
+    """Recordings of a file.
 
     Attributes
     ----------
@@ -142,13 +142,13 @@ def _key(path: Path, owner: Owner, settings: Settings) -> str:
         (str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns)
         for file in (path, *owner.companions)
     ]
-    # By the path as it was given as well: folders and links tell subjects and data sets.
-    told = [FORMAT, str(path.absolute()), files, astuple(settings)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+    # By the path as it was given as well: subjects and data sets follow from folders and links.
+    content = [FORMAT, str(path.absolute()), files, astuple(settings)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _cached(base: Path) -> dict[str, Any] | None:
-    """What an earlier conversion wrote, or None if it is not there as a whole."""
+    """Result of an earlier conversion; None if it is missing or incomplete."""
     try:
         content = json.loads(base.with_suffix(".json").read_text())
         n_bytes = content["n_bytes"]

@@ -33,7 +33,7 @@ Seconds = dict[tuple[str, str, str], np.ndarray]
 
 @dataclass(frozen=True)
 class Settings:
-    """What the result of a conversion depends on, beside the file.
+    """Settings that a conversion depends on, beside the file.
 
     Attributes
     ----------

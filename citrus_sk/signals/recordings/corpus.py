@@ -23,7 +23,7 @@ _N_SAMPLED = 64
 
 @dataclass
 class CorpusReport:
-    """What became of every second that was read.
+    """Account of every second that was read.
 
     Every second of a channel is counted once: what is missing as that alone, what is flat not as
     clipped, and what is left between these and too short to use as short.
@@ -209,7 +209,7 @@ class Corpus:
             raise ValueError(
                 f"No data set and no modality has two subjects (subjects: "
                 f"{', '.join(self.subjects[:_N_NAMED])}), so none can be held out. Add recordings "
-                "of other people, or tell whose they are."
+                "of other people, or say whose they are (see read_corpus)."
             )
         return (
             self._where(lambda subject: subject not in held_out),

@@ -44,7 +44,7 @@ _STAGES = "hypnogram.edf"  # of Sleep-EDF, beside its recordings
 
 @dataclass
 class Search:
-    """What was found.
+    """Result of a search.
 
     Attributes
     ----------

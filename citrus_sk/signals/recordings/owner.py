@@ -100,7 +100,7 @@ def _data_set_and_subject(path: Path) -> tuple[Path, str]:
         subject = match[0]
     elif match := _SLEEP_EDF.fullmatch(path.name):
         subject = match[1].upper()
-    for level in path.parents[:3]:  # sub-XX/ses-YY/eeg: what is further up is no subject
+    for level in path.parents[:3]:  # sub-XX/ses-YY/eeg: no folder further up is a subject
         if BIDS_SUBJECT.fullmatch(level.name):
             folder, subject = level.parent, level.name
             break

@@ -16,7 +16,7 @@ _FLAT, _CLIPPED, _MISSING = 1, 2, 3
 FLAT_S = 0.5
 CLIPPED_TIMES = 5
 CLIPPED_MARGIN_S = 0.25
-# Steps below this share of a channel's typical standard deviation are no change.
+# Steps below this share of a channel's typical standard deviation count as no change.
 FLAT_TOLERANCE = 1e-5
 
 
@@ -56,7 +56,7 @@ def reach(sfreq: float) -> int:
 
 @dataclass
 class Survey:
-    """What has to be known of all of a recording before its first sample can be judged.
+    """Statistics of a whole recording that the check of each sample needs.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Survey:
 
 
 def judge(values: np.ndarray, survey: Survey, sfreq: float) -> np.ndarray:
-    """What is wrong with each value.
+    """Flaws of each value.
 
     Missing is what is not finite. Flat is what does not change for half a second. Clipped is
     what stays at the lowest or highest value of its channel for five samples or more, with a

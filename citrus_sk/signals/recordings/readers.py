@@ -229,7 +229,7 @@ def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     kinds = content.get("modalities", choose.modality)
     if kinds is None:
         raise ValueError(
-            "nothing tells what it records: pass modality=, or write 'modalities' in "
+            "it is not known what it records: pass modality=, or write 'modalities' in "
             f"{sidecar.name}"
         )
     kinds = [kinds] * len(array) if isinstance(kinds, str) else kinds

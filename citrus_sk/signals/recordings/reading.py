@@ -75,7 +75,7 @@ def read_corpus(  # noqa: C901 - one check after the other
         What all channels record that hold a signal. None finds it out from the channels' types
         and names; see Notes.
     cache : path or None, default=None
-        Folder for the converted recordings, made if need be. What it holds is used again
+        Folder for the converted recordings, made if needed. Its content is used again
         unless file, rate or other settings have changed. None means a temporary folder that
         is removed with the corpus.
     on_error : {"skip", "raise"}, default="skip"
@@ -141,7 +141,7 @@ def read_corpus(  # noqa: C901 - one check after the other
     *.npz.* Entries ``index`` and ``meta`` hold JSON as uint8, and every recording is an int16
     array of shape (n_chans, n_times). ``index`` is a list of objects with "key" (of the array),
     "subject", "recording", "sfreq", "ch_names", "ch_types" and "scale" (physical value = array *
-    scale[channel]); ``meta`` tells "source", "licence" and "citation", all of them optional.
+    scale[channel]); ``meta`` has "source", "licence" and "citation", all of them optional.
     """
     check_number("sfreq", sfreq, unit="Hz", open_low=True)
     check_number("min_stretch_s", min_stretch_s, unit="seconds", open_low=True)
@@ -236,7 +236,7 @@ def _is_path(X: Any) -> bool:
 
 
 def _reservations(report: CorpusReport, n_files: int) -> str:
-    """What a user should know of files that were not read, or not as a whole; empty if nothing."""
+    """Text on files that were not read, or not as a whole; empty if there are none."""
     parts = []
     titles = {
         "skipped": f"{len(report.skipped)} of {n_files} files were left out:",
