@@ -72,7 +72,7 @@ if os.environ.get("CITRUS_DOCS_INTERSPHINX"):  # needs the internet, so it has t
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"/plot_",
+    "filename_pattern": r"/(nano|plot)_",
     "backreferences_dir": "api/backreferences",
     "doc_module": ("citrus_sk",),
     "reference_url": {"citrus_sk": None},
