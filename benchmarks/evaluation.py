@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _import_torch() -> None:
-    import citrus_sk._classifier  # noqa: F401
+    import citrus_sk.estimators.classifier  # noqa: F401
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from labelled_sets import read_sets, splits
 from sklearn.metrics import f1_score, log_loss
 
 from citrus_sk import CitrusClassifier, SignalAligner
-from citrus_sk._learning_rate import find_learning_rate
+from citrus_sk.inspection.learning_rate import find_learning_rate
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 DEFAULT = 1e-3

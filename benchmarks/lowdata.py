@@ -34,14 +34,16 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusClassifier, SignalAligner, _fused_probe
-from citrus_sk._fused_probe import fit_fused_probe
-from citrus_sk._labelled import label_windows
-from citrus_sk.nn import _kernels, _model
-from citrus_sk.nn._encoder import normalise
-from citrus_sk.nn._kernels import RandomKernels
-from citrus_sk.nn._readout import LinearHead
-from citrus_sk.nn._spectrum import N_BANDS
+from citrus_sk import CitrusClassifier, SignalAligner
+from citrus_sk.nn import kernels as _kernels
+from citrus_sk.nn import network as _model
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.nn.heads import LinearHead
+from citrus_sk.nn.kernels import RandomKernels
+from citrus_sk.nn.readout import N_BANDS
+from citrus_sk.training import probes as _fused_probe
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.probes import fit_fused_probe
 
 FRACTIONS = (0.01, 0.05, 0.2, 1.0)
 FEWEST_OF_A_CLASS, BINS = 10, 10

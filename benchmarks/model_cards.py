@@ -1,10 +1,10 @@
-"""Write the model cards of checkpoints from what their headers and a benchmark say.
+"""Write the model cards of checkpoints from their headers and the scores of a benchmark.
 
     python benchmarks/pretraining.py --corpus RECORDINGS --sets FOLDER --csv scores.csv > scores.txt
     python benchmarks/model_cards.py citrus_sk/checkpoints/*.safetensors --scores scores.csv \
         --curves docs/pretraining_curves.png
 
-A card stands beside its checkpoint, as ``<name>.md``. No figure in it is written by hand.
+A card is stored next to its checkpoint as ``<name>.md``. No figure in it is entered by hand.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from citrus_sk._registry import describe_pretrained
+from citrus_sk.checkpoints.registry import describe_pretrained
 
 TASK = {
-    "freq": "the log spectrum (Hann frame of {frame} samples) around hidden tokens",
-    "time": "the samples of hidden tokens",
-    "both": "the samples of hidden tokens and the log spectrum around them",
+    "freq": "the log spectrum (Hann frame of {frame} samples) around masked tokens",
+    "time": "the samples of masked tokens",
+    "both": "the samples of masked tokens and the log spectrum around them",
 }
 CARD = """---
 license: bsd-3-clause
@@ -30,45 +30,45 @@ tags: [biosignals, time-series, masked-autoencoder, {tags}]
 
 # {name}
 
-Weights of the {preset} conv-transformer of citrus_sk, pre-trained without labels to predict
-{task}, on {what}. For `CitrusClassifier(pretrained="{name}")`.
+Weights of the {preset} conv-transformer of citrus_sk, pre-trained without labels on {what} to predict
+{task}. Use them with `CitrusClassifier(pretrained="{name}")`.
 
 **These are not the weights of the CiTrus paper (arXiv:2412.11695), and they were not trained on
-Sleep-EDF.** Neither weights nor code of the paper are public; sizes, masks and losses are our own.
+Sleep-EDF.** The weights and the code of the paper are not public. We chose the sizes, masks and losses ourselves.
 
 ## What it was trained on
 
-| data set | kinds of signal, channel-hours | people | licence | please cite |
+| data set | signal types, channel-hours | people | licence | please cite |
 |---|---|---|---|---|
 {corpus}
 
-In all {hours:.0f} channel-hours of {people} people, resampled to {sfreq:g} Hz.
-Recordings of which nobody says whose they are count as one person each. {held_out} people were held out of the training and serve to measure the loss alone.
-ODC-BY asks that the source is named when the data or what was made of it is passed on: the
-table does so. Keep it with the weights.
+The total is {hours:.0f} channel-hours of {people} people, resampled to {sfreq:g} Hz.
+Each recording without a known person counts as one person. {held_out} people were held out, and only serve to measure the loss.
+ODC-BY requires that the source is named when the data, or anything derived from it, is redistributed. The
+table names the sources. Keep it with the weights.
 
-## How
+## How it was trained
 
-{n_parameters:.2f} M parameters; windows of {n_times} samples, made by resampling crops of {crop_low:g}
-to {crop_high:g} windows; half of the tokens are hidden in runs of {run_low} to {run_high}; {n_steps} batches
-of {batch_size} channel-windows; AdamW, peak rate {learning_rate:g}, cosine; averaged weights. Every
-kind of signal has the same weight. It took {minutes:.0f} minutes on one CPU core that was shared with
-other work. The recipe is `{name}.toml` beside the weights:
+The network has {n_parameters:.2f} M parameters. Windows of {n_times} samples are made by resampling crops of {crop_low:g}
+to {crop_high:g} windows, and half of the tokens are masked in runs of {run_low} to {run_high}. Training took {n_steps} batches
+of {batch_size} channel-windows with AdamW, a peak learning rate of {learning_rate:g} and a cosine schedule. The weights are averaged over batches. Every
+signal type has the same weight. The run took {minutes:.0f} minutes on one CPU core that was shared with
+other work. The recipe, `{name}.toml`, is stored with the weights:
 
     citrus-sk pretrain RECORDINGS --config {name}.toml --out {name}.safetensors
 
-| batch | masked loss, training | masked loss, people held out |
+| batch | masked loss, training | masked loss, held-out people |
 |---|---|---|
 {curve}
 
-Last, by kind of signal: {by_modality}.
+Loss on held-out people after the last batch, by signal type: {by_modality}.
 
-## What it is worth
+## How it scores
 
-Mean macro-F1 of a linear probe over {n_sets} labelled sets ({sets}), test folds of people not
-trained on where the set tells who is who, at shares of the training windows (folds: {n_folds}).
-"Trunk" is the network's own output; "all" adds the read-out's scalars, waveform and covariance,
-which need no training and are there for random weights as well.
+Macro-F1 of a linear probe, averaged over {n_sets} labelled data sets ({sets}), at several fractions of the training windows (folds: {n_folds}).
+The test folds contain people outside the training set where the people are known.
+"Trunk" uses the output of the network only. "All" adds the scalars, waveform and covariance of the read-out,
+which need no training and are used with random weights as well.
 
 | weights, read-out | {fractions} |
 |---|{bars}
@@ -76,16 +76,16 @@ which need no training and are there for random weights as well.
 
 ## What it is not good for
 
-- Diagnosis, or any decision on a patient. It is a start for training, not a medical device.
-- Signals whose meaning is absolute amplitude or slow drift alone: every window is normalised first.
-- Frequencies above half the grid's rate: a window of {n_times} samples keeps no more than
+- Diagnosis, or any decision about a patient. The weights are a starting point for training, not a medical device.
+- Signals whose information is in the absolute amplitude or in slow drift alone, because every window is normalised first.
+- Frequencies above half the sampling rate of the grid: a window of {n_times} samples represents at most
   {n_times_half} cycles.
-- It was trained on {few} people, mostly adults at rest{ill}; nothing is known of how it does on others.
+- Populations unlike the training data, which come from {few} people, mostly adults at rest{ill}. Performance on others is unknown.
 """  # noqa: E501
 
 
 def read_scores(paths: list[Path]) -> dict:
-    """Means over sets of the mean over folds, by network, views and fraction; what was run."""
+    """Average the scores over folds, then over sets, by network, views and fraction."""
     values: dict = {}
     folds: dict[float, set[str]] = {}
     for path in paths:
@@ -118,7 +118,7 @@ def card(path: Path, scores: dict) -> str:
         preset=f"`{about['preset']}`",
         tags=", ".join(kind.lower() for kind in about["modalities"]),
         task=TASK[task["objective"]].format(frame=task["frame"]),
-        what="several kinds of signal" if several else about["modalities"][0] + " alone",
+        what="several signal types" if several else about["modalities"][0] + " alone",
         corpus="\n".join(
             f"| {row['name']} | {_hours(row)} | {row['people']} | {row['licence']} | "
             f"{row['attribution']} |"
@@ -193,8 +193,8 @@ def draw_curves(paths: list[Path], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoints", type=Path, nargs="+")
-    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="of pretraining.py")
-    parser.add_argument("--curves", type=Path, help="PNG of the loss over the batches")
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by pretraining.py")
+    parser.add_argument("--curves", type=Path, help="where to write a PNG of the loss curves")
     arguments = parser.parse_args()
     scores = read_scores(arguments.scores)
     for path in arguments.checkpoints:

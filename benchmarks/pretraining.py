@@ -33,15 +33,15 @@ from labelled_sets import draws, read_sets
 from sklearn.metrics import f1_score
 
 from citrus_sk import SignalAligner, from_pretrained, list_pretrained, read_corpus
-from citrus_sk._labelled import label_windows
-from citrus_sk._pretraining import masked_loss
-from citrus_sk._probe import fit_probe
-from citrus_sk._registry import trunk_state
-from citrus_sk._sampling import CropSampler, Sampling
-from citrus_sk._training import infer
+from citrus_sk.checkpoints.registry import trunk_state
 from citrus_sk.nn import CitrusNetwork, MaskedAutoencoder
-from citrus_sk.nn._encoder import normalise
-from citrus_sk.nn._readout import LinearHead
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.nn.heads import LinearHead
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.nets import infer
+from citrus_sk.training.pretraining.run import masked_loss
+from citrus_sk.training.pretraining.sampler import CropSampler, Sampling
+from citrus_sk.training.probes import fit_probe
 
 CPU = torch.device("cpu")
 # The views that the trunk's weights have a part in: segments, tokens, latent means and sds.

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.signal
 from threadpoolctl import threadpool_limits
 
-from citrus_sk._aligner import SignalAligner
+from citrus_sk.signals.aligner import SignalAligner
 
 N_WINDOWS, N_CHANS, N_IN, N_OUT = 1000, 8, 3000, 1024
 MARGIN = 40

@@ -3,31 +3,46 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._utils.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from ._aligner import SignalAligner
-    from ._classifier import CitrusClassifier
-    from ._corpus import read_corpus
-    from ._embedder import CitrusEmbedder
-    from ._learning_rate import LearningRateDisplay, find_learning_rate
-    from ._onnx import to_onnx
-    from ._pretrainer import CitrusPretrainer
-    from ._reconstruction import ReconstructionDisplay
-    from ._registry import from_pretrained, list_pretrained, load_pretrained, save_pretrained
-    from ._regressor import CitrusRegressor
+    from .checkpoints.checkpoint import Checkpoint
+    from .checkpoints.format import CheckpointError
+    from .checkpoints.registry import (
+        from_pretrained,
+        list_pretrained,
+        load_pretrained,
+        save_pretrained,
+    )
+    from .estimators.classifier import CitrusClassifier
+    from .estimators.embedder import CitrusEmbedder
+    from .estimators.onnx import to_onnx
+    from .estimators.pretrainer import CitrusPretrainer
+    from .estimators.regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
+    from .inspection.learning_rate import LearningRateDisplay, find_learning_rate
+    from .inspection.reconstruction import ReconstructionDisplay
+    from .nn import NetworkConfig
+    from .signals.aligner import SignalAligner
+    from .signals.recordings.corpus import Corpus
+    from .signals.recordings.reading import read_corpus
 
 __all__ = [
     "TRUSTED_TYPES",
     "AttributionDisplay",
     "BandOcclusionDisplay",
+    "Checkpoint",
+    "CheckpointError",
     "CitrusClassifier",
     "CitrusEmbedder",
     "CitrusPretrainer",
     "CitrusRegressor",
+    "Corpus",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
     "LearningRateDisplay",
+    "NetworkConfig",
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
@@ -41,35 +56,37 @@ __all__ = [
     "to_onnx",
 ]
 
-__version__ = "0.1.0"
-
 # Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
 _HOMES = {
     "AttributionDisplay": ".inspection",
     "BandOcclusionDisplay": ".inspection",
-    "CitrusClassifier": "._classifier",
-    "CitrusEmbedder": "._embedder",
-    "CitrusPretrainer": "._pretrainer",
-    "CitrusRegressor": "._regressor",
+    "Checkpoint": ".checkpoints.checkpoint",
+    "CheckpointError": ".checkpoints.format",
+    "CitrusClassifier": ".estimators.classifier",
+    "CitrusEmbedder": ".estimators.embedder",
+    "CitrusPretrainer": ".estimators.pretrainer",
+    "CitrusRegressor": ".estimators.regressor",
+    "Corpus": ".signals.recordings.corpus",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
-    "LearningRateDisplay": "._learning_rate",
-    "ReconstructionDisplay": "._reconstruction",
-    "SignalAligner": "._aligner",
+    "LearningRateDisplay": ".inspection.learning_rate",
+    "NetworkConfig": ".nn",
+    "ReconstructionDisplay": ".inspection.reconstruction",
+    "SignalAligner": ".signals.aligner",
     "StratifiedFractionKFold": ".evaluation",
-    "find_learning_rate": "._learning_rate",
+    "find_learning_rate": ".inspection.learning_rate",
     "fraction_curve": ".evaluation",
-    "from_pretrained": "._registry",
-    "list_pretrained": "._registry",
-    "load_pretrained": "._registry",
-    "read_corpus": "._corpus",
-    "save_pretrained": "._registry",
-    "to_onnx": "._onnx",
+    "from_pretrained": ".checkpoints.registry",
+    "list_pretrained": ".checkpoints.registry",
+    "load_pretrained": ".checkpoints.registry",
+    "read_corpus": ".signals.recordings.reading",
+    "save_pretrained": ".checkpoints.registry",
+    "to_onnx": ".estimators.onnx",
 }
 
 # For ``skops.io.load(file, trusted=TRUSTED_TYPES)``: the estimators, and nothing else is stored.
 TRUSTED_TYPES = [
-    f"{__name__}{_HOMES[name]}.{name}"
+    f"{__name__}.{name}"
     for name in (
         "CitrusClassifier",
         "CitrusEmbedder",

@@ -15,24 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import _hub
-from ._base import modality_rows
-from ._containers import labels_of
-from ._parameters import check_choice, check_number
-from ._registry import from_pretrained as read_checkpoint
-from ._registry import trunk_state
-from ._resampling import GRID_N_TIMES, operator_stages
+from ._utils.validation import check_choice, check_number
+from .checkpoints import hub
+from .checkpoints.registry import from_pretrained as read_checkpoint
+from .checkpoints.registry import trunk_state
+from .estimators.base import modality_rows
 from .nn import PRESETS, CitrusNetwork, NetworkConfig
-from .nn._encoder import ConvEncoder, ResidualBlock
-from .nn._readout import LinearHead
+from .nn.encoder import ConvEncoder, ResidualBlock
+from .nn.heads import TrackingHead
+from .nn.resample import Align
+from .signals.containers import labels_of
+from .signals.resampling import GRID_N_TIMES, operator_stages
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what braindecode's own imports say is not ours to mend
     from braindecode.models.base import EEGModuleMixin
 
 __all__ = ["CitrusModel", "labels_of"]
-
-_SLOWEST = 0.02  # share of a batch in the head's running statistics, once 50 were seen
 
 
 class CitrusModel(EEGModuleMixin, nn.Module):
@@ -65,7 +64,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     Notes
     -----
     Windows may have any length of 2 samples or more: one of fewer than 32 is stretched to 32, and
-    positions are interpolated. With `resample_to` the length is the one that the model was told.
+    positions are interpolated. With `resample_to` it is the length that the model was built for.
 
     Each channel of a window is brought to mean 0 and sd 1 inside, so that volts and microvolts do
     equally well. The final layer standardises its features by statistics that follow the training
@@ -73,7 +72,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     depends on the others of its batch.
 
     It can be compiled with `torch.compile` and exported with `torch.export`, not scripted. The
-    random kernels of `CitrusClassifier` are no part of it: they are fitted, not trained.
+    random kernels of `CitrusClassifier` are not part of it: they are fitted, not trained.
 
     Examples
     --------
@@ -84,7 +83,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     torch.Size([4, 2])
     """
 
-    grid: Grid | None
+    grid: Align | None
     network: CitrusNetwork
     final_layer: TrackingHead
 
@@ -118,16 +117,18 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         signal: Any = self  # whose properties infer one number from others
         try:
             known = signal.n_times
-        except ValueError:  # braindecode's way of saying that nobody told
+        except ValueError:  # raised by braindecode where it is not known
             known = None
         self.grid = None
         if resample_to is not None and known not in (None, resample_to):
-            self.grid = Grid(known, resample_to)
+            stages = operator_stages(known, resample_to, known / resample_to)
+            self.grid = Align(known, resample_to, [operator for operator, _ in stages])
         rows = modality_rows(modality, config, signal.n_chans)
         self.network = CitrusNetwork(config, signal.n_chans, 1, rows)
         self.network.head = nn.Identity()  # type: ignore[assignment]
         _activate(self.network, activation)
         self.final_layer = TrackingHead(self.network.readout.views, signal.n_outputs)
+        self.to(torch.get_default_dtype())  # as any torch module is built
 
     def forward(self, x: Tensor, return_features: bool = False) -> Tensor | dict[str, Any]:
         """Logits of each window.
@@ -144,6 +145,12 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         Tensor of shape (n_windows, n_outputs), or dict
         """
         if self.grid is not None:
+            if x.shape[-1] != self.grid.n_in:
+                raise ValueError(
+                    f"x has windows of {x.shape[-1]} samples, and the model was built for "
+                    f"{self.grid.n_in}. Build it with their n_times, or with resample_to=None, "
+                    "which takes any."
+                )
             x = self.grid(x)
         features = self.network.features(x)
         if return_features:
@@ -160,14 +167,14 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         """
         check_number("n_outputs", n_outputs, int, low=1)
         old = self.final_layer
-        head = TrackingHead(old.views, n_outputs).to(old.linear.weight.device)
+        head = TrackingHead(old.views, n_outputs).to(old.linear.weight)
         for name, value in old.named_buffers():
             getattr(head, name).copy_(value)
         self.final_layer = head
         self._n_outputs = n_outputs
-        # What the model is rebuilt from has to tell the head that it has.
-        for told in ("_braindecode_init_kwargs", "_hub_mixin_config"):
-            config: Any = getattr(self, told, {})
+        # The arguments that the model is rebuilt from must describe its present head.
+        for name in ("_braindecode_init_kwargs", "_hub_mixin_config"):
+            config: Any = getattr(self, name, {})
             config["n_outputs"] = n_outputs
 
     @classmethod
@@ -202,8 +209,8 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             If there is no such checkpoint, or it lacks a weight or has one too many.
         """
         source: Any = name_or_path
-        if isinstance(source, str) and _hub.is_repository(source) and not Path(source).exists():
-            source = _hub.download(source, revision)
+        if isinstance(source, str) and hub.is_repository(source) and not Path(source).exists():
+            source = hub.fetch(source, revision)
             revision = None
         if _written_by_braindecode(source):
             return super().from_pretrained(source, strict=True, **settings)
@@ -216,70 +223,6 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         weights = trunk_state(checkpoint, settings["backbone"])
         model.network.trunk.load_state_dict(weights, strict=True)
         return model
-
-
-class TrackingHead(LinearHead):
-    """A linear head whose statistics follow the training batches instead of being set once."""
-
-    n_batches: Tensor
-    variance: Tensor
-
-    def __init__(self, views: list[int], n_outputs: int) -> None:
-        super().__init__(views, n_outputs)
-        self.register_buffer("n_batches", torch.tensor(0.0))
-        self.register_buffer("variance", torch.ones(sum(views)))
-
-    def forward(self, features: Tensor) -> Tensor:
-        if self.training:
-            self._track(features.detach())
-        return super().forward(features)
-
-    @torch.no_grad()
-    def _track(self, features: Tensor) -> None:
-        self.n_batches += 1
-        share = (1 / self.n_batches).clamp_min(_SLOWEST)
-        ahead = features.mean(0) - self.mean
-        spread = features.var(0, correction=0)
-        self.variance.copy_((1 - share) * (self.variance + share * ahead.square()) + share * spread)
-        self.mean += share * ahead
-        sd = self.variance.sqrt()
-        varies = sd > 1e-5 * self.mean.abs()
-        self.scale.copy_(torch.where(varies, 1 / sd.clamp_min(1e-30), 0.0))
-
-
-class Grid(nn.Module):
-    """Resampling of windows of one length, the same linear map as `SignalAligner`'s.
-
-    Its weights are no part of the state dict, which fits windows of any length.
-    """
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.n_in = n_in
-        self.stages: list[list[tuple[int, int, str]]] = []
-        names: dict[int, str] = {}
-        for operator, _ in operator_stages(n_in, n_out, n_in / n_out):
-            blocks = []
-            for lo, hi, weights in operator:
-                if id(weights) not in names:  # blocks in the middle share theirs
-                    names[id(weights)] = f"weights_{len(names)}"
-                    self.register_buffer(
-                        names[id(weights)], torch.tensor(weights), persistent=False
-                    )
-                blocks.append((lo, hi, names[id(weights)]))
-            self.stages.append(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.n_in:
-            raise ValueError(
-                f"x has windows of {x.shape[-1]} samples, and the model was built for {self.n_in}. "
-                "Build it with their n_times, or with resample_to=None, which takes any."
-            )
-        level = x.mean(-1, keepdim=True)
-        x = x - level
-        for blocks in self.stages:
-            x = torch.cat([x[..., lo:hi] @ getattr(self, name) for lo, hi, name in blocks], -1)
-        return x + level
 
 
 def _config(preset: str | dict[str, Any]) -> NetworkConfig:
@@ -302,7 +245,7 @@ def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
 
 
 def _written_by_braindecode(source: Any) -> bool:
-    config = Path(source) / _hub.CONFIG if isinstance(source, str | os.PathLike) else None
+    config = Path(source) / hub.CONFIG if isinstance(source, str | os.PathLike) else None
     if config is None or not config.is_file():
         return False
     try:

@@ -1,14 +1,15 @@
-"""Real recordings to try the package on; nothing is downloaded."""
+"""Real recordings to try the package on, without a download."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
+
+from ._utils.optional import require
 
 __all__ = ["load_watch"]
 
@@ -56,19 +57,19 @@ def load_watch(
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load smart-watch recordings of seven shoulder exercises, cut into windows.
 
-    Ten people, 140 recordings, six channels of acceleration and angular velocity at 50 Hz.
-    The recordings come inside the seglearn package, so this works offline; install it with
-    ``pip install "citrus-sk[demo]"``.
+    The data are 140 recordings of ten people, with six channels of acceleration and angular
+    velocity at 50 Hz. They are part of the seglearn package, so nothing is downloaded; install it
+    with ``pip install "citrus-sk[demo]"``.
 
     Parameters
     ----------
     window_s : float, default=5.12
         Length of a window in seconds, at most the 18.94 s of the shortest recording.
     overlap : float, default=0.5
-        Share of a window that the next one overlaps, in [0, 1). No window spans two
-        recordings, and what is left at the end of a recording is dropped.
+        Fraction of a window that overlaps with the next one, in [0, 1). Windows do not span two
+        recordings, and the remainder at the end of a recording is dropped.
     return_X_y : bool, default=False
-        Whether to return ``(X, y)`` alone.
+        Whether to return only ``(X, y)``.
 
     Returns
     -------
@@ -76,13 +77,13 @@ def load_watch(
         Returned if `return_X_y` is False, with these attributes:
 
         X : ndarray of shape (n_windows, 6, n_times), float32
-            The windows; 1693 of 256 samples with the default arguments.
+            Windows; 1693 of 256 samples with the default arguments.
         y : ndarray of shape (n_windows,), str
-            The exercise.
+            Exercise of each window.
         groups : ndarray of shape (n_windows,), str
-            The person, "1" to "10".
+            Person of each window, "1" to "10".
         recordings : ndarray of shape (n_windows,), int
-            The recording that a window was cut from, 0 to 139.
+            Recording of each window, 0 to 139.
         sfreq : float
             Sampling rate in Hz.
         ch_names : list of str
@@ -109,20 +110,21 @@ def load_watch(
     ['ax', 'ay', 'az', 'wx', 'wy', 'wz']
     """
     _check_number("window_s", window_s, "a length in seconds, such as 5.12")
-    _check_number("overlap", overlap, "a share of a window, such as 0.5")
+    _check_number("overlap", overlap, "a fraction of a window, such as 0.5")
     if not 0 <= overlap < 1:
         raise ValueError(
-            f"overlap={overlap}; wanted a share of a window in [0, 1): 0 lays windows end to end, "
-            "0.5 starts one at every half window."
+            f"overlap={overlap}; expected a fraction of a window in [0, 1): 0 places windows end "
+            "to end, 0.5 starts one at every half window."
         )
     content = np.load(_watch_path(), allow_pickle=True).item()  # from an installed package
     signals = [np.asarray(signal.T, np.float32) for signal in content["X"]]
     n_times = _n_times(window_s, min(signal.shape[1] for signal in signals))
     step = max(1, round(n_times * (1 - overlap)))
 
-    cut = [_cut(signal, n_times, step) for signal in signals]
-    recordings = np.repeat(np.arange(len(cut)), [len(windows) for windows in cut])
-    X = np.concatenate(cut)
+    of_recording = [_cut(signal, n_times, step) for signal in signals]
+    n_windows = [len(windows) for windows in of_recording]
+    recordings = np.repeat(np.arange(len(signals)), n_windows)
+    X = np.concatenate(of_recording)
     exercises = np.array([WATCH_EXERCISES[str(code)] for code in content["y_labels"]])
     y = exercises[content["y"]][recordings]
     if return_X_y:
@@ -138,17 +140,17 @@ def load_watch(
     )
 
 
-def _check_number(name: str, value: Any, wanted: str) -> None:
+def _check_number(name: str, value: Any, expected: str) -> None:
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; wanted {wanted}.")
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected {expected}.")
 
 
 def _n_times(window_s: float, shortest: int) -> int:
     longest_s = shortest / WATCH_SFREQ
     if not 2 / WATCH_SFREQ <= window_s <= longest_s:
         raise ValueError(
-            f"window_s={window_s}; wanted {2 / WATCH_SFREQ:g} to {longest_s:g} s, two samples at "
-            f"{WATCH_SFREQ:g} Hz to the length of the shortest recording."
+            f"window_s={window_s}; expected {2 / WATCH_SFREQ:g} to {longest_s:g} s, from two "
+            f"samples at {WATCH_SFREQ:g} Hz to the length of the shortest recording."
         )
     return round(window_s * WATCH_SFREQ)
 
@@ -160,12 +162,7 @@ def _cut(signal: np.ndarray, n_times: int, step: int) -> np.ndarray:
 
 
 def _watch_path() -> Path:
-    # Found without being imported: the package is old, and its import slow and full of warnings.
-    spec = find_spec("seglearn")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            "load_watch reads recordings that come inside the seglearn package, which is not "
-            'installed. Install it with: pip install "citrus-sk[demo]"',
-            name="seglearn",
-        )
+    # Not imported: the package is old, and its import is slow and full of warnings.
+    spec = require("seglearn", "load_watch", install="citrus-sk[demo]")
+    assert spec.origin is not None
     return Path(spec.origin).parent / "data" / "watch_dataset.npy"

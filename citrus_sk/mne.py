@@ -1,12 +1,13 @@
 """From MNE's recordings to windows with labels.
 
-`mne.Epochs` go into every estimator as they are, in volts (or what else MNE holds of a channel:
-tesla, siemens), with the rate and the channels that their ``info`` tells. What is here cuts
-recordings into Epochs, and gets labels and groups out of them.
+Every estimator takes `mne.Epochs` as they are, in MNE's units (volts, tesla, siemens), with the
+rate and the channels of their ``info``. The functions of this module cut recordings into Epochs
+and extract labels and groups.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._containers import drop_reasons, labels_of, signal_picks
-from ._parameters import check_number
-from ._recordings.edf import check_one_rate
+from ._utils.validation import check_choice, check_number
+from .signals.containers import drop_reasons, labels_of
+from .signals.picks import pick_channels
+from .signals.recordings.rates import check_one_rate
 
 if TYPE_CHECKING:
     from mne import Epochs
@@ -35,6 +37,8 @@ def make_epochs(
     overlap: float = 0.0,
     picks: str | Sequence[str] | None = None,
     reject_by_annotation: bool = True,
+    on_missing: str = "warn",
+    event_repeated: str = "error",
 ) -> Epochs:
     """Cut a recording into windows: after its events, or end to end.
 
@@ -46,20 +50,29 @@ def make_epochs(
         As `mne.find_events` and `mne.events_from_annotations` give them. None cuts windows of
         fixed length from the whole recording.
     event_id : dict of str to int, or None, default=None
-        Names of the events' codes, which become the labels; events of other codes are left out.
+        Names of the events' codes, which become the labels. Events with other codes are left out.
     duration : float
         Length of a window in seconds. It has ``round(duration * sfreq)`` samples: the sample at
         its end belongs to the next one.
     tmin : float, default=0.0
         Start of a window in seconds after its event.
     overlap : float, default=0.0
-        Seconds that a window of fixed length shares with the one before it, below `duration`.
+        Seconds that a window of fixed length shares with the one before it. At least one sample
+        less than `duration`.
     picks : str, sequence of str or None, default=None
-        Names of channels, or a kind of them such as ``"eeg"``. None takes every signal: not
-        the stimulus and marked-bad channels, and miscellaneous ones only where there are no others.
+        Names of channels, or kinds such as ``"eeg"``, which stand for the channels of that kind
+        that are not marked bad. The name of a channel decides its kind where the recording gives
+        it MNE's default type, as EDF files do. None takes all signals: no stimulus channels, none
+        that are marked bad, and miscellaneous ones only if there are no others.
     reject_by_annotation : bool, default=True
         Whether windows that an annotation touches whose description begins with "bad" are left
         out.
+    on_missing : {"warn", "raise", "ignore"}, default="warn"
+        Handling of a code in `event_id` that has no event, such as a sleep stage that a person
+        did not reach: cut the others, with a warning or without one, or raise an error.
+    event_repeated : {"error", "drop"}, default="error"
+        Handling of several events with codes in `event_id` at one sample: raise an error, or keep
+        the first. The same event twice is always cut once.
 
     Returns
     -------
@@ -69,10 +82,17 @@ def make_epochs(
     Raises
     ------
     TypeError
-        If `raw` is no recording or a number is of a wrong type.
+        If `raw` is not a recording or a parameter is of a wrong type.
     ValueError
-        If a number is out of its range, a channel is not there or named twice, the picked signals
-        of an EDF file were sampled at unequal rates, or no window is left.
+        If a number is out of its range, a channel is missing or named twice, the picked signals of
+        an EDF or GDF file were sampled at unequal rates, an EDF file has gaps or does not give the
+        range of a picked signal, `event_id` gives one code two names or names no event, several
+        events are at one sample, or no window is left.
+
+    Warns
+    -----
+    UserWarning
+        If a code in `event_id` has no event, or MNE interpolated the picked signals of an EDF file.
 
     Examples
     --------
@@ -91,20 +111,22 @@ def make_epochs(
 
     if not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(
-            f"raw is a {type(raw).__name__}; wanted an mne.io.Raw, as mne.io.read_raw gives it."
+            f"raw is a {type(raw).__name__}; expected an mne.io.Raw, as mne.io.read_raw gives it."
         )
     sfreq = float(raw.info["sfreq"])
     check_number("duration", duration, unit="seconds", low=2 / sfreq)
     check_number("tmin", tmin, unit="seconds", low=-np.inf)
     check_number("overlap", overlap, unit="seconds")
-    chosen = _pick(raw, picks)
-    for path in raw.filenames:
-        if path is not None:
-            remedy = "Name channels of one rate in picks."
-            check_one_rate(Path(path), [raw.ch_names[pick] for pick in chosen], remedy)
+    check_choice("on_missing", on_missing, ("warn", "raise", "ignore"))
+    check_choice("event_repeated", event_repeated, ("error", "drop"))
+    chosen = pick_channels(raw, picks)
+    _check_rates(raw, chosen)
     if events is None:
-        if overlap >= duration:
-            raise ValueError(f"overlap={overlap!r} is out of range; wanted less than duration.")
+        if (duration - overlap) * sfreq < 1 - 1e-6:
+            raise ValueError(
+                f"overlap={overlap!r} is out of range; expected at least one sample "
+                f"({1 / sfreq:g} s) less than duration={duration!r}."
+            )
         if event_id is not None:
             raise ValueError("event_id names codes of events, and events is None. Pass both.")
         if round(duration * sfreq) > raw.n_times:
@@ -112,11 +134,20 @@ def make_epochs(
                 f"No window of duration={duration:g} s fits into the {raw.n_times / sfreq:g} s of "
                 "the recording. Ask for shorter windows."
             )
-        events = mne.make_fixed_length_events(raw, duration=duration, overlap=overlap)
+        starts = mne.make_fixed_length_events(raw, duration=duration, overlap=overlap)
+        events = np.unique(starts, axis=0)
     elif overlap:
-        raise ValueError(f"overlap={overlap!r} is for windows of fixed length; events have starts.")
+        raise ValueError(
+            f"overlap={overlap!r} is for windows of fixed length. Leave it out if you pass events."
+        )
+    else:
+        events = _check_events(events)
+        _check_event_id(event_id)
+        event_id = _present_codes(events, event_id, on_missing)
+        codes = np.unique(events[:, 2]) if event_id is None else [*event_id.values()]
+        events = _distinct_events(events, codes, sfreq, event_repeated)
     epochs = mne.Epochs(
-        raw, _check_events(events), event_id,
+        raw, events, event_id,
         tmin=tmin, tmax=tmin + (round(duration * sfreq) - 1) / sfreq,
         baseline=None, picks=chosen, preload=True, reject_by_annotation=reject_by_annotation,
         verbose="error",
@@ -130,11 +161,33 @@ def make_epochs(
     return epochs
 
 
+def _check_rates(raw: BaseRaw, chosen: Sequence[int]) -> None:
+    """Raise or warn where the signals of an EDF file were not sampled at the rate of `raw`."""
+    names = [raw.ch_names[pick] for pick in chosen]
+    for path in raw.filenames:
+        if path is None:
+            continue
+        slower = check_one_rate(Path(path), names, "Name channels of one rate in picks.")
+        if slower is not None and slower < raw.info["sfreq"]:
+            warnings.warn(
+                f"picks has signals that were sampled at {slower:g} Hz. MNE interpolated them to "
+                f"{raw.info['sfreq']:g} Hz, because {Path(path).name} has faster ones. For their "
+                f"own rate read them alone: mne.io.read_raw_edf(path, include={names}).",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
 def _check_events(events: Any) -> np.ndarray:
+    if isinstance(events, tuple) and len(events) == 2 and isinstance(events[1], dict):
+        raise TypeError(
+            "events is the pair that mne.events_from_annotations returns. Unpack it: events, "
+            "event_id = mne.events_from_annotations(raw), and pass both."
+        )
     events = np.asarray(events)
     if events.ndim != 2 or events.shape[1] != 3 or events.dtype.kind not in "iu":
         raise ValueError(
-            f"events has shape {events.shape} and dtype {events.dtype}; wanted integers of shape "
+            f"events has shape {events.shape} and dtype {events.dtype}; expected integers of shape "
             "(n_events, 3): sample, value before, code. mne.events_from_annotations and "
             "mne.find_events give them."
         )
@@ -146,36 +199,66 @@ def _check_events(events: Any) -> np.ndarray:
     return events
 
 
-def _pick(raw: Any, picks: Any) -> list[int]:
-    """Places of the picked channels, in their order."""
-    if picks is None:
-        chosen = signal_picks(raw)
-        if not chosen:
-            raise ValueError(
-                f"raw has no signal: all of its {len(raw.ch_names)} channels are stimulus channels "
-                "or marked bad. Name some in picks."
+def _check_event_id(event_id: Any) -> None:
+    if event_id is None:
+        return
+    example = "expected a dict from names to codes, such as {'left': 1, 'right': 2}."
+    if not isinstance(event_id, dict):
+        raise TypeError(f"event_id={event_id!r} is a {type(event_id).__name__}; {example}")
+    if not event_id:
+        raise ValueError(f"event_id is empty; {example[:-1]}, or None for all codes.")
+    names: dict[Any, str] = {}
+    for name, code in event_id.items():
+        if not isinstance(name, str) or not isinstance(code, Integral):
+            raise TypeError(
+                f"event_id has the entry {name!r}: {code!r}, of types {type(name).__name__} and "
+                f"{type(code).__name__}; {example}"
             )
-        return chosen
-    named = [picks] if isinstance(picks, str) else list(picks)
-    if len(named) == 1 and named[0] in set(raw.get_channel_types()) - set(raw.ch_names):
-        return [pick for pick in signal_picks(raw) if raw.get_channel_types()[pick] == named[0]]
-    if any(isinstance(each, Integral) for each in named):
-        raise TypeError(f"picks={picks!r} holds numbers; wanted names, which cannot be mistaken.")
-    if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise ValueError(f"picks names {', '.join(map(repr, twice))} more than once.")
-    if missing := [name for name in named if name not in raw.ch_names]:
-        raise ValueError(
-            f"picks names {missing[0]!r}, and the recording has {', '.join(raw.ch_names)}. "
-            f"{_numbered(missing[0], raw.ch_names)}"
-        )
-    return [raw.ch_names.index(name) for name in named]
+        if code in names:
+            raise ValueError(
+                f"event_id gives the code {code} two names, {names[code]!r} and {name!r}, so its "
+                "events would have two labels. Keep one of them."
+            )
+        names[code] = name
 
 
-def _numbered(name: str, known: list[str]) -> str:
-    alike = [each for each in known if each.rpartition("-")[0] == name]
-    if not alike:
-        return "Name channels that it has, or a kind such as 'eeg'."
-    return (
-        f"Its file gives that name to {len(alike)} channels, which MNE tells apart by a number: "
-        f"pick one of {', '.join(alike)}, or rename them with raw.rename_channels."
+def _present_codes(
+    events: np.ndarray, event_id: dict[str, int] | None, on_missing: str
+) -> dict[str, int] | None:
+    """The codes in `event_id` that have an event, by their names."""
+    if event_id is None:
+        return None
+    known = set(events[:, 2].tolist())
+    present = {name: code for name, code in event_id.items() if code in known}
+    missing = {name: code for name, code in event_id.items() if code not in known}
+    if not missing or (present and on_missing == "ignore"):
+        return present
+    named = ", ".join(f"{name} ({code})" for name, code in missing.items())
+    text = (
+        f"event_id: no event has the code of {named}; the recording has the codes "
+        f"{', '.join(map(str, sorted(known)))}."
     )
+    if not present or on_missing == "raise":
+        remedy = ", or pass on_missing='warn' to cut the others" if present else ""
+        raise ValueError(f"{text} Correct event_id{remedy}.")
+    warnings.warn(f"{text} Only windows of the others are cut.", UserWarning, stacklevel=3)
+    return present
+
+
+def _distinct_events(
+    events: np.ndarray, codes: Sequence[int] | np.ndarray, sfreq: float, event_repeated: str
+) -> np.ndarray:
+    """Events of these codes in their order, at most one at a sample."""
+    events = events[np.isin(events[:, 2], codes)]
+    _, first = np.unique(events[:, [0, 2]], axis=0, return_index=True)
+    events = events[np.sort(first)]
+    samples, first, counts = np.unique(events[:, 0], return_index=True, return_counts=True)
+    if (counts > 1).any() and event_repeated == "error":
+        sample = samples[counts > 1][0]
+        shared = ", ".join(map(str, events[events[:, 0] == sample, 2]))
+        raise ValueError(
+            f"events has {np.sum(counts > 1)} sample(s) with several events, first at sample "
+            f"{sample} ({sample / sfreq:g} s): codes {shared}. Name the codes to cut in event_id, "
+            "or pass event_repeated='drop' to keep the first event of each sample."
+        )
+    return events[np.sort(first)]

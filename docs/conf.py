@@ -1,11 +1,11 @@
-"""How Sphinx makes the site. Everything that can be read from the package is not written here."""
+"""Configuration of Sphinx. The package provides the version and the public names."""
 
 import os
 import sys
 from pathlib import Path
 
-# Before numpy and torch are imported. The gallery's networks are small: a second thread gains
-# little, and waits for ever on a machine that has other work.
+# Set before numpy and torch are imported. The networks of the gallery are small: more threads gain
+# little, and are very slow on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import citrus_sk
@@ -26,14 +26,14 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
-    # Ours, in _ext/.
+    # Local extensions, in _ext/.
     "api_pages",
     "command_line",
     "links_out",
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "auto_examples/**.ipynb"]
 templates_path = ["_templates"]
-default_role = "py:obj"  # a link where it is the name of something here, else a word as in code
+default_role = "py:obj"  # a link if the name is documented here, otherwise code
 
 # -- Pages -----------------------------------------------------------------------------------------
 
@@ -43,19 +43,19 @@ myst_heading_anchors = 3
 # -- The reference ---------------------------------------------------------------------------------
 
 autosummary_generate = True
-autodoc_typehints = "none"  # the docstrings say what goes in, in words
+autodoc_typehints = "none"  # the docstrings describe the types
 autodoc_member_order = "bysource"
-numpydoc_show_class_members = False  # the template of a class lists them
+numpydoc_show_class_members = False  # the class template lists them
 numpydoc_xref_param_type = False
 
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:obj", r".*"),  # single backticks are for parameters too
-    # Other packages' objects: links once intersphinx may be asked, plain text until then.
+    # Objects of other packages are links with intersphinx, and plain text without.
     (r"py:.*", r"(mne|numpy|pandas|matplotlib|scipy|sklearn|skorch|torch|braindecode|joblib)\..*"),
 ]
 
-if os.environ.get("CITRUS_DOCS_INTERSPHINX"):  # needs the internet, so it has to be asked for
+if os.environ.get("CITRUS_DOCS_INTERSPHINX"):  # opt-in because it needs internet access
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
@@ -102,7 +102,7 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
 }
-# Pages that stand alone have nothing to list beside them.
+# These pages have no sub-pages, so they need no sidebar.
 html_sidebars = {
     page: [] for page in ("results", "method", "comparison", "changelog", "contributing")
 }

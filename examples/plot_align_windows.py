@@ -1,10 +1,10 @@
 """
-Windows of unequal lengths and rates
-====================================
+Align windows of unequal lengths and sampling rates
+===================================================
 
-A pre-trained network has seen windows of one length, and your recordings have another one, or
-many. :class:`~citrus_sk.SignalAligner` brings them to one grid. This page shows what its methods
-do to real gestures, none of which is as long as another, and what that is worth.
+A pre-trained network expects windows of one length. :class:`~citrus_sk.SignalAligner` converts
+windows of other lengths to it. This example applies its methods to recorded gestures of different
+durations and compares the resulting scores.
 """
 
 import warnings
@@ -20,12 +20,12 @@ from citrus_sk import CitrusClassifier, SignalAligner
 # %%
 # Gestures with a game controller
 # -------------------------------
-# The vertical acceleration of a hand that does one of ten gestures; the recordings come with
-# aeon (``pip install "citrus-sk[peers]"``). A list of arrays of shape (n_channels, n_times_i) is
-# what the aligner takes where lengths differ.
+# The signal is the vertical acceleration of a hand that performs one of ten gestures. The
+# recordings come with aeon (``pip install "citrus-sk[peers]"``). For windows of unequal lengths,
+# the aligner takes a list of arrays of shape (n_channels, n_times_i).
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of aeon's own imports
+    warnings.simplefilter("ignore")  # raised while importing aeon
     parts = [load_pickup_gesture_wiimoteZ(split=split) for split in ("train", "test")]
 windows = [np.asarray(window) for X, _ in parts for window in X]
 y = np.concatenate([labels for _, labels in parts])
@@ -33,12 +33,12 @@ lengths = np.array([window.shape[1] for window in windows])
 print(f"{len(windows)} gestures of {len(np.unique(y))} kinds, {lengths.min()} to {lengths.max()}")
 
 # %%
-# Four ways onto a grid
-# ---------------------
-# ``"resample"`` stretches every window to the grid, so that a gesture fills it however slowly it
-# was done. ``"rate"`` keeps the length of a second: short windows are filled up on both sides,
-# long ones lose their ends. ``"pad"`` and ``"crop"`` do not touch a sample; they cut the middle or
-# the beginning, and fill with zeros.
+# Compare four methods
+# --------------------
+# ``"resample"`` resamples the whole window to the grid, so slow and fast gestures have the same
+# length. ``"rate"`` preserves the time scale: short windows are padded on both sides, and the ends
+# of long windows are cut off. ``"pad"`` and ``"crop"`` do not change the samples. They keep the
+# middle or the beginning of a window, and pad with zeros.
 
 n_times = 256
 aligners = {
@@ -49,16 +49,16 @@ aligners = {
 }
 same = y == y[lengths.argmax()]
 chosen = [lengths.argmax(), np.flatnonzero(same)[lengths[same].argmin()]]
-print("of one kind:", " and ".join(f"{lengths[place]} samples" for place in chosen))
+print("of the same kind:", " and ".join(f"{lengths[index]} samples" for index in chosen))
 
 figure, axes = plt.subplots(
     1 + len(aligners), 2, figsize=(7, 7), layout="constrained", sharey=True, sharex="row"
 )
-for column, place in enumerate(chosen):
-    axes[0, column].plot(windows[place][0], color="0.0", lw=1)
-    axes[0, column].set_title(f"{lengths[place]} samples")
+for column, index in enumerate(chosen):
+    axes[0, column].plot(windows[index][0], color="0.0", lw=1)
+    axes[0, column].set_title(f"{lengths[index]} samples")
     for row, aligner in enumerate(aligners.values(), start=1):
-        aligned = aligner.fit_transform(windows)[place, 0]
+        aligned = aligner.fit_transform(windows)[index, 0]
         axes[row, column].plot(aligned, color="#D55E00", lw=1)
 for panel, name in zip(axes[:, 0], ["as recorded", *aligners], strict=True):
     panel.set_ylabel(name)
@@ -68,11 +68,11 @@ axes[-1, 0].set_xlabel("sample")
 axes[-1, 1].set_xlabel("sample")
 
 # %%
-# What it is worth
-# ----------------
-# The same classifier behind each of them. Where the duration of a gesture tells something, or
-# where all that matters happens at its beginning, another method than the default may win: it
-# costs a minute to try.
+# Compare the scores
+# ------------------
+# Each aligner is followed by the same classifier. Another method may be better than the default if
+# the duration of a gesture is informative, or if the relevant part is at its beginning. Trying the
+# methods takes a minute.
 
 scores = {}
 for name, aligner in aligners.items():
@@ -90,10 +90,10 @@ axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 axes.spines[["top", "right"]].set_visible(False)
 
 # %%
-# One rate for recordings of many devices
-# ---------------------------------------
-# Windows from devices of unequal rates go into one model when each device has an aligner of its
-# own in front of it: what comes out lies on one grid, with the amplitude as it was.
+# Combine devices with different sampling rates
+# ---------------------------------------------
+# To use windows from devices with different sampling rates in one model, align the windows of each
+# device with a separate aligner. The results have the same length, and the amplitude is preserved.
 
 slow = [window[:, ::2] for window in windows]
 fast_grid = SignalAligner(n_times).fit_transform(windows)

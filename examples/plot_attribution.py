@@ -1,22 +1,17 @@
 """
-What did the model look at?
-===========================
+Attribute predictions to time, channel and frequency
+====================================================
 
-A classifier that is right for a wrong reason fails on the next person. This page asks a fitted
-model which stretch of which channel decided, and which frequencies: by covering parts of
-a window, which works for any model, and by following the gradient, which is finer.
+A classifier that is correct for the wrong reason fails on the next person. This example shows
+which segment of which channel a prediction depends on, and which frequencies. Occlusion works
+for any model. Integrated gradients require a differentiable model and have a finer resolution.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from citrus_sk import (
-    AttributionDisplay,
-    BandOcclusionDisplay,
-    CitrusClassifier,
-    SignalAligner,
-)
+from citrus_sk import AttributionDisplay, BandOcclusionDisplay, CitrusClassifier, SignalAligner
 from citrus_sk.datasets import load_watch
 from citrus_sk.inspection import attribution
 
@@ -28,12 +23,12 @@ X, y = watch.X[old][::6], watch.y[old][::6]
 print(len(X), "windows to train on;", new.sum(), "of two other people")
 
 # %%
-# Occlusion: cover a stretch, and see what is lost
-# ------------------------------------------------
-# The default classifier counts samples above thresholds and has no gradient. So one stretch of
-# one channel after another is replaced by a straight line, and the loss of log-odds is noted.
-# Where a stretch counts for the class the curve below the signal goes up, where it counts
-# against it, down.
+# Occlusion
+# ---------
+# The default classifier counts samples above thresholds and has no gradient. Occlusion replaces one
+# segment of one channel at a time with a straight line and records the change in log-odds. The
+# curve below the signal is positive where a segment supports the class, and negative where it
+# contradicts it.
 
 model = make_pipeline(
     SignalAligner(128), CitrusClassifier(pretrained=None, preset="tiny", random_state=0)
@@ -43,19 +38,19 @@ print(f"accuracy on the other people: {model.score(watch.X[new], watch.y[new]):.
 rows = np.flatnonzero(new & (watch.y == "external rotation"))
 windows = watch.X[rows]
 column = list(model.classes_).index("external rotation")
-sure = int(model.predict_proba(windows)[:, column].argmax())  # the window it is surest of
+sure = int(model.predict_proba(windows)[:, column].argmax())  # highest probability
 settings = {"sfreq": watch.sfreq, "ch_names": watch.ch_names}
 AttributionDisplay.from_estimator(
     model, windows, window=sure, target="external rotation", **settings
 )
 
 # %%
-# Integrated gradients: share out the score
-# -----------------------------------------
-# Without random kernels the model is a network, every part of which has a gradient. Integrated
-# gradients start from reference windows, here those that the model was trained on, and share out
-# the difference in score sample by sample. The sum of all shares is that difference: the gap says
-# by how much it is missed.
+# Integrated gradients
+# --------------------
+# Without random kernels, the model is a network and is differentiable. Integrated gradients
+# distribute the difference in score between a window and reference windows, here the training
+# windows, over the samples. The attributions should sum to this difference. The gap is the
+# deviation from it.
 
 network = make_pipeline(
     SignalAligner(128),
@@ -72,10 +67,10 @@ print(f"score {found.scores[0]:.2f}, of the references {found.reference_scores[0
 print(f"sum of the attributions {found.values.sum():.2f}, gap {found.gap[0]:.3f}")
 
 # %%
-# One window is an anecdote
-# -------------------------
-# Over several windows, the size of the attributions says which channels the model relies on for
-# each class.
+# Average over windows
+# --------------------
+# The mean size of the attributions over several windows shows which channels the model relies on
+# for each class.
 
 some = np.concatenate([np.flatnonzero(new & (watch.y == name))[:3] for name in model.classes_])
 many = attribution(model, watch.X[some], target=watch.y[some], stretch=1 / 8, **settings)
@@ -90,10 +85,10 @@ axes.set_xlabel("channel")
 figure.colorbar(image, label="share of the attribution")
 
 # %%
-# Which frequencies?
-# ------------------
-# Here a band of frequencies is taken out of all channels. Octaves are the default; for EEG there
-# are delta to gamma, and a dictionary of bands in Hz will do for anything else.
+# Frequencies
+# -----------
+# Band occlusion removes one frequency band from all channels at a time. The default bands are
+# octaves. ``bands="eeg"`` uses delta to gamma, and a dictionary defines other bands in Hz.
 
 chosen = np.isin(watch.y[some], ["row", "pendulum"])
 BandOcclusionDisplay.from_estimator(

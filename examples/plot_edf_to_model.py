@@ -2,9 +2,9 @@
 From EDF files to a saved model
 ===============================
 
-Most laboratories hold their recordings as EDF files with annotations. This page starts from such
-files and ends with a model in a file of its own: read with MNE, cut into windows, train, test on
-another person, save, load.
+Many laboratories store recordings as EDF files with annotations. This example reads such files
+with MNE, cuts them into windows, trains a model, tests it on another person, and saves and loads
+it.
 """
 
 from pathlib import Path
@@ -25,8 +25,9 @@ mne.set_log_level("error")
 # %%
 # A folder of recordings
 # ----------------------
-# Yours will be there already. Here smart-watch recordings of three people are written as EDF, one
-# file a person, with an annotation where each exercise begins. (EDF is written by ``edfio``.)
+# In practice, the files already exist. Here we write smart-watch recordings of three people as EDF
+# files, one per person, with an annotation at the start of each exercise. (MNE writes EDF files
+# with ``edfio``.)
 
 folder = TemporaryDirectory()
 watch = load_watch(overlap=0)
@@ -43,10 +44,10 @@ files = sorted(Path(folder.name).glob("*.edf"))
 print([path.name for path in files])
 
 # %%
-# Read and cut
-# ------------
-# :func:`~citrus_sk.mne.make_epochs` cuts windows after events. Within an annotation there may be
-# many of them: ``chunk_duration`` makes one event for every 5.12 s. Names of events become labels.
+# Cut into windows
+# ----------------
+# :func:`~citrus_sk.mne.make_epochs` cuts a window at each event. An annotation can contain many
+# windows: ``chunk_duration`` creates one event for every 5.12 s. The event names are the labels.
 
 epochs, people = [], []
 for path in files:
@@ -56,14 +57,14 @@ for path in files:
     people += [path.stem] * len(epochs[-1])
 epochs, people = mne.concatenate_epochs(epochs), np.array(people)
 names, counts = np.unique(labels_of(epochs), return_counts=True)
-told = [f"{n} of {name}" for name, n in zip(names, counts, strict=True)]
-print(len(epochs), "windows:", ", ".join(told))
+per_label = [f"{n} of {name}" for name, n in zip(names, counts, strict=True)]
+print(len(epochs), "windows:", ", ".join(per_label))
 
 # %%
 # Train on two people, test on the third
 # --------------------------------------
-# Epochs go in as they are, and bring labels and the names of their channels along. A model that
-# is given the channels in another order later on refuses them.
+# Pass the epochs directly. They contain the labels and the channel names. The fitted model rejects
+# epochs whose channels are in a different order.
 
 train, test = np.flatnonzero(people != "person3"), np.flatnonzero(people == "person3")
 pipe = make_pipeline(
@@ -84,9 +85,10 @@ probability = loaded.predict_proba(epochs[test])
 folder.cleanup()
 
 # %%
-# What the loaded model says of the new recording
-# -----------------------------------------------
-# Window by window, in the order of the file; a line marks where the exercise changed.
+# Predictions for the new recording
+# ---------------------------------
+# The figure shows the predicted probability of each exercise for every window of the file, in
+# order. Vertical lines mark changes of the exercise.
 
 order = np.argsort(epochs[test].events[:, 0], kind="stable")
 truth = labels_of(epochs[test])[order]
@@ -99,6 +101,6 @@ axes.vlines(changes, -0.5, 3.5, color="#D55E00", linewidth=2)
 for start, stop in zip([-0.5, *changes], [*changes, len(truth) - 0.5], strict=True):
     axes.text((start + stop) / 2, -0.7, truth[int(stop)], ha="center", fontsize="small")
 axes.set_yticks(range(4), loaded.classes_)
-axes.set_xlabel("window of person3; what was done stands above")
+axes.set_xlabel("window of person3; the true exercise is shown above")
 figure.colorbar(image, label="probability")
 plt.show()

@@ -1,9 +1,9 @@
 """
-Classes and people in the space of features
-===========================================
+Classes and people in feature space
+===================================
 
-Windows of one person resemble each other. Whether a network's features tell exercises apart or
-rather people is a question to ask before any score is believed.
+Windows of the same person are similar. Before you trust a score, check whether the features of
+a network separate the exercises or the people.
 """
 
 import matplotlib.pyplot as plt
@@ -20,28 +20,28 @@ X, y, groups = watch.X[known][::4], watch.y[known][::4], watch.groups[known][::4
 print(len(X), "windows of", len(people), "people")
 
 # %%
-# Before any label
-# ----------------
-# The features of the pre-trained network, which has seen EEG alone and no watch. The title of a
-# panel says how much of the features' variance lies between its classes or its people; axes say
-# how much of it can be seen in the plane.
+# Features of the pre-trained network
+# -----------------------------------
+# This network was pre-trained on EEG only, without smart-watch data or labels. The title of each
+# panel is the share of the variance of the features between classes, or between people. The axis
+# labels show how much of the variance each axis explains.
 
 embedder = make_pipeline(SignalAligner(256), CitrusEmbedder(pretrained="eeg-freq")).fit(X)
 before = EmbeddingDisplay.from_estimator(embedder, X, y, groups)
 print({name: f"{share:.0%}" for name, share in before.shares.items()})
 
 # %%
-# What chance would give: with seven classes and this many windows, a share of
-# ``(7 - 1) / (n - 1)`` lies between them if labels are drawn at random.
+# For comparison, with seven classes and random labels, the expected share between classes is
+# ``(7 - 1) / (n - 1)``.
 
 print(f"by chance: {6 / (len(X) - 1):.0%}")
 
 # %%
-# What the head is given
-# ----------------------
-# A fitted classifier is shown by the features of its linear head: network, band power and random
-# kernels, weighed as they are there. These are windows of people whom it was not trained on, so
-# nothing here was learned by heart.
+# Features of a fitted classifier
+# -------------------------------
+# For a fitted classifier, the display shows the input of its linear head: the features of the
+# network, the band power and the random kernels, with the weights that they have in the head. The
+# windows are from people outside the training set, so the classifier cannot have memorised them.
 
 classifier = make_pipeline(SignalAligner(256), CitrusClassifier(random_state=0)).fit(X, y)
 others = np.isin(watch.groups, ["7", "8", "9"])
@@ -50,7 +50,7 @@ EmbeddingDisplay.from_estimator(classifier, *held_out)
 print(f"accuracy on these people: {classifier.score(*held_out[:2]):.2f}")
 
 # %%
-# Neighbours are kept together better by UMAP (``method="umap"``, after ``pip install umap-learn``),
-# at the price of axes and distances that mean nothing.
+# UMAP (``method="umap"``, after ``pip install umap-learn``) is better at keeping neighbouring
+# points together, but its axes and distances have no meaning.
 
 plt.show()

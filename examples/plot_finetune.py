@@ -2,8 +2,8 @@
 Fine-tuning, augmentation and callbacks
 =======================================
 
-The default fits a linear head on frozen features, in seconds. Training the whole network takes
-longer, and has more to be set: what is done to training windows, when to stop, what to watch.
+By default, the classifier fits a linear head on frozen features in seconds. Training the whole
+network takes longer and has more settings: augmentation, early stopping and callbacks.
 """
 
 import warnings
@@ -17,7 +17,7 @@ from citrus_sk import CitrusClassifier, SignalAligner
 from citrus_sk.datasets import load_watch
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of braindecode's own imports
+    warnings.simplefilter("ignore")  # raised while importing braindecode
     from braindecode.augmentation import ChannelsDropout, SmoothTimeMask
 
 watch = load_watch(window_s=2.56, overlap=0)
@@ -29,9 +29,9 @@ print(len(X), "windows to train on,", new.sum(), "of other people to test on")
 # %%
 # Augmentation
 # ------------
-# Transforms of braindecode, or any function of windows and labels, change training batches:
-# here a channel may be silenced, or a stretch smoothed away, so that no single one
-# becomes indispensable. Mixup is built in (``mixup=0.2``).
+# Augmentations modify the training batches. They are transforms of braindecode, or any function of
+# windows and labels. Here we drop random channels and smooth random segments, so that the network
+# does not rely on a single one. Mixup is built in (``mixup=0.2``).
 
 augmentation = [
     ChannelsDropout(0.3, p_drop=0.2),
@@ -41,8 +41,8 @@ augmentation = [
 # %%
 # Callbacks
 # ---------
-# Whatever skorch knows as a callback can be passed. This one notes the accuracy on the windows
-# that are held out to choose the epoch; with ``groups`` these are whole people.
+# Any skorch callback can be passed. This one records the accuracy on the windows that are held out
+# to select the best epoch. If you pass ``groups``, complete people are held out.
 
 watching = EpochScoring("accuracy", name="valid_accuracy", lower_is_better=False)
 settings = {
@@ -67,10 +67,10 @@ for name, clf in models.items():
 # %%
 # The history
 # -----------
-# ``net_.history`` is skorch's: a row an epoch, with whatever callbacks wrote. Augmented windows are
-# harder to learn, so training loss stays higher; what counts is the loss on held-out people.
-# ``strategy="probe-then-finetune"`` starts from the linear head instead, and keeps it where no
-# epoch is better.
+# ``net_.history`` is skorch's history. It has one row per epoch, with the values that callbacks
+# recorded. Augmented windows are harder to learn, so the training loss is higher. The relevant
+# value is the loss on held-out people. ``strategy="probe-then-finetune"`` starts from the linear
+# head instead, and keeps it if no epoch is better.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharex=True)
 for (name, clf), line in zip(models.items(), ["-", "--"], strict=True):

@@ -2,9 +2,9 @@
 How many labels are enough?
 ===========================
 
-Labels are the dear part of a recording. This example trains on 4 %, 10 % and 25 % of the
-labelled windows of some people, tests on other people, and lays the network beside a simple
-baseline: the mean and the standard deviation of every channel with a logistic regression.
+Labels are expensive to obtain. This example trains on 4 %, 10 % and 25 % of the labelled
+windows of some people, tests on other people, and compares the network with a simple baseline:
+a logistic regression on the mean and the standard deviation of every channel.
 """
 
 import matplotlib.pyplot as plt
@@ -22,10 +22,10 @@ from citrus_sk.evaluation import StratifiedFractionKFold
 # %%
 # The same folds at every fraction
 # --------------------------------
-# :class:`~citrus_sk.evaluation.StratifiedFractionKFold` splits by person and then thins out the
-# training windows class by class. The windows of a smaller fraction are among those of a
-# larger one and the test windows are always the same, so the points of the curve differ in the
-# number of labels and in nothing else.
+# :class:`~citrus_sk.evaluation.StratifiedFractionKFold` splits by person and then selects a
+# fraction of the training windows, class by class. The windows of a smaller fraction are a subset
+# of those of a larger one, and the test windows are always the same. The points of the curve
+# therefore differ only in the number of labels.
 
 watch = load_watch(overlap=0)
 fractions = [0.04, 0.1, 0.25]
@@ -40,9 +40,9 @@ for fraction, cv in zip(fractions, splitters, strict=True):
 # %%
 # Two models
 # ----------
-# Both are pipelines that start from the windows as they are. The network is the smallest one, with
-# random weights, on a short grid, which keeps this page quick. The baseline is no straw
-# man: how the arm is held differs between the exercises, and the mean acceleration tells it.
+# Both models are pipelines that take the original windows. To keep this example fast, we use the
+# smallest network, with random weights and a short grid. The baseline is a strong one: the position
+# of the arm differs between the exercises, and the mean acceleration reflects it.
 
 mean_and_sd = make_union(
     FunctionTransformer(np.mean, kw_args={"axis": 2}),
@@ -79,8 +79,8 @@ for name, of_model in scores.items():
 # %%
 # The curve
 # ---------
-# The bars show the spread over the folds, which with ten people is wide: it says how much the
-# score depends on who was asked to take part.
+# The error bars show the standard deviation over the folds. It is large with ten people, because
+# the score depends on who took part.
 
 figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
 for (name, of_model), style, shift in zip(

@@ -1,10 +1,10 @@
 """
-Beside MNE's decoding
-=====================
+Combine with mne.decoding
+=========================
 
-``mne.decoding`` brought scikit-learn's pipelines to brain signals, and its parts fit together with
-ours: the same arrays and Epochs, the same ``cross_val_multiscore``. Here three pipelines are
-compared on the same folds, one of MNE's own parts and two with ours.
+The estimators of ``mne.decoding`` and of this package can be combined. They accept the same arrays
+and Epochs, and work with ``cross_val_multiscore``. This example compares three pipelines on the
+same folds: one from MNE only, and two that combine both packages.
 """
 
 import matplotlib.pyplot as plt
@@ -22,11 +22,11 @@ from citrus_sk.datasets import load_watch
 mne.set_log_level("error")
 
 # %%
-# Three ways to decode
-# --------------------
-# ``Scaler`` standardises each channel and stands before ``SignalAligner``; ``Vectorizer`` lays
-# channels and samples side by side for a linear model. Behind :class:`~citrus_sk.CitrusEmbedder`,
-# whose output is a table, any scikit-learn model may stand.
+# Three pipelines
+# ---------------
+# ``Scaler`` standardises each channel. Place it before ``SignalAligner``. ``Vectorizer`` flattens
+# channels and samples for a linear model. :class:`~citrus_sk.CitrusEmbedder` returns a
+# two-dimensional array and can be followed by any scikit-learn model.
 
 watch = load_watch(overlap=0)
 chosen = np.isin(watch.groups, ["1", "2", "3", "4", "5", "6"])
@@ -51,10 +51,10 @@ pipes = {
 }
 
 # %%
-# The same folds for all
-# ----------------------
-# Whole people are left out: a linear model of raw samples can hardly do more than recognise a
-# recording that it has seen, because no two repetitions begin at the same sample.
+# Cross-validation by person
+# --------------------------
+# Complete people are left out. A linear model on raw samples generalises poorly here, because
+# repetitions start at different samples; it can only recognise recordings from its training set.
 
 folds = GroupKFold(3)
 scores = {
@@ -64,13 +64,13 @@ for name, each in scores.items():
     print(f"{each.mean():.2f}  {name}".replace("\n", " "))
 
 # %%
-# One dot a fold
-# --------------
+# Scores of the folds
+# -------------------
 
 figure, axes = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
-for place, each in enumerate(scores.values()):
-    axes.plot(each, [place] * len(each), "o", color="0.6", markersize=7)
-    axes.plot(each.mean(), place, "|", color="#D55E00", markersize=18, markeredgewidth=3)
+for row, each in enumerate(scores.values()):
+    axes.plot(each, [row] * len(each), "o", color="0.6", markersize=7)
+    axes.plot(each.mean(), row, "|", color="#D55E00", markersize=18, markeredgewidth=3)
 axes.axvline(1 / len(np.unique(y)), color="0.0", linestyle=":")
 axes.text(1 / len(np.unique(y)) + 0.01, -0.3, "chance", fontsize="small", va="center")
 axes.set_yticks(range(len(scores)), scores)

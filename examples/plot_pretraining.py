@@ -2,10 +2,10 @@
 Pre-train on your own recordings
 ================================
 
-A laboratory has hours of recordings without labels and few windows with them. Masked
-auto-encoding learns from the former: parts of a signal are hidden and the network predicts what
-they were. This page does it in a minute, on a very small network; docs/pretraining.md tells how
-it is done in earnest.
+Most laboratories have hours of unlabelled recordings but few labelled windows. Masked
+auto-encoding learns from unlabelled recordings: parts of a signal are masked, and the network
+predicts them. This example pre-trains a very small network in a minute. The page on pre-training
+in the user guide describes the full procedure.
 """
 
 from pathlib import Path
@@ -20,8 +20,10 @@ from citrus_sk import CitrusClassifier, CitrusPretrainer, ReconstructionDisplay,
 from citrus_sk.datasets import load_watch
 
 # %%
-# People without labels, people with them, people to test on
-# -----------------------------------------------------------
+# Split the people
+# ----------------
+# The first five people serve for pre-training without labels, the next two for training with
+# labels, and the last three for the test.
 
 watch = load_watch(overlap=0)
 unlabelled = np.isin(watch.groups, ["1", "2", "3", "4", "5"])
@@ -31,10 +33,11 @@ grid = SignalAligner(256).fit(watch.X)
 print(unlabelled.sum(), "windows without labels,", labelled.sum(), "with,", test.sum(), "to test")
 
 # %%
-# Hide and predict
-# ----------------
-# Six channels of every window are six signals to learn from: the network reads channels one by
-# one. ``objective="freq"`` predicts the spectrum around each hidden place, ``"time"`` the samples.
+# Pre-train
+# ---------
+# The network processes each channel separately, so a window of six channels provides six training
+# signals. ``objective="freq"`` predicts the spectrum around each masked position, ``"time"``
+# predicts the samples.
 
 pretrainer = CitrusPretrainer(
     objective="freq", preset="tiny", max_steps=80, batch_size=32, random_state=0
@@ -42,11 +45,11 @@ pretrainer = CitrusPretrainer(
 pretrainer.fit(grid.transform(watch.X[unlabelled]))
 
 # %%
-# What it has learned
-# -------------------
-# Of people whom it has never seen. Grey stretches were hidden; in the lowest row the hidden part
-# of the spectrum is what the network says it was. After so few steps that is little more than
-# the shape that spectra have on average.
+# Inspect the predictions
+# -----------------------
+# The figure shows windows of people outside the training data. Grey segments were masked. The
+# lowest row shows the network's prediction of the masked part of the spectrum. After so few steps,
+# it is little more than an average spectrum.
 
 ReconstructionDisplay.from_estimator(
     pretrainer, grid.transform(watch.X[test])[[0, 90]], n_windows=2, channel=3
@@ -55,8 +58,8 @@ ReconstructionDisplay.from_estimator(
 # %%
 # Use the weights
 # ---------------
-# ``pretrained=`` takes the fitted pre-trainer, or the file that it saves. ``random_kernels=False``
-# leaves the network alone, so that its weights are what differs.
+# ``pretrained=`` takes the fitted pre-trainer, or the file that it saves. With
+# ``random_kernels=False``, only the network is used, so the models differ only in its weights.
 
 rows = np.flatnonzero(labelled)
 some = np.concatenate([rows[watch.y[rows] == name][:3] for name in np.unique(watch.y)])
@@ -67,7 +70,7 @@ with TemporaryDirectory() as folder:
     scores = {}
     for name, weights in {"random weights": None, "pre-trained here": path}.items():
         clf = CitrusClassifier(
-            weights, preset="tiny", strategy="linear-probe", random_kernels=False, random_state=0
+            weights, strategy="linear-probe", random_kernels=False, random_state=0
         )
         pipe = make_pipeline(SignalAligner(256), clf).fit(watch.X[some], watch.y[some])
         predicted = pipe.predict(watch.X[test])
@@ -75,9 +78,8 @@ with TemporaryDirectory() as folder:
         print(f"{name}: macro-F1 {scores[name].mean():.2f}")
 
 # %%
-# A minute of pre-training on half an hour of signal promises little, and one draw of labels
-# proves nothing: the page on comparing classifiers tells how
-# to find out whether it helps.
+# A minute of pre-training on half an hour of signal cannot achieve much, and a single draw of
+# labels is not conclusive. The example on comparing with MiniRocket shows how to test a difference.
 
 figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
 for (name, each), colour, marker in zip(scores.items(), ["0.6", "#D55E00"], "os", strict=True):

@@ -2,9 +2,9 @@
 Quick start
 ===========
 
-A smart watch measures acceleration and angular velocity while its wearer does shoulder
-exercises. We train a small conv-transformer to tell the exercises apart, ask it about people
-whom it has never seen, and store it in a file. All of it is ordinary scikit-learn.
+A smart watch records acceleration and angular velocity during shoulder exercises. This example
+trains a small conv-transformer to classify the exercises, tests it on people outside the training
+set, and saves it to a file. Every step uses the scikit-learn API.
 """
 
 from pathlib import Path
@@ -21,19 +21,20 @@ from citrus_sk.datasets import load_watch
 from citrus_sk.evaluation import StratifiedFractionKFold
 
 # %%
-# Real recordings
-# ---------------
-# Ten people, seven exercises, six channels at 50 Hz, cut into windows of 5.12 s. The recordings
-# come with the seglearn package (``pip install "citrus-sk[demo]"``), so nothing is downloaded.
+# Load the recordings
+# -------------------
+# The data set has ten people, seven exercises and six channels at 50 Hz, cut into windows of
+# 5.12 s. It comes with the seglearn package (``pip install "citrus-sk[demo]"``), so nothing is
+# downloaded.
 
 watch = load_watch(overlap=0)
 print("windows, channels, samples:", watch.X.shape)
 print("exercises:", ", ".join(np.unique(watch.y)))
 
 # %%
-# Windows of one person resemble each other, so an honest test asks about other people: a third
-# of the windows, with all that these people recorded, is set aside. Of the rest we pretend to
-# have labelled only three windows in ten.
+# Windows of the same person are similar, so a realistic test uses other people. We set aside all
+# recordings of some people, about a third of the windows, for the test. Of the remaining windows,
+# we use the labels of three in ten.
 
 cv = StratifiedFractionKFold(3, train_fraction=0.3)
 train, test = next(cv.split(watch.X, watch.y, groups=watch.groups))
@@ -43,9 +44,9 @@ print(len(test), "windows to test on, of people", *np.unique(watch.groups[test])
 # %%
 # Align and train
 # ---------------
-# :class:`~citrus_sk.SignalAligner` resamples every window to the grid of the network, whatever
-# its length and rate were before. The ``"tiny"`` network is chosen here because it trains on a
-# laptop in seconds.
+# :class:`~citrus_sk.SignalAligner` resamples windows of any length and sampling rate to the length
+# that the network expects. We choose the ``"tiny"`` network here because it trains on a laptop in
+# seconds.
 
 pipeline = make_pipeline(
     SignalAligner(256), CitrusClassifier(pretrained=None, preset="tiny", random_state=0)
@@ -54,9 +55,9 @@ pipeline.fit(watch.X[train], watch.y[train])
 print(f"accuracy on unseen people: {pipeline.score(watch.X[test], watch.y[test]):.2f}")
 
 # %%
-# Which exercises are mistaken for which?
-# ---------------------------------------
-# A row of the matrix is the exercise that was done, a column what the model took it for.
+# Confusion matrix
+# ----------------
+# Rows are the true exercises, and columns are the predicted exercises.
 
 figure, axes = plt.subplots(figsize=(7.5, 6), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
@@ -75,8 +76,8 @@ axes.set(xlabel="predicted exercise", ylabel="exercise", title="Unseen people, s
 # %%
 # Save and load
 # -------------
-# The fitted pipeline is a file like that of any scikit-learn model, and says the same
-# after it was loaded back, to the last bit.
+# Save the fitted pipeline with joblib, as for any scikit-learn model. The loaded pipeline gives
+# bit-identical predictions.
 
 with TemporaryDirectory() as folder:
     path = Path(folder) / "watch.joblib"

@@ -1,10 +1,10 @@
 """
-Numbers instead of labels
-=========================
+Predict numbers
+===============
 
-How fast somebody exercises is a number. :class:`~citrus_sk.CitrusRegressor` learns it from windows
-as the classifier learns labels. Here it estimates repetitions a minute from five seconds of
-acceleration, of people whom it has not seen.
+:class:`~citrus_sk.CitrusRegressor` predicts numbers instead of labels. In this example, it
+estimates the repetitions per minute of an exercise from five seconds of acceleration, for people
+outside the training set.
 """
 
 import matplotlib.pyplot as plt
@@ -17,16 +17,17 @@ from citrus_sk import CitrusRegressor, SignalAligner
 from citrus_sk.datasets import load_watch
 
 # %%
-# What is to be predicted
-# -----------------------
-# Nobody counted, but a whole recording tells: half a minute of angular velocity repeats itself,
-# and its autocorrelation has a peak at the length of a repetition.
+# Compute the target
+# ------------------
+# The repetitions were not counted, but can be estimated from a complete recording: half a minute of
+# angular velocity is periodic, and its autocorrelation has a peak at the duration of one
+# repetition.
 
 watch = load_watch(overlap=0)
 
 
 def repetitions_per_minute(recording):
-    """From the windows of a recording, which follow each other without a gap."""
+    """Estimate the rate from the windows of a recording, which are contiguous."""
     signal = np.concatenate(list(watch.X[watch.recordings == recording][:, 3:]), axis=1)
     signal = signal - signal.mean(axis=1, keepdims=True)
     power = np.abs(np.fft.rfft(signal, 2 * signal.shape[1])) ** 2
@@ -43,8 +44,8 @@ print(f"{y.min():.0f} to {y.max():.0f} repetitions a minute, median {np.median(y
 # %%
 # Acceleration alone
 # ------------------
-# The angular velocity gave the answer, so the model is not shown it. People 8, 9 and 10 are kept
-# for the test.
+# The target was computed from the angular velocity, so the model only uses the acceleration. People
+# 8, 9 and 10 are held out for the test.
 
 acceleration = watch.X[:, :3]
 test = np.isin(watch.groups, ["8", "9", "10"])
@@ -64,11 +65,11 @@ for name, model in models.items():
     print(f"{name}: mean error {error:.1f} a minute, R2 {r2:.2f}")
 
 # %%
-# Window by window
-# ----------------
-# A window of five seconds holds few repetitions, cut off at both ends, so the model can hardly
-# count; it reads how quickly things change. Windows of one recording share what is to be predicted:
-# they stand on a vertical line.
+# Predictions for each window
+# ---------------------------
+# A window of five seconds contains few complete repetitions, so the model cannot count them and has
+# to rely on how quickly the signal changes. Windows of the same recording have the same target and
+# form a vertical line.
 
 figure, axes = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
 limits = [y[test].min() - 4, y[test].max() + 4]

@@ -41,9 +41,12 @@ def quick():
     """Make a classifier that trains in about a second (with random kernels it would only probe)."""
 
     def make(**parameters):
-        settings = {"pretrained": None, "preset": "tiny", "max_epochs": 2, "random_state": 0}
-        settings |= {"random_kernels": False}
-        return CitrusClassifier(**(settings | parameters))
+        settings = {"pretrained": None, "random_kernels": False, "random_state": 0} | parameters
+        if settings["pretrained"] is None and settings.get("module") is None:
+            settings.setdefault("preset", "tiny")
+        if settings.get("strategy") != "linear-probe" and not settings["random_kernels"]:
+            settings.setdefault("max_epochs", 2)
+        return CitrusClassifier(**settings)
 
     return make
 

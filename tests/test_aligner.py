@@ -14,8 +14,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from citrus_sk._aligner import METHODS, SignalAligner
-from citrus_sk._resampling import GRID_N_TIMES
+from citrus_sk.signals.aligner import SignalAligner
+from citrus_sk.signals.alignment import METHODS
+from citrus_sk.signals.resampling import GRID_N_TIMES
 
 
 def signals(*shape, seed=0, dtype=np.float64):
@@ -60,7 +61,7 @@ def test_two_dimensions_are_one_channel_and_stay_two(method):
     assert aligner.n_features_in_ == 1
 
 
-@pytest.mark.parametrize("method", METHODS[:-1])
+@pytest.mark.parametrize("method", tuple(METHODS)[:-1])
 def test_a_list_of_unequal_lengths_is_aligned_window_by_window(method):
     X = [signals(2, n, seed=n) for n in (40, 64, 300)]
     aligner = aligner_of(method)
@@ -312,21 +313,21 @@ def test_feature_names_exist_for_columns_only():
 @pytest.mark.parametrize("n_times", [-5, 0, 1, np.int64(-1)])
 def test_n_times_below_two_is_refused(n_times):
     with pytest.raises(
-        ValueError, match=r"n_times=.*out of range; wanted an integer of 2 or more or None"
+        ValueError, match=r"n_times=.*out of range; expected an integer of 2 or more or None"
     ):
         SignalAligner(n_times).fit(signals(3, 20))
 
 
 @pytest.mark.parametrize("n_times", [True, np.True_, 64.0, "64", np.nan, [64]])
 def test_n_times_of_another_type_is_refused(n_times):
-    with pytest.raises(TypeError, match=r"n_times=.* is a \w+; wanted an integer"):
+    with pytest.raises(TypeError, match=r"n_times=.* is a \w+; expected an integer"):
         SignalAligner(n_times).fit(signals(3, 20))
 
 
 @pytest.mark.parametrize("method", ["fourier", "Resample", None, 3, ["crop"]])
 def test_an_unknown_method_is_told_the_known_ones(method):
     with pytest.raises(
-        ValueError, match="wanted one of 'resample', 'rate', 'crop', 'pad', 'native'"
+        ValueError, match="expected one of 'resample', 'rate', 'crop', 'pad', 'native'"
     ):
         SignalAligner(method=method).fit(signals(3, 20))
 
@@ -335,7 +336,7 @@ def test_an_unknown_method_is_told_the_known_ones(method):
 @pytest.mark.parametrize("value", [0, 0.0, -100, np.nan, np.inf, -np.inf])
 def test_a_rate_out_of_range_is_refused(name, value):
     with pytest.raises(
-        ValueError, match=rf"^{name}=.* out of range; wanted a number in Hz above 0"
+        ValueError, match=rf"^{name}=.* out of range; expected a number in Hz above 0"
     ):
         SignalAligner(**{name: value}).fit(signals(3, 20))
 
@@ -343,7 +344,7 @@ def test_a_rate_out_of_range_is_refused(name, value):
 @pytest.mark.parametrize("name", ["sfreq", "target_sfreq"])
 @pytest.mark.parametrize("value", ["100", True, [100.0], 1j])
 def test_a_rate_of_another_type_is_refused(name, value):
-    with pytest.raises(TypeError, match=rf"^{name}=.* is a \w+; wanted a number in Hz"):
+    with pytest.raises(TypeError, match=rf"^{name}=.* is a \w+; expected a number in Hz"):
         SignalAligner(**{name: value}).fit(signals(3, 20))
 
 
@@ -361,12 +362,10 @@ def test_two_different_sampling_rates_are_refused():
     aligner = SignalAligner(method="rate", sfreq=100.0)
     with pytest.raises(ValueError, match=r"sfreq=100 Hz was given, but.*250 Hz"):
         aligner.fit(epochs)
-    with pytest.raises(ValueError, match=r"sfreq=100 Hz was given, but.*250 Hz"):
-        aligner.fit(epochs.get_data(copy=True)).transform(epochs)
 
 
 def test_rate_refuses_a_window_without_two_samples_at_the_new_rate():
-    with pytest.raises(ValueError, match=r"20 samples at 4000 Hz.*holds 0 sample.*target_sfreq"):
+    with pytest.raises(ValueError, match=r"20 samples at 4000 Hz.*has 0 sample.*target_sfreq"):
         SignalAligner(method="rate", sfreq=4000).fit_transform(signals(3, 20))
 
 
@@ -406,7 +405,7 @@ BAD_INPUT = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS[:-1])
+@pytest.mark.parametrize("method", tuple(METHODS)[:-1])
 @pytest.mark.parametrize("name", BAD_INPUT)
 def test_bad_input_is_refused_with_a_reason(name, method):
     X, reason = BAD_INPUT[name]

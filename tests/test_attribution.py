@@ -21,8 +21,7 @@ from citrus_sk import (
     SignalAligner,
 )
 from citrus_sk.inspection import attribution, band_occlusion
-from citrus_sk.inspection._band_occlusion import remove_band
-from citrus_sk.inspection._grid import source_samples
+from citrus_sk.inspection.band_occlusion import remove_band
 
 SFREQ = 64.0
 BURST = slice(72, 104)  # of channel 1, 16 Hz
@@ -111,7 +110,7 @@ def test_integrated_gradients_share_out_the_change_of_score(fitted, bursts, name
 
 
 def test_integrated_gradients_share_out_what_an_ensemble_says_of_real_windows(watch, quick):
-    pipe = make_pipeline(SignalAligner(128), quick(n_members=2)).fit(watch.X, watch.y)
+    pipe = make_pipeline(SignalAligner(128), quick(n_estimators=2)).fit(watch.X, watch.y)
     found = attribution(
         pipe, watch.X[:4], method="integrated-gradients", sfreq=50, references=watch.X[20:],
         target=watch.y[:4],
@@ -124,15 +123,20 @@ def test_integrated_gradients_share_out_what_an_ensemble_says_of_real_windows(wa
     np.testing.assert_allclose(found.scores, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n_members", [1, 2])
-def test_a_regressors_prediction_is_shared_out(bursts, n_members):
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_a_regressors_prediction_is_shared_out(bursts, n_estimators):
     """Two targets, of which one is the height of the burst in its own, large unit."""
     X, rng = bursts[0][1::2].copy(), np.random.default_rng(0)
     height = rng.uniform(0, 4, len(X))
     X[:, 1, BURST] *= height[:, None]
     y = np.stack([rng.standard_normal(len(X)), 100 + 50 * height], axis=1)
     reg = CitrusRegressor(
-        None, preset="tiny", random_kernels=False, max_epochs=6, n_members=n_members, random_state=0
+        None,
+        preset="tiny",
+        random_kernels=False,
+        max_epochs=6,
+        n_estimators=n_estimators,
+        random_state=0,
     ).fit(X, y)
     found = attribution(reg, X[:4], method="integrated-gradients", references=X[4:], target=1)
     assert (found.score_unit, found.targets.tolist()) == ("prediction", [1] * 4)
@@ -146,7 +150,7 @@ def test_a_regressors_prediction_is_shared_out(bursts, n_members):
         reg, X[height > 3], sfreq=SFREQ, target=1, bands={"slow": (1, 8), "planted": (13, 19)}
     )
     assert bands.values.mean(0).argmax() == 1
-    with pytest.raises(ValueError, match="regressor has 2 outputs; wanted the number of one"):
+    with pytest.raises(ValueError, match="regressor has 2 outputs; expected the index of one"):
         attribution(reg, X[:1])
     with pytest.raises(ValueError, match="target=2 is not among the outputs of CitrusRegressor"):
         attribution(reg, X[:1], target=2)
@@ -218,7 +222,7 @@ def test_times_follow_the_windows_through_the_aligner(watch, quick):
         X[0, 0, 60:69] = np.hanning(9)
         aligner = SignalAligner(n_times, method=method, sfreq=50.0, **settings).fit(X)
         out = aligner.transform(X)[0, 0] - aligner.transform(X).min()
-        samples = source_samples(aligner, 128, 50.0)
+        samples = aligner.alignment(128, 50.0).source_samples()
         assert len(samples) == len(out)
         assert abs((samples * out).sum() / out.sum() - 64) < 0.6, method
 
@@ -282,13 +286,13 @@ def test_models_that_cannot_be_explained_are_refused(explain, watch, quick):
         explain(quick(), watch.X, sfreq=50)
     with pytest.raises(NotFittedError):
         explain(make_pipeline(SignalAligner(), quick()), watch.X, sfreq=50)
-    with pytest.raises(TypeError, match="is no estimator; wanted a fitted classifier"):
+    with pytest.raises(TypeError, match="is not an estimator; expected a fitted classifier"):
         explain("eeg-freq", watch.X, sfreq=50)
     embedder = CitrusEmbedder(None, preset="tiny").fit(watch.X)
-    with pytest.raises(TypeError, match="is no classifier or regressor"):
+    with pytest.raises(TypeError, match="is not a classifier or regressor"):
         explain(embedder, watch.X, sfreq=50)
     flat = watch.X.reshape(len(watch.X), -1)
-    with pytest.raises(TypeError, match=r"gives no probabilities.*CalibratedClassifierCV"):
+    with pytest.raises(TypeError, match=r"has no predict_proba.*CalibratedClassifierCV"):
         explain(RidgeClassifier().fit(flat, watch.y), flat, sfreq=50)
     calibrated = CalibratedClassifierCV(RidgeClassifier(), cv=2).fit(flat, watch.y)
     explain(calibrated, flat[:1], sfreq=300)
@@ -331,14 +335,17 @@ def test_bad_input_is_refused(fitted, bursts):
 def test_bad_bands_are_refused(fitted, bursts):
     X, _ = bursts
     for bands, message in [
-        ({"high": (20, 40)}, "reaches to 40 Hz, and windows at 64 Hz hold nothing above 32 Hz"),
-        ({"thin": (10.01, 10.02)}, r"holds no frequency .* lie 0.25 Hz apart"),
-        ({"odd": (8, 4)}, "upside down"),
+        (
+            {"high": (20, 40)},
+            "extends to 40 Hz, but windows at 64 Hz contain no frequencies above 32 Hz",
+        ),
+        ({"thin": (10.01, 10.02)}, r"contains no frequency .* are 0.25 Hz apart"),
+        ({"odd": (8, 4)}, "must be ordered"),
         ("ecg", "bands='ecg' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):
             band_occlusion(fitted["kernels"], X[:2], sfreq=SFREQ, bands=bands)
-    with pytest.raises(TypeError, match="is no dict of bands"):
+    with pytest.raises(TypeError, match="is not a dict of bands"):
         band_occlusion(fitted["kernels"], X[:2], sfreq=SFREQ, bands=[(1, 2)])
     with pytest.raises(ValueError, match=r"sfreq=None.*Pass sfreq in Hz"):
         band_occlusion(fitted["kernels"], X[:2])

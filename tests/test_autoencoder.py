@@ -13,8 +13,13 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from citrus_sk._corpus import Corpus, array_corpus
-from citrus_sk._sampling import (
+from citrus_sk.datasets import load_watch
+from citrus_sk.nn import PRESETS, MaskedAutoencoder, NetworkConfig, TaskConfig, Trunk, draw_mask
+from citrus_sk.nn.autoencoder import token_samples, token_spectra
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.signals.recordings.arrays import array_corpus
+from citrus_sk.signals.recordings.reading import Corpus
+from citrus_sk.training.pretraining.sampler import (
     Crops,
     CropSampler,
     ResidentStore,
@@ -22,17 +27,6 @@ from citrus_sk._sampling import (
     StreamingStore,
     stretch,
 )
-from citrus_sk.datasets import load_watch
-from citrus_sk.nn import (
-    PRESETS,
-    MaskedAutoencoder,
-    NetworkConfig,
-    TaskConfig,
-    Trunk,
-    draw_mask,
-)
-from citrus_sk.nn._encoder import normalise
-from citrus_sk.nn._targets import token_samples, token_spectra
 
 CPU = torch.device("cpu")
 # Tokens of 16 samples, 16 of them to a window; trains in seconds.

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
+from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusPretrainer, SignalAligner
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 2, 64))
@@ -23,19 +23,19 @@ BAD_X = {
     "inf": (with_value(np.inf), ValueError, r"X contains inf.*window 3, channel 1, sample 7"),
     "too large": (with_value(1e300), ValueError, r"X contains .*too large for float32.*1e\+300"),
     "complex": (X + 1j, ValueError, r"Complex data not supported: X has dtype complex128"),
-    "strings": (X.astype(str), ValueError, r"X has dtype <U\d+; wanted numbers"),
+    "strings": (X.astype(str), ValueError, r"X has dtype <U\d+; expected numbers"),
     "objects": (with_value("high", object), ValueError, r"could not convert string to float"),
     "dicts": (np.array([{}, {}], object).reshape(2, 1), TypeError, r"argument must be a string or"),
     "dates": (X.astype("timedelta64[s]"), ValueError, r"X has dtype timedelta64"),
     "no windows": (X[:0], ValueError, r"0 sample\(s\).*X holds no window"),
     "no channels": (X[:, :0], ValueError, r"X has 0 channels"),
-    "no samples": (X[:, :, :0], ValueError, r"0 feature\(s\).*no signal"),
-    "one sample": (X[:, :, :1], ValueError, r"a window of 1 samples is no signal"),
+    "no samples": (X[:, :, :0], ValueError, r"0 feature\(s\).*at least 2 samples"),
+    "one sample": (X[:, :, :1], ValueError, r"windows need at least 2 samples"),
     "one dimension": (X[0, 0], ValueError, r"X of shape \(64,\).*Reshape your data"),
     "four dimensions": (X[None], ValueError, r"X has 4 dimensions, shape \(1, 8, 2, 64\)"),
     "ragged": ([x[:, : 50 + i] for i, x in enumerate(X)], ValueError, r"Put SignalAligner\(\)"),
     "ragged lists": ([[1, 2], [1, 2, 3]], ValueError, r"X cannot be made an array.*SignalAligner"),
-    "nothing": (None, ValueError, r"got X of shape \(\)"),
+    "nothing": (None, ValueError, r"X is a NoneType"),
 }
 
 
@@ -74,17 +74,17 @@ def test_predict_refuses_windows_unlike_those_of_fit(bad, message, quick):
         (["a"] * 8, ValueError, "y holds only .*'a'.* in 8 windows"),
         (Y[:7], ValueError, "X has 8 windows, but y has 7 labels"),
         (None, ValueError, "requires y to be passed, but the target y is None"),
-        ([1, 2, np.nan, 1, 2, 1, 2, 1], ValueError, r"y contains NaN or None at 1 of 8"),
+        ([1, 2, np.nan, 1, 2, 1, 2, 1], ValueError, r"y contains NaN, None .*at 1 of 8"),
         (["a", None, "b", None, "a", "b", "a", "b"], ValueError, r"at 2 of 8 places \(first: 1\)"),
         (
             ["a", 1, "b", "a", 1, "b", "a", 1],
             TypeError,
-            r"y mixes labels of types \['int', 'str'\]",
+            r"y mixes values of types \['int', 'str'\]",
         ),
         (np.linspace(0, 1, 8), ValueError, "Unknown label type: continuous.*CitrusRegressor"),
         (np.eye(2)[[0, 1] * 4], ValueError, r"y has 2 columns.*argmax.*MultiOutputClassifier"),
-        ([["a"], ["a", "b"]] * 4, ValueError, r"y has 2 columns .multilabel"),
-        (["a", ["a", "b"]] * 4, ValueError, r"y has 2 columns .multilabel"),
+        ([["a"], ["a", "b"]] * 4, ValueError, r"y has up to 2 values .*multilabel"),
+        (["a", ["a", "b"]] * 4, ValueError, r"y has up to 2 values .*multilabel"),
     ],
     ids=[
         "one class",
@@ -109,8 +109,8 @@ def test_bad_labels_are_refused(y, error, message, quick):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.ones(7), "wanted one number of 0 or more for each of the 8 windows"),
-        (-np.ones(8), "minimum -1; wanted one number of 0 or more"),
+        (np.ones(7), "expected one number of 0 or more for each of the 8 windows"),
+        (-np.ones(8), "minimum -1; expected one number of 0 or more"),
         (np.full(8, np.nan), "sample_weight contains NaN"),
         (np.tile([1, 0], 4), "zero weight"),
     ],
@@ -129,13 +129,13 @@ def test_groups_of_another_length_are_refused(quick):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"strategy": "best"}, ValueError, "strategy='best' is unknown; wanted one of 'auto'"),
+        ({"strategy": "best"}, ValueError, "strategy='best' is unknown; expected one of 'auto'"),
         ({"strategy": None}, ValueError, "strategy=None is unknown"),
-        ({"backbone": "rnn"}, ValueError, "backbone='rnn' is unknown; wanted one of 'hybrid'"),
-        ({"preset": "huge"}, ValueError, "preset='huge' is unknown; wanted one of 'tiny'"),
+        ({"backbone": "rnn"}, ValueError, "backbone='rnn' is unknown; expected one of 'hybrid'"),
+        ({"preset": "huge"}, ValueError, "preset='huge' is unknown; expected one of 'tiny'"),
         ({"pretrained": "eeg-frek"}, ValueError, "pretrained='eeg-frek' .*mean 'eeg-freq'"),
         ({"pretrained": 3}, TypeError, "pretrained has to be the name of a checkpoint"),
-        ({"max_epochs": 0}, ValueError, "max_epochs=0 is out of range; wanted an integer of 1"),
+        ({"max_epochs": 0}, ValueError, "max_epochs=0 is out of range; expected an integer of 1"),
         ({"max_epochs": 2.5}, TypeError, "max_epochs=2.5 is a float; .* or 'auto'"),
         ({"max_epochs": "many"}, TypeError, "max_epochs='many' is a str"),
         ({"batch_size": -1}, ValueError, "batch_size=-1 is out of range"),
@@ -145,14 +145,22 @@ def test_groups_of_another_length_are_refused(quick):
         ({"label_smoothing": 1}, ValueError, "label_smoothing=1 is out of range"),
         ({"mixup": -0.1}, ValueError, "mixup=-0.1 is out of range"),
         ({"validation_fraction": 0.9}, ValueError, "validation_fraction=0.9 .* at most 0.5"),
-        ({"early_stopping": "yes"}, ValueError, "early_stopping='yes' is unknown"),
+        ({"early_stopping": "yes"}, ValueError, "Expected early_stopping .* 'auto', got 'yes'"),
+        ({"early_stopping": 2}, TypeError, "Expected early_stopping to be True .*, got 2"),
+        ({"ema": "no"}, TypeError, "Expected ema to be True or False, got 'no'"),
+        ({"random_kernels": None}, TypeError, "Expected random_kernels to be True or False"),
+        ({"modality": "EGG"}, ValueError, "modality='EGG' is not a known kind.*'EEG', 'EMG'"),
+        ({"modality": ["EEG", "EGG"]}, ValueError, "modality='EGG' is not a known kind"),
+        ({"modality": [3, None]}, TypeError, "Expected modality to hold names .* got 3"),
+        ({"class_weight": {"a": -1}}, ValueError, r"class_weight\['a'\]=-1 is out of range"),
+        ({"class_weight": {"a": np.nan}}, ValueError, r"class_weight\['a'\]=nan is out of range"),
         ({"patience": 0}, ValueError, "patience=0 is out of range"),
-        ({"n_members": 0}, ValueError, "n_members=0 is out of range"),
+        ({"n_estimators": 0}, ValueError, "n_estimators=0 is out of range"),
         ({"verbose": "loud"}, TypeError, "verbose='loud' is a str"),
         ({"class_weight": "even"}, ValueError, "class_weight"),
         ({"device": "warp"}, ValueError, "device='warp' cannot be used on this machine"),
         ({"device": 1.5}, ValueError, "device=1.5 cannot be used"),
-        ({"random_state": "seed"}, ValueError, "seed"),
+        ({"random_state": "seed"}, ValueError, "Expected random_state to be an int .*got 'seed'"),
     ],
     ids=lambda value: next(iter(value.items())).__repr__() if isinstance(value, dict) else "",
 )
@@ -242,6 +250,66 @@ def test_out_of_memory_names_the_batch_size_to_try(batch_size, remedy, quick, mo
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("citrus_sk._training._cross_entropy", full)
+    monkeypatch.setattr("citrus_sk.training.nets._cross_entropy", full)
     with pytest.raises(MemoryError, match=rf"with batch_size={batch_size}\. Try .*{remedy}"):
         quick(batch_size=batch_size).fit(X, Y)
+
+
+CPU_IS_FULL = [
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 9000000000 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:75] data. DefaultCPUAllocator: not enough memory"),
+    MemoryError("Unable to allocate 9.31 GiB for an array with shape (50000, 25000)"),
+]
+FULL_AT = {
+    "fit": ("citrus_sk.training.nets._cross_entropy", "finetune"),
+    "copy of X": ("citrus_sk.estimators.classifier.to_float32", "finetune"),
+    "ridge": ("citrus_sk.training.probes._ridge", "auto"),
+    "logistic": ("citrus_sk.training.probes._logistic", "linear-probe"),
+}
+
+
+def raising(error):
+    def full(*args, **kwargs):
+        raise error
+
+    return full
+
+
+@pytest.mark.parametrize("error", CPU_IS_FULL, ids=["torch", "torch on Windows", "numpy"])
+@pytest.mark.parametrize("place", FULL_AT)
+def test_a_machine_out_of_memory_is_explained_wherever_it_happens_in_fit(
+    place, error, quick, monkeypatch
+):
+    name, strategy = FULL_AT[place]
+    monkeypatch.setattr(name, raising(error))
+    words = r"machine ran out of memory with batch_size=16 \(.*llocat.*\)\. Try batch_size=8.*fewer"
+    with pytest.raises(MemoryError, match=words) as raised:
+        quick(strategy=strategy, random_kernels=strategy == "auto").fit(X, Y)
+    assert "random_kernels=False" in str(raised.value)
+
+
+@pytest.mark.parametrize("error", CPU_IS_FULL[1:], ids=["torch", "numpy"])
+def test_a_machine_out_of_memory_is_explained_in_use_and_in_pretraining(error, quick, monkeypatch):
+    clf = quick(strategy="linear-probe").fit(X, Y)
+    embedder = CitrusEmbedder(pretrained=None, preset="tiny", random_state=0).fit(X)
+    pretrainer = CitrusPretrainer(preset="tiny", max_steps=1, random_state=0).fit(X)
+    calls = [lambda: clf.predict(X), lambda: embedder.transform(X), lambda: pretrainer.transform(X)]
+    with monkeypatch.context() as patch:
+        patch.setattr("citrus_sk.nn.CitrusNetwork.features", raising(error))
+        for call in calls:
+            with pytest.raises(MemoryError, match="This machine ran out of memory"):
+                call()
+    monkeypatch.setattr("citrus_sk.training.pretraining.run.window_losses", raising(error))
+    with pytest.raises(MemoryError, match="This machine ran out of memory"):
+        pretrainer.fit(X)
+
+
+def test_other_errors_of_torch_pass_through_as_they_are(quick, monkeypatch):
+    error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    monkeypatch.setattr("citrus_sk.training.nets._cross_entropy", raising(error))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as raised:
+        quick().fit(X, Y)
+    assert raised.value is error

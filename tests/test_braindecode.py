@@ -297,7 +297,9 @@ def test_missing_targets_are_refused(windows, quick):
     with pytest.raises(ValueError, match=r"have no target: all are -1.*set_target\(column\)"):
         quick().fit(untold)
     windows.datasets[1].y[2] = float("nan")
-    with pytest.raises(ValueError, match=r"target is missing in 1 of 32 windows .*first: 10"):
+    with pytest.raises(
+        ValueError, match=r"target is missing in 1 of 32 windows .*first: window 10"
+    ):
         quick().fit(windows)
     with pytest.raises(ValueError, match=r"without a column 'age'.*subject"):
         labels_of(windows, "age")
@@ -309,7 +311,7 @@ def test_data_sets_of_unequal_recordings_are_refused(quick):
         quick().fit(cut([one, make_recording(0.9, 1, 1, names=("C3", "Cz", "Oz"))]))
     with pytest.raises(ValueError, match=r"unequal sampling rates \(100 to 128 Hz\)"):
         quick().fit(cut([one, make_recording(0.9, 1, 1, sfreq=128.0)]))
-    with pytest.raises(TypeError, match=r"whole recordings \(RawDataset\); wanted windows"):
+    with pytest.raises(TypeError, match=r"whole recordings \(RawDataset\); expected windows"):
         quick().fit(BaseConcatDataset([one]), [0])
 
 
@@ -371,13 +373,13 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"module": "EEGnet"}, ValueError, "no model of .* did you mean 'EEGNet'"),
-        ({"module": torch.nn.Linear(3, 2)}, TypeError, "Linear instance; wanted a cl"),
-        ({"module": 3}, TypeError, "module is a int; wanted a class"),
+        ({"module": "EEGnet"}, ValueError, "not a model of .* did you mean 'EEGNet'"),
+        ({"module": torch.nn.Linear(3, 2)}, TypeError, "Linear instance; expected a cl"),
+        ({"module": 3}, TypeError, "module is a int; expected a class"),
         ({"module": "EEGNet", "strategy": "linear-probe"}, ValueError, "needs pre-trained feat"),
         ({"module": "EEGNet", "batch_size": 1}, ValueError, "batch_size=1 is out of range"),
         ({"module": torch.nn.Linear}, ValueError, "module=Linear cannot be built"),
-        ({"augmentation": SignFlip}, TypeError, "augmentation holds .*wanted objects"),
+        ({"augmentation": SignFlip}, TypeError, "augmentation holds .*expected objects"),
         (
             {"augmentation": SignFlip(0.5), "strategy": "linear-probe"},
             ValueError,
@@ -469,3 +471,13 @@ def test_augmentation_tells_an_invariance():
         return clf.fit(X, y).score(-X, y)
 
     assert score([SignFlip(0.5)]) > score(None) + 0.2
+
+
+def test_it_is_built_in_torchs_default_dtype_as_any_module_is():
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = CitrusModel(n_outputs=2, n_chans=2, n_times=200, preset="tiny")
+        model.reset_head(3)
+        assert model(torch.randn(4, 2, 200, generator=torch.Generator())).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -72,7 +72,7 @@ def test_tensorboard_has_the_losses_of_the_history(tones, training, tmp_path):
 
 def test_tensorboard_writes_a_folder_for_each_fit_and_each_member(tones, training, tmp_path):
     X, y = tones
-    clf = training(callbacks=[partial(tensorboard, tmp_path)], n_members=2)
+    clf = training(callbacks=[partial(tensorboard, tmp_path)], n_estimators=2)
     pipe = make_pipeline(SignalAligner(64), clf)
     cross_val_score(pipe, X, y, cv=2)
     runs = [read_events(folder) for folder in sorted(tmp_path.iterdir())]
@@ -261,7 +261,7 @@ def test_checkpoints_are_written_where_they_are_told(many_tones, training, tmp_p
 def test_callbacks_that_are_passed_stay_as_they_are(many_tones, training):
     stop = EarlyStopping(patience=5)
     before = dict(vars(stop))
-    clf = training(callbacks=[("stop", stop)], early_stopping=True, n_members=2).fit(*many_tones)
+    clf = training(callbacks=[("stop", stop)], early_stopping=True, n_estimators=2).fit(*many_tones)
     assert vars(stop) == before
     used = [dict(net.callbacks_)["stop"] for net in clf.members_]
     assert stop is not used[0] is not used[1]
@@ -325,10 +325,10 @@ def test_the_best_test_epoch_of_a_probe_is_not_known(tones, quick):
 @pytest.mark.parametrize(
     ("callbacks", "words"),
     [
-        ("tensorboard", "wanted a list"),
-        (EarlyStopping(), "wanted a list"),
-        (["tensorboard"], "wanted callbacks of skorch"),
-        ([("name", 3)], "wanted callbacks of skorch"),
+        ("tensorboard", "expected a list"),
+        (EarlyStopping(), "expected a list"),
+        (["tensorboard"], "expected callbacks of skorch"),
+        ([("name", 3)], "expected callbacks of skorch"),
         ([dict], "which made {}"),
     ],
     ids=str,

@@ -20,8 +20,19 @@ import pytest
 import safetensors.torch
 import torch
 
-from citrus_sk import _checkpoint, _header, _hub, _registry
-from citrus_sk._checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from citrus_sk.checkpoints import (
+    checkpoint as _checkpoint,
+)
+from citrus_sk.checkpoints import (
+    format as _header,
+)
+from citrus_sk.checkpoints import (
+    hub as _hub,
+)
+from citrus_sk.checkpoints import (
+    registry as _registry,
+)
+from citrus_sk.checkpoints.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from citrus_sk.nn import MaskedAutoencoder, NetworkConfig, TaskConfig
 
 NETWORK = NetworkConfig(
@@ -231,13 +242,16 @@ def without(name):
         (without("corpus"), "its info lacks 'corpus'"),
         (INFO | {"grid": {"n_times": 64}}, "grid lacks 'sfreq'"),
         (INFO | {"grid": {"n_times": 65, "sfreq": 100}}, r"grid\.n_times is 65, and 64 in"),
-        (INFO | {"grid": 64}, "'grid' of its info is a int; wanted dict"),
-        (INFO | {"corpus": ["rest"]}, r"corpus\[0\] is a str; wanted a dict of name, licence"),
+        (INFO | {"grid": 64}, "'grid' of its info is a int; expected dict"),
+        (INFO | {"corpus": ["rest"]}, r"corpus\[0\] is a str; expected a dict of name, licence"),
         (INFO | {"corpus": [{"name": "rest"}]}, r"corpus\[0\] lacks 'licence', 'attribution', "),
-        (INFO | {"corpus": [{"name": 3, **CORPUS}]}, "'name' of corpus.* is a int; wanted str or"),
+        (
+            INFO | {"corpus": [{"name": 3, **CORPUS}]},
+            "'name' of corpus.* is a int; expected str or",
+        ),
         (INFO | {"metrics": {"loss": float("nan")}}, "something that JSON cannot"),
         (INFO | {"metrics": {"loss": torch.ones(())}}, "is a Tensor"),
-        (INFO | {"metrics": None}, "'metrics' of its info is a NoneType; wanted dict"),
+        (INFO | {"metrics": None}, "'metrics' of its info is a NoneType; expected dict"),
         (INFO | {"note": "x" * 10_000_000}, "bytes of JSON; at most 10000000 are read"),
     ],
 )
@@ -261,8 +275,8 @@ def drop(tensors, name):
     [
         (drop(make_tensors(), "mask_token"), False, "lacks 'mask_token'"),
         (with_tensor("head", torch.ones(2)), False, "has 'head' too much"),
-        (with_tensor("mask_token", torch.ones(9)), False, r"shape \(9,\); wanted \(8,\)"),
-        (with_tensor("mask_token", torch.ones(8).long()), False, "type I64; wanted F32"),
+        (with_tensor("mask_token", torch.ones(9)), False, r"shape \(9,\); expected \(8,\)"),
+        (with_tensor("mask_token", torch.ones(8).long()), False, "type I64; expected F32"),
         (with_tensor("mask_token", torch.full((8,), torch.nan)), False, "NaN or infinity"),
         (with_tensor("mask_token", torch.full((8,), torch.inf)), True, "NaN or infinity"),
         (
@@ -287,7 +301,7 @@ def test_a_network_that_cannot_be_built_is_not_written(tmp_path):
 def test_a_folder_that_is_not_there_and_one_in_the_way_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"folder .*nowhere is not there; make it first"):
         write_checkpoint(tmp_path / "nowhere" / "a", NETWORK, TASK, make_tensors(), INFO)
-    with pytest.raises(IsADirectoryError, match="is a folder; wanted the name of a file"):
+    with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file"):
         write_checkpoint(tmp_path, NETWORK, TASK, make_tensors(), INFO)
 
 
@@ -335,12 +349,12 @@ def test_ctrl_c_while_writing_leaves_the_old_file_and_nothing_else(file, monkeyp
 
 
 def test_a_file_that_is_not_there_is_not_found(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.safetensors is not there; wanted a"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors is not there; expected a"):
         read_checkpoint(tmp_path / "none.safetensors")
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"is a folder; wanted a file.*from_pretrained"):
+    with pytest.raises(CheckpointError, match=r"is a folder; expected a file.*from_pretrained"):
         read_checkpoint(tmp_path)
 
 
@@ -369,7 +383,9 @@ def zipped(bomb):
 def test_a_pickle_is_not_run(protocol, tmp_path):
     mark, path = tmp_path / "it ran", tmp_path / "a.safetensors"
     path.write_bytes(pickle.dumps(Bomb(str(mark)), protocol))
-    with pytest.raises(CheckpointError, match=r"no safetensors file: .*unpickling.*Wanted a file"):
+    with pytest.raises(
+        CheckpointError, match=r"not a safetensors file: .*unpickling.*Expected a file"
+    ):
         read_checkpoint(path)
     assert not mark.exists()
     pickle.loads(path.read_bytes()).close()
@@ -406,7 +422,7 @@ def test_nothing_here_can_unpickle(module):
         (b"", "is empty"),
         (b"\x10\0\0", "is cut short: it has 3 bytes"),
         (b"version https://git-lfs.github.com/spec/v1\n", "pointers of Git LFS do.*git lfs pull"),
-        (b"hello, world", "is no safetensors file: it begins with b'hello, w'"),
+        (b"hello, world", "is not a safetensors file: it begins with b'hello, w'"),
         ((10**12).to_bytes(8, "little") + b"{}", "announces a header of 1000000000000 bytes"),
         ((100).to_bytes(8, "little") + b"{}", "is cut short: it has 10 bytes.* 108 or more"),
         ((2).to_bytes(8, "little") + b"{]", "its JSON cannot be read"),
@@ -531,10 +547,10 @@ def test_tensors_that_overlap_are_found(file):
         ({"dtype": "F32", "shape": 8, "data_offsets": [0, 1]}, "without type, shape and place"),
         ({"dtype": "F32", "shape": [8], "data_offsets": ["a", "b"]}, "without type, shape"),
         ({"dtype": "F32", "shape": [8], "data_offsets": [0, 10**15]}, "is cut short"),
-        ({"dtype": "F64", "shape": [8], "data_offsets": [0, 32]}, "type F64; wanted F32"),
-        ({"dtype": ["F32"], "shape": [8], "data_offsets": [0, 32]}, "wanted F32"),
-        ({"dtype": "F32", "shape": [10**12], "data_offsets": [0, 32]}, r"wanted \(8,\)"),
-        ({"dtype": "F32", "shape": [[8]], "data_offsets": [0, 32]}, r"wanted \(8,\)"),
+        ({"dtype": "F64", "shape": [8], "data_offsets": [0, 32]}, "type F64; expected F32"),
+        ({"dtype": ["F32"], "shape": [8], "data_offsets": [0, 32]}, "expected F32"),
+        ({"dtype": "F32", "shape": [10**12], "data_offsets": [0, 32]}, r"expected \(8,\)"),
+        ({"dtype": "F32", "shape": [[8]], "data_offsets": [0, 32]}, r"expected \(8,\)"),
     ],
 )
 def test_a_tensor_that_lies_about_itself_is_found(entry, message, file):
@@ -549,13 +565,13 @@ def test_the_wrong_file_is_not_the_published_one(file):
     published = hashlib.sha256(file.read_bytes()).hexdigest()
     write_checkpoint(file, NETWORK, TASK, make_tensors(seed=1), INFO)
     read_checkpoint(file)
-    with pytest.raises(CheckpointError, match=f"is not the published file: .*wanted {published}"):
+    with pytest.raises(CheckpointError, match=f"is not the published file: .*expected {published}"):
         read_checkpoint(file, sha256=published)
 
 
 @pytest.mark.parametrize("sha256", ["", "abc", "g" * 64, 3])
 def test_a_hash_that_is_none_is_refused(sha256, file):
-    with pytest.raises(ValueError, match="is no SHA-256; wanted 64 hexadecimal digits"):
+    with pytest.raises(ValueError, match="is not a SHA-256; expected 64 hexadecimal digits"):
         read_checkpoint(file, sha256=sha256)
 
 
@@ -568,9 +584,9 @@ def test_a_hash_that_is_none_is_refused(sha256, file):
         (drop(make_tensors(), "mask_token"), r"of the model's \d+ tensors it lacks 'mask_token'"),
         (with_tensor("x", torch.ones(2)), "has 'x' too much"),
         ({"x": torch.ones(2)}, r"lacks .* and \d+ more and has 'x' too much"),
-        (with_tensor("mask_token", torch.ones(4, 2)), r"shape \(4, 2\); wanted \(8,\)"),
-        (with_tensor("mask_token", torch.ones(8).int()), "type I32; wanted F32"),
-        (with_tensor("mask_token", torch.ones(8).half()), "type F16; wanted F32"),
+        (with_tensor("mask_token", torch.ones(4, 2)), r"shape \(4, 2\); expected \(8,\)"),
+        (with_tensor("mask_token", torch.ones(8).int()), "type I32; expected F32"),
+        (with_tensor("mask_token", torch.ones(8).half()), "type F16; expected F32"),
         (with_tensor("mask_token", torch.full((8,), torch.nan)), "'mask_token' holds NaN or inf"),
         (with_tensor("target_sd", torch.full((2, 9), torch.inf)), "'target_sd' holds NaN or inf"),
     ],
@@ -604,42 +620,42 @@ def popper(*keys):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (popper("metrics"), "its info lacks 'metrics'; wanted format_version, "),
-        (popper("network", "dim"), "network lacks 'dim'; wanted n_times, backbone, "),
+        (popper("metrics"), "its info lacks 'metrics'; expected format_version, "),
+        (popper("network", "dim"), "network lacks 'dim'; expected n_times, backbone, "),
         (setter("network", "rope", value=True), "network has 'rope', which this version does not"),
         (popper("task", "frame"), "task lacks 'frame'"),
         (setter("task", "x", value=1), "task has 'x', which this version does not know"),
-        (setter("network", value=[]), "'network' of its info is a list; wanted dict"),
-        (setter("format_version", value="1"), "format_version is '1'; wanted 1"),
-        (setter("format_version", value=0), "format_version is 0; wanted 1"),
-        (setter("format_version", value=True), "format_version is True; wanted 1"),
-        (setter("dtype", value="float64"), "dtype is 'float64'; wanted one of 'float32', "),
+        (setter("network", value=[]), "'network' of its info is a list; expected dict"),
+        (setter("format_version", value="1"), "format_version is '1'; expected 1"),
+        (setter("format_version", value=0), "format_version is 0; expected 1"),
+        (setter("format_version", value=True), "format_version is True; expected 1"),
+        (setter("dtype", value="float64"), "dtype is 'float64'; expected one of 'float32', "),
         (setter("objective", value="time"), "objective is 'time', and 'freq' in the config"),
         (setter("modalities", value=["EEG"]), "modalities is"),
-        (setter("network", "backbone", value="rnn"), "'rnn'; wanted one of 'hybrid', 'conv'"),
-        (setter("network", "dim", value=10**9), "dim is 1000000000; wanted an integer from 1"),
+        (setter("network", "backbone", value="rnn"), "'rnn'; expected one of 'hybrid', 'conv'"),
+        (setter("network", "dim", value=10**9), "dim is 1000000000; expected an integer from 1"),
         (setter("network", "dim", value=10**6), "no model can be built|shape"),
         (setter("network", "dim", value=0), r"network\.dim is 0"),
         (setter("network", "dim", value=-8), r"network\.dim is -8"),
         (setter("network", "dim", value=8.0), r"network\.dim is 8\.0"),
         (setter("network", "dim", value=True), r"network\.dim is True"),
-        (setter("network", "dim", value="8"), r"network\.dim is '8'; wanted an integer"),
+        (setter("network", "dim", value="8"), r"network\.dim is '8'; expected an integer"),
         (setter("network", "dim", value=None), r"network\.dim is None"),
-        (setter("network", "depth", value=10**6), "wanted an integer from 1 to 256"),
-        (setter("network", "widths", value=[8] * 1000), "wanted a list of at most 64 entries"),
-        (setter("network", "widths", value=8), "wanted a list of at most 64 entries"),
-        (setter("network", "widths", value=[]), "wanted as many of each"),
+        (setter("network", "depth", value=10**6), "expected an integer from 1 to 256"),
+        (setter("network", "widths", value=[8] * 1000), "expected a list of at most 64 entries"),
+        (setter("network", "widths", value=8), "expected a list of at most 64 entries"),
+        (setter("network", "widths", value=[]), "expected as many of each"),
         (setter("network", "widths", value=["8"]), r"network\.widths\[0\] is '8'"),
-        (setter("network", "kernels", value=[3, 3]), "wanted as many of each"),
+        (setter("network", "kernels", value=[3, 3]), "expected as many of each"),
         (setter("network", "modalities", value=["EEG", 3]), r"network\.modalities\[1\] is 3"),
         (setter("network", "dropout", value=1e999), "Infinity is no JSON"),
         (setter("network", "dropout", value=10**400), r"network\.dropout is "),
         (setter("network", "dropout", value=2), "no model can be built"),
         (setter("network", "heads", value=3), "no model can be built"),
         (setter("network", "widths", value=[10**6]), "lacks 'trunk.encoder.blocks.0.skip"),
-        (setter("task", "run_length", value=[4]), "wanted a list of 2 entries"),
-        (setter("task", "cross_channel", value=1), "cross_channel is 1; wanted a bool"),
-        (setter("task", "masking", value="x"), "masking is 'x'; wanted one of 'latent', 'input'"),
+        (setter("task", "run_length", value=[4]), "expected a list of 2 entries"),
+        (setter("task", "cross_channel", value=1), "cross_channel is 1; expected a bool"),
+        (setter("task", "masking", value="x"), "masking is 'x'; expected one of 'latent', 'input'"),
         (setter("task", "frame", value=10**6), "shape"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

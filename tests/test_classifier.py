@@ -1,5 +1,7 @@
 """The classifier's own promises; scikit-learn's are in test_estimator_checks.py."""
 
+import signal
+
 import numpy as np
 import pytest
 import sklearn
@@ -28,7 +30,7 @@ ESTIMATORS = [CitrusClassifier, CitrusEmbedder, CitrusPretrainer, CitrusRegresso
 
 
 def test_learns_unseen_people_from_a_few_real_windows(watch):
-    clf = CitrusClassifier(pretrained=None, preset="tiny", max_epochs=15, random_state=0)
+    clf = CitrusClassifier(pretrained=None, preset="tiny", random_state=0)
     known = np.isin(watch.groups, np.unique(watch.groups)[:4])
     clf.fit(watch.X[known], watch.y[known])
     assert clf.score(watch.X[~known], watch.y[~known]) > 0.7  # chance is 0.33
@@ -38,7 +40,8 @@ def test_learns_unseen_people_from_a_few_real_windows(watch):
 @pytest.mark.parametrize("backbone", ["hybrid", "conv"])
 def test_every_strategy_and_backbone_learns_two_tones(tones, quick, strategy, backbone):
     X, y = tones
-    clf = quick(strategy=strategy, backbone=backbone, max_epochs=8).fit(X[::2], y[::2])
+    epochs = {} if strategy == "linear-probe" else {"max_epochs": 8}
+    clf = quick(strategy=strategy, backbone=backbone, **epochs).fit(X[::2], y[::2])
     assert clf.score(X[1::2], y[1::2]) == 1
     assert clf.strategy_ == ("probe-then-finetune" if strategy == "auto" else strategy)
 
@@ -80,7 +83,8 @@ def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, quick, bat
     # Among windows of one class, and among windows a million times louder.
     assert_allclose(clf.predict_proba(X[:5]), together[:5], atol=1e-5)
     loud = np.concatenate([X[:5], 1e6 * X[5:]])
-    assert_allclose(clf.predict_proba(loud)[:5], together[:5], atol=1e-5)
+    with pytest.warns(UserWarning, match="times the amplitude"):
+        assert_allclose(clf.predict_proba(loud)[:5], together[:5], atol=1e-5)
 
 
 def test_an_integer_random_state_gives_the_same_bits_twice(watch, quick):
@@ -111,6 +115,25 @@ def test_a_weight_of_two_is_a_window_twice_and_of_zero_none(tones, quick, strate
     weighted = quick(strategy=strategy).fit(X, y, sample_weight=weight)
     repeated = quick(strategy=strategy).fit(X[rows], y[rows])
     assert_array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"random_kernels": True, "strategy": "auto"}, {"strategy": "finetune"}],
+    ids=["logistic", "ridges", "finetune"],
+)
+@pytest.mark.parametrize("factor", [0.01, 1000.0])
+def test_only_the_ratios_of_weights_count_and_twice_the_set_is_the_set(
+    tones, quick, settings, factor
+):
+    X, y = tones[0][:, :, :64], tones[1]
+    weight = 1.0 + np.arange(40) % 3
+    clf = quick(**{"strategy": "linear-probe"} | settings)
+    expected = clf.fit(X, y, sample_weight=weight).predict_proba(X)
+    scaled = clf.fit(X, y, sample_weight=factor * weight).predict_proba(X)
+    assert_allclose(scaled, expected, atol=1e-5)
+    twice = clf.fit(*(np.concatenate([each, each]) for each in (X, y)), np.tile(weight, 2))
+    assert_allclose(twice.predict_proba(X), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "finetune"])
@@ -225,8 +248,9 @@ def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, qui
 
 
 def _labelled(clf, X, y):
-    from citrus_sk._devices import draw_seed
-    from citrus_sk._labelled import check_labels, label_windows
+    from citrus_sk._utils.devices import draw_seed
+    from citrus_sk.signals.targets import check_labels
+    from citrus_sk.training.labelled import label_windows
 
     classes, codes = check_labels(y, len(X), "")
     seed = np.random.SeedSequence(draw_seed(clf.random_state)).generate_state(1)[0]
@@ -262,6 +286,21 @@ def test_early_stopping_can_be_forced_and_forbidden(tones, many_tones, quick):
     assert "valid_loss" not in forbidden.net_.history[-1]
 
 
+@pytest.mark.parametrize("given", [np.False_, 0, np.True_, 1])
+def test_early_stopping_is_compared_by_its_value(given, tones, many_tones, quick):
+    # "auto" would do the opposite of what is given on both sets.
+    X, y = tones if given else many_tones
+    clf = quick(early_stopping=given, max_epochs=1, strategy="finetune").fit(X, y)
+    assert ("valid_loss" in clf.net_.history[-1]) == given
+    assert clf.early_stopping is given
+
+
+def test_early_stopping_that_cannot_be_is_a_warning(tones, quick):
+    X, y = tones[0][:21], tones[1][:21]  # one window of a class
+    with pytest.warns(UserWarning, match="early_stopping=True holds out nothing"):
+        quick(early_stopping=True, max_epochs=1, strategy="finetune").fit(X, y)
+
+
 # --- skorch passes through -----------------------------------------------------------------------
 
 
@@ -288,11 +327,24 @@ def test_a_callback_may_end_the_training(tones, quick):
     assert len(clf.net_.history) == 1
 
 
+def test_ctrl_c_inside_a_callback_ends_the_fit_and_not_only_the_training(tones, quick):
+    class Slow(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    clf = quick(max_epochs=5, callbacks=[Slow()])
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*tones)
+    assert not hasattr(clf, "net_")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_ctrl_c_ends_the_fit_and_not_only_the_training(tones, quick, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("citrus_sk._training._cross_entropy", interrupted)
+    monkeypatch.setattr("citrus_sk.training.nets._cross_entropy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quick().fit(*tones)
 
@@ -310,7 +362,7 @@ def test_verbose_zero_is_silent_one_a_bar_two_a_table(tones, quick, capfd):
 
 
 def test_the_bar_counts_the_batches_of_the_training_part_of_every_member(many_tones, quick, capfd):
-    quick(verbose=1, n_members=2).fit(*many_tones)
+    quick(verbose=1, n_estimators=2).fit(*many_tones)
     assert "60/60" in capfd.readouterr().err  # 2 members, 2 epochs, 15 batches of 240 windows
 
 
@@ -319,7 +371,7 @@ def test_the_bar_counts_the_batches_of_the_training_part_of_every_member(many_to
 
 def test_members_have_seeds_of_their_own_and_are_averaged(tones, quick):
     X, y = tones
-    clf = quick(n_members=3).fit(X, y)
+    clf = quick(n_estimators=3).fit(X, y)
     assert len(clf.members_) == 3
     assert clf.net_ is clf.members_[0]
     each = [net.predict_proba(X.astype(np.float32)) for net in clf.members_]
@@ -354,7 +406,7 @@ def test_fit_does_not_write_parameters_and_clone_is_unfitted(tones, quick):
 
 def test_set_params_takes_effect_at_the_next_fit(tones, quick):
     clf = quick().fit(*tones)
-    clf.set_params(strategy="linear-probe", n_members=2).fit(*tones)
+    clf.set_params(strategy="linear-probe", n_estimators=2, max_epochs="auto").fit(*tones)
     assert clf.strategy_ == "linear-probe"
     assert len(clf.members_) == 2
 
@@ -362,11 +414,11 @@ def test_set_params_takes_effect_at_the_next_fit(tones, quick):
 def test_grid_search_over_the_strategy(watch, quick):
     grid = GridSearchCV(
         pipeline(quick()),
-        {"clf__strategy": ["linear-probe", "finetune"]},
+        {"clf__strategy": ["probe-then-finetune", "finetune"]},
         cv=2,
         error_score="raise",
     ).fit(watch.X, watch.y)
-    assert grid.best_params_["clf__strategy"] in ("linear-probe", "finetune")
+    assert grid.best_params_["clf__strategy"] in ("probe-then-finetune", "finetune")
 
 
 def test_cross_val_score_over_a_fraction_in_two_processes(watch, quick, two_workers):
@@ -456,3 +508,50 @@ def test_set_output_on_a_pipeline_reaches_every_step_that_has_columns(tones, qui
     assert list(frame.columns)[:2] == ["citrusembedder0", "citrusembedder1"]
     whole = make_pipeline(SignalAligner(64), quick(strategy="linear-probe"))
     assert whole.set_output(transform="pandas").fit(X, y).score(X, y) == 1
+
+
+def test_the_decision_is_the_log_odds_of_two_classes_and_log_probabilities_of_more(tones, quick):
+    X, y = tones
+    clf = quick(strategy="linear-probe").fit(X, y)
+    proba = clf.predict_proba(X)
+    assert_allclose(clf.decision_function(X), np.log(proba[:, 1] / proba[:, 0]), atol=1e-6)
+    assert_array_equal(clf.predict(X), clf.classes_[(clf.decision_function(X) > 0).astype(int)])
+    y = np.arange(len(y)) % 3
+    clf.fit(X, y)
+    assert clf.decision_function(X).shape == (len(X), 3)
+    assert_array_equal(clf.predict(X), clf.classes_[clf.decision_function(X).argmax(1)])
+
+
+def test_the_history_has_a_row_for_each_epoch(tones, quick):
+    clf = quick(max_epochs=3).fit(*tones)
+    assert [row["epoch"] for row in clf.history_] == [1, 2, 3]
+    assert "batches" not in clf.history_[0]
+    assert quick(strategy="linear-probe").fit(*tones).history_ == []
+
+
+def test_parameters_of_training_that_a_probe_does_not_use_are_named(tones):
+    clf = CitrusClassifier(
+        None, preset="tiny", random_kernels=False, strategy="linear-probe", random_state=0
+    )
+    expected = clf.fit(*tones).predict_proba(tones[0])
+    clf.set_params(max_epochs=1, mixup=0, ema=False, early_stopping=True)
+    with pytest.warns(UserWarning, match="max_epochs=1, mixup=0, ema=False, early_stopping=True"):
+        clf.fit(*tones)
+    assert_array_equal(clf.predict_proba(tones[0]), expected)
+
+
+def test_a_preset_beside_weights_is_refused(tones):
+    with pytest.raises(ValueError, match=r"preset='tiny' is the size.*pretrained='eeg-freq' has a"):
+        CitrusClassifier(preset="tiny").fit(*tones)
+
+
+def test_apples_gpu_is_taken_only_where_it_has_all_operations(monkeypatch):
+    from citrus_sk._utils import devices
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    devices._mps_is_usable.cache_clear()
+    expected = "cpu"  # the operations are tried, and fail on a machine without such a GPU
+    assert devices.resolve_device("auto") == torch.device(expected)
+    monkeypatch.setattr(devices, "_mps_is_usable", lambda: True)
+    assert devices.resolve_device("auto") == torch.device("mps")

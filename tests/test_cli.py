@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import citrus_sk
-from citrus_sk import _demo, cli, datasets
-from citrus_sk.cli import main
+from citrus_sk.cli import demo as _demo
+from citrus_sk.cli import parser as cli
+from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
 
 
@@ -93,7 +94,7 @@ def test_models_says_what_ships_and_what_it_was_trained_on(capsys):
 
 
 def test_models_says_that_nothing_ships(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("citrus_sk._registry.SHIPPED", tmp_path)
+    monkeypatch.setattr("citrus_sk.checkpoints.registry.SHIPPED", tmp_path)
     assert main(["models"]) == 0
     assert "No pre-trained checkpoint" in capsys.readouterr().out
 
@@ -123,10 +124,16 @@ def test_every_command_explains_itself(capsys, command):
 
 
 def test_command_line_imports_no_plotting_and_no_demo():
-    code = "import sys; from citrus_sk.cli import _parser; _parser(); print(*sys.modules)"
+    code = "import sys; from citrus_sk.cli.parser import _parser; _parser(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
-    assert not imported & {"matplotlib", "seglearn", "braindecode", "mne", "citrus_sk._demo"}
+    assert not imported & {
+        "matplotlib",
+        "seglearn",
+        "braindecode",
+        "mne",
+        "citrus_sk.cli.demo",
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,12 +170,7 @@ def test_folder_that_cannot_be_written_is_one_line_before_any_training(tmp_path)
 def test_missing_extra_is_one_line_with_the_command_that_helps(
     tmp_path, capsys, monkeypatch, package
 ):
-    for module in (_demo, datasets):
-        monkeypatch.setattr(
-            module,
-            "find_spec",
-            lambda name, found=module.find_spec: None if name == package else found(name),
-        )
+    monkeypatch.setitem(sys.modules, package, None)
     assert main(["demo", "--out", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr()
     assert one_line(printed.err)
@@ -184,3 +186,15 @@ def test_control_c_exits_with_130_without_a_traceback(tmp_path, capsys, monkeypa
     monkeypatch.setattr(_demo, "run_demo", interrupt)
     assert main(["demo", "--out", str(tmp_path)]) == cli.INTERRUPTED == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_number_of_a_process_alone_does_not_keep_pretrain_from_writing(tmp_path, monkeypatch):
+    for name in ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "1")  # as a cluster sets it for each of several single jobs
+    values = np.random.default_rng(0).integers(-900, 900, (1, 2000)).astype(np.int16)
+    np.save(tmp_path / "p1.npy", values)
+    out = tmp_path / "w.safetensors"
+    command = ["pretrain", str(tmp_path / "p1.npy"), "--modality", "EEG", "--out", str(out)]
+    assert main([*command, "--preset", "tiny", "--max-steps", "1", "--quiet"]) == 0
+    assert out.exists()

@@ -42,8 +42,8 @@ from citrus_sk.evaluation import (
     fraction_curve,
     make_peer,
 )
-from citrus_sk.evaluation._leakage import warn_of_leaks
-from citrus_sk.evaluation._run_directory import _tree_digest, estimator_fingerprint
+from citrus_sk.evaluation.leakage import warn_of_leaks
+from citrus_sk.evaluation.run_directory import _tree_digest, estimator_fingerprint
 
 
 class Fragile(ClassifierMixin, BaseEstimator):
@@ -245,6 +245,25 @@ def test_a_frame_of_labels_and_windows_is_taken(data):
     assert plain.scores("LogisticRegression", fraction=0.5).tolist() == (
         framed.scores("LogisticRegression", fraction=0.5).tolist()
     )
+
+
+def test_the_draws_repeat_themselves_unless_the_seed_is_none(numbered):
+    X, y, groups = numbered
+
+    def tested(**seed):
+        Reader.seen.clear()
+        settings = {"groups": groups, "fractions": (0.2, 1.0), "scoring": "accuracy"}
+        curve = fraction_curve(Reader(), X, y, **settings, **seed)
+        return curve, [tested.tolist() for _, tested, _ in Reader.seen]
+
+    default, rows = tested()
+    assert default.settings["random_state"] == "0"
+    assert tested()[1] == tested(random_state=0)[1] == rows
+    drawn, anew = tested(random_state=None)
+    assert anew != rows
+    trained = [set(trained) for trained, _, _ in Reader.seen]
+    assert all(small < large for small, large in zip(trained[::2], trained[1::2], strict=True))
+    assert tested(random_state=int(drawn.settings["random_state"]))[1] == anew
 
 
 # --- workers ---
@@ -503,10 +522,10 @@ def test_a_folder_of_something_else_is_refused(data, tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(ValueError, match="holds other files and no run"):
         fraction_curve(DummyClassifier(), X, y, run_dir=tmp_path, **settings)
-    with pytest.raises(ValueError, match="is a file; wanted a folder"):
+    with pytest.raises(ValueError, match="is a file; expected a folder"):
         fraction_curve(DummyClassifier(), X, y, run_dir=tmp_path / "thesis.tex", **settings)
     model = make_pipeline(FunctionTransformer(lambda X: X), DummyClassifier())
-    with pytest.raises(TypeError, match="cannot be pickled"):
+    with pytest.raises(TypeError, match="scorers that can be pickled"):
         fraction_curve(model, X, y, run_dir=tmp_path / "run", **settings)
 
 
@@ -614,7 +633,7 @@ def test_scarce_classes_are_named(data):
     with (
         pytest.warns(UserWarning, match=r"fewer than 2 windows: cough \(1\)"),
         pytest.warns(UserWarning, match=r"fewer windows than n_splits=5: cough \(1 window"),
-        pytest.warns(UserWarning, match=r"without a class.*cough \(in 1 fold"),
+        pytest.warns(UserWarning, match=r"lack a class.*cough \(in 1 fold"),
         pytest.warns(
             UserWarning, match=r"fewer windows in a training fold than shots.*cough \(1 w"
         ),
@@ -633,31 +652,39 @@ def test_scarce_classes_are_named(data):
         (
             {"fractions": (0.0, 0.5)},
             ValueError,
-            r"fractions holds 0\.0; wanted numbers in \(0, 1\]",
+            r"fractions holds 0\.0; expected numbers in \(0, 1\]",
         ),
         ({"fractions": (0.5, 2)}, ValueError, "fractions holds 2"),
         ({"fractions": (0.5, 0.1)}, ValueError, r"not sorted.*\(0\.1, 0\.5\)"),
         ({"fractions": (0.1, 0.1)}, ValueError, r"0\.1 more than once"),
-        ({"fractions": 0.1}, TypeError, r"fractions=0\.1 is a float; wanted a sequence"),
-        ({"fractions": ("0.1",)}, TypeError, "is a str; wanted a number"),
+        ({"fractions": 0.1}, TypeError, r"fractions=0\.1 is a float; expected a sequence"),
+        ({"fractions": ("0.1",)}, TypeError, "is a str; expected a number"),
         ({"fractions": ()}, ValueError, "both empty"),
         ({"shots": (0,)}, ValueError, "shots holds 0"),
-        ({"shots": (1.5,)}, TypeError, r"1\.5 is a float; wanted an integer"),
+        ({"shots": (1.5,)}, TypeError, r"1\.5 is a float; expected an integer"),
         ({"n_repeats": 0}, ValueError, "n_repeats=0"),
         ({"n_repeats": "often"}, TypeError, "n_repeats: 'often' is a str"),
-        ({"scoring": "acuracy"}, ValueError, "scoring holds 'acuracy', which is unknown"),
+        (
+            {"scoring": "acuracy"},
+            ValueError,
+            "scoring holds 'acuracy', which is unknown. Did you mean 'accuracy'?",
+        ),
         ({"scoring": ()}, ValueError, "scoring is empty"),
         ({"scoring": {"mine": 3}}, TypeError, "scoring holds 3"),
         ({"y": ["a"] * 179}, ValueError, "X has 180 windows and y has 179 labels"),
-        ({"y": ["a"] * 180}, ValueError, "y holds a single class, a; wanted two or more"),
-        ({"groups": [1, 2]}, ValueError, "groups has 2 entries and y has 180"),
+        ({"y": ["a"] * 180}, ValueError, "y holds a single class, a; expected two or more"),
+        ({"groups": [1, 2]}, ValueError, "but groups has 2 groups"),
         ({"cv": 1}, ValueError, "n_splits=1"),
         ({"cv": 13}, ValueError, "groups has 12 distinct value"),
-        ({"cv": "many"}, TypeError, "cv='many' is a str; wanted the number of folds"),
-        ({"cv": StratifiedFractionKFold(4)}, TypeError, "thins out the training folds itself"),
+        ({"cv": "many"}, TypeError, "cv='many' is a str; expected the number of folds"),
+        (
+            {"cv": StratifiedFractionKFold(4)},
+            TypeError,
+            "draws a fraction of the training folds itself",
+        ),
         ({"estimators": {}}, ValueError, "estimators is empty"),
-        ({"estimators": DummyClassifier}, TypeError, "no scikit-learn estimator"),
-        ({"estimators": StandardScaler()}, TypeError, "which is no classifier"),
+        ({"estimators": DummyClassifier}, TypeError, "not a scikit-learn estimator"),
+        ({"estimators": StandardScaler()}, TypeError, "which is not a classifier"),
         ({"estimators": [("a", SVC()), ("a", SVC())]}, ValueError, "has 'a' twice"),
     ],
 )
@@ -726,7 +753,7 @@ def test_files_that_cannot_be_written_or_read_are_named(curve, tmp_path):
     with pytest.raises(OSError, match=r"its folder .*nowhere"):
         curve.to_csv(tmp_path / "nowhere" / "a.csv")
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"a\.json' is no curve"):
+    with pytest.raises(ValueError, match=r"a\.json' is not a curve"):
         FractionCurve.read_json(tmp_path / "a.json")
 
 
@@ -776,7 +803,7 @@ def test_what_is_not_in_the_curve_is_named(curve):
         curve.scores("svc", "x", fraction=1.0)
     with pytest.raises(ValueError, match=r"fraction=0\.3 is not.*fractions are \[0\.1, 1\.0\]"):
         curve.scores("svc", fraction=0.3)
-    with pytest.raises(ValueError, match="wanted one of the two"):
+    with pytest.raises(ValueError, match="expected one of the two"):
         curve.scores("svc")
     assert "2 estimators, 3 amounts of data, 70 fits" in repr(curve)
 

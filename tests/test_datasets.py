@@ -76,13 +76,13 @@ def test_return_X_y_gives_the_arrays_of_the_bunch(watch):
 
 @pytest.mark.parametrize("window_s", [0, -1, 0.01, 18.95, np.nan, np.inf])
 def test_window_of_impossible_length_is_an_error(window_s):
-    with pytest.raises(ValueError, match=r"window_s=.*wanted 0.04 to 18.94 s"):
+    with pytest.raises(ValueError, match=r"window_s=.*expected 0.04 to 18.94 s"):
         load_watch(window_s=window_s)
 
 
 @pytest.mark.parametrize("overlap", [1, 1.5, -0.1, np.nan])
 def test_overlap_out_of_range_is_an_error(overlap):
-    with pytest.raises(ValueError, match=r"overlap=.*wanted a share of a window in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"overlap=.*expected a fraction of a window in \[0, 1\)"):
         load_watch(overlap=overlap)
 
 
@@ -94,7 +94,7 @@ def test_arguments_that_are_no_numbers_are_errors(name, value):
 
 
 def test_missing_seglearn_is_an_error_with_the_command_that_helps(monkeypatch):
-    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "seglearn", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "citrus-sk\[demo\]"') as caught:
         load_watch()
     assert caught.value.name == "seglearn"

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusEmbedder, EmbeddingDisplay, SignalAligner
-from citrus_sk.inspection._embedding_display import share_between
+from citrus_sk.inspection.embedding_display import share_between
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,13 @@ def test_classes_and_people_have_a_panel_each(embedder, watch):
     assert display.axes_[1].get_title().startswith("by person: ")
     drawn = [text.get_text() for text in display.axes_[1].get_legend().get_texts()]
     assert drawn == sorted(np.unique(watch.groups), key=int)
-    figure, axes = plt.subplots(1, 2)
-    assert display.plot(ax=axes).figure_ is figure
-    with pytest.raises(ValueError, match="ax has 1 axes, and 2 are wanted"):
-        display.plot(ax=axes[0])
+    figure, axes = plt.subplots(1, 3)
+    assert display.plot(axes[:2]).figure_ is figure
+    with pytest.raises(ValueError, match="Expected ax to be one Axes or 2 of them, got 3"):
+        display.plot(ax=axes)
+    display.plot(axes[2])
+    figure.draw_without_rendering()
+    assert all(panel.get_position().x0 > axes[1].get_position().x1 for panel in display.axes_)
 
 
 def test_a_classifier_shows_what_its_head_is_given(watch, quick):
@@ -91,7 +94,9 @@ def test_umap_keeps_two_tones_apart(tones):
 
 def test_without_umap_the_remedy_is_told(embedder, watch, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install umap-learn; or use method='pca'"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"unlike method='pca'\) .* pip install umap-learn"
+    ):
         EmbeddingDisplay.from_estimator(embedder, watch.X, method="umap")
 
 

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from edf_files import EDF_GAIN, write_edf
 
-from citrus_sk._evaluate_command import make_estimators
-from citrus_sk._labelled_files import read_labelled
-from citrus_sk.cli import main
+from citrus_sk.cli.evaluate import make_estimators
+from citrus_sk.cli.parser import main
 from citrus_sk.evaluation import FractionCurve, write_report
+from citrus_sk.signals.recordings.label_tables import read_labelled
 
 MODELS = """
 from sklearn.dummy import DummyClassifier
@@ -65,7 +65,10 @@ def evaluate(*more, out="out", estimators="my_own_models:logistic,prior=my_own_m
 def test_it_writes_tables_and_a_report(folder, capsys):
     assert evaluate("mine.npz", "--fractions", "0.2,1", "--shots", "2") == 0
     said = capsys.readouterr().out
-    assert "60 windows of 64 samples (0.32 s), 2 channels, 2 classes, 6 groups" in said
+    assert (
+        "60 windows of 64 samples (0.32 s), 2 channels, 2 classes, 6 groups ('groups' of mine.npz)."
+        in said
+    )
     scores = pd.read_csv("out/scores.csv")
     assert len(scores) == 2 * 3 * 3
     assert "fit_time" not in scores.columns
@@ -215,7 +218,7 @@ def test_a_folder_of_recordings_is_evaluated(recordings, folder):
             r"row 14: the window from 59 s to 61 s does not fit rec1",
         ),
         ("rec1.edf,8,2.0", "rec1.edf,8,3.0", r"row 14: its window has 300 samples.*row 2 has 200"),
-        ("rec1.edf,8,2.0", "rec1.edf,x,2.0", r"row 14: onset is 'x'; wanted a number"),
+        ("rec1.edf,8,2.0", "rec1.edf,x,2.0", r"row 14: onset is 'x'; expected a number"),
         ("rec1.edf,8,2.0", "rec1.edf,8,-1", r"row 14: onset 8 s, duration -1 s"),
         ("rec1.edf,8,2.0,a", "rec1.edf,8,2.0,", r"row 14: label is empty"),
     ],
@@ -231,7 +234,7 @@ def test_faults_in_the_table_are_named(recordings, old, new, match):
 
 def test_recordings_that_differ_are_named(recordings):
     write_edf(recordings / "rec2.edf", {"EEG Fz": (np.arange(6000) % 99, 100)})
-    with pytest.raises(ValueError, match=r"rec2\.edf has 1 channels at 100 Hz.*rec0\.edf 2 at"):
+    with pytest.raises(ValueError, match=r"rec2\.edf has the channels EEG Fz, and rec0"):
         read_labelled(recordings, recordings / "labels.csv")
 
 
@@ -245,14 +248,14 @@ def test_integers_with_a_scale_become_physical(tmp_path):
     ("more", "said"),
     [
         (("nowhere.npz",), "there is no file or folder"),
-        ((), "wanted either DATA"),
-        (("mine.npz", "--dataset", "watch"), "wanted either DATA"),
+        ((), "expected either DATA"),
+        (("mine.npz", "--dataset", "watch"), "expected either DATA"),
         (("mine.npz", "--labels", "x.csv"), "--labels goes with a folder"),
-        ((".",), "wanted --labels"),
+        ((".",), "expected --labels"),
         (("my_own_models.py",), "neither an .npz file nor a folder"),
         (("noy.npz",), "noy.npz has no y; it holds X"),
         (("objects.npz",), "objects.npz cannot be read"),
-        (("rates.npz",), "rates.npz has sfreq=[1. 1.]; wanted one number, in Hz"),
+        (("rates.npz",), "rates.npz has sfreq=[1. 1.]; expected one number, in Hz"),
         (("scales.npz",), "scale of 5 values and X of the shape (4, 1, 8)"),
         (("single.npz",), "y holds a single class, 1"),
         (("mine.npz", "--out", "taken"), "cannot write 'taken/report.html': it is a folder"),
@@ -262,7 +265,7 @@ def test_integers_with_a_scale_become_physical(tmp_path):
         (("mine.npz", "--estimators", "my_own_models:power"), "power"),
         (("mine.npz", "--estimators", "majority,majority"), "has 'majority' twice"),
         (("mine.npz", "--fractions", "2"), "fractions holds 2.0"),
-        (("mine.npz", "--folds", "9"), "fewer than n_splits=9"),
+        (("mine.npz", "--folds", "9"), "6 group(s) for 9 folds"),
         (("mine.npz", "--out", "mine.npz/x"), "cannot write into the folder"),
     ],
 )
@@ -281,7 +284,7 @@ def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
 
 
 def test_a_missing_matplotlib_is_named_before_anything_runs(folder, capsys, monkeypatch):
-    monkeypatch.setattr("citrus_sk._evaluate_command.find_spec", lambda name: None)
+    monkeypatch.setattr("citrus_sk.cli.evaluate.find_spec", lambda name: None)
     assert evaluate("mine.npz") == 1
     assert "pip install matplotlib" in capsys.readouterr().err
     assert not (folder / "out" / "run").exists()
@@ -378,12 +381,12 @@ def test_the_report_is_one_page_that_needs_nothing_and_escapes_what_it_shows(fol
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert 'name="viewport"' in text
     assert '<html lang="en">' in text
-    assert len(page.images) == 1 + 2  # a curve, two confusions; nobody gave probabilities
+    assert len(page.images) == 1 + 2  # a curve, two confusions; no estimator gave probabilities
     assert all(image["alt"] and image["src"].startswith("data:image/svg") for image in page.images)
     said = "".join(page.text)
-    for wanted in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
-                   "5 windows <overlap>", "No groups were given"):  # fmt: skip
-        assert wanted in said
+    for expected in ("<script>alert(1)</script>", "b&b", "<b>rest</b>", "x < y", "0.600", "-0.200",
+                   "5 windows <overlap>", "No groups were passed"):  # fmt: skip
+        assert expected in said
 
 
 def test_a_report_that_cannot_be_written_is_named(folder):

@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from citrus_sk._figures import style
+from citrus_sk._utils.plotting import style
 from citrus_sk.evaluation import (
     ConfusionCurveDisplay,
     CriticalDifferenceDisplay,
@@ -56,7 +56,7 @@ def curve(data):
 
 
 def test_no_two_of_many_look_alike():
-    found = [style(place) for place in range(24)]
+    found = [style(i) for i in range(24)]
     assert len({(line, marker) for _, line, marker in found[:8]}) == 8
     assert len(set(found)) == 24
     for colour in {colour for colour, *_ in found}:
@@ -68,7 +68,7 @@ def axes():
 
 
 def test_the_curve_shows_means_over_fractions(curve):
-    display = curve.plot("f1_macro", ax=axes())
+    display = FractionCurveDisplay.from_curve(curve, metric="f1_macro", ax=axes())
     for name in curve.estimators:
         line = display.lines_[name]
         assert line.get_xdata().tolist() == [0.1, 0.5, 1.0]
@@ -84,7 +84,7 @@ def test_the_curve_shows_means_over_fractions(curve):
 
 
 def test_bands_are_those_of_the_summary(curve):
-    display = curve.plot("accuracy", ax=axes())
+    display = FractionCurveDisplay.from_curve(curve, metric="accuracy", ax=axes())
     bands = [b for b in display.ax_.collections if len(b.get_paths())]
     summary = curve.summary("accuracy")
     for name, band in zip(curve.estimators, bands, strict=True):
@@ -130,28 +130,28 @@ def test_the_chance_line_is_what_a_blind_model_reaches(data, metric, level):
 
 
 def test_what_nobody_knows_the_chance_of_has_no_such_line(curve):
-    display = curve.plot("fit_time", ax=axes())
+    display = FractionCurveDisplay.from_curve(curve, metric="fit_time", ax=axes())
     assert len(display.ax_.lines) == 3
     assert display.ax_.get_yscale() == "log"
     assert display.ax_.get_ylabel() == "fit time (s)"
 
 
 def test_amounts_without_a_score_are_left_out(curve):
-    display = curve.plot("neg_log_loss", ax=axes())
+    display = FractionCurveDisplay.from_curve(curve, metric="neg_log_loss", ax=axes())
     assert display.lines_["svc"].get_xdata().size == 0
     assert display.lines_["prior"].get_xdata().size == 3
 
 
 def test_shots_are_windows_a_class(curve):
-    display = curve.plot(amount="shots", ax=axes())
+    display = FractionCurveDisplay.from_curve(curve, amount="shots", ax=axes())
     assert display.lines_["prior"].get_xdata().tolist() == [2]
-    assert display.ax_.get_xlabel() == "labelled windows a class"
+    assert display.ax_.get_xlabel() == "labelled windows per class"
     with pytest.raises(ValueError, match="amount='hours' has no points"):
-        curve.plot(amount="hours")
+        FractionCurveDisplay.from_curve(curve, amount="hours")
 
 
 def test_a_new_figure_is_made_without_axes(curve):
-    assert curve.plot().figure_.get_size_inches()[0] > 3
+    assert FractionCurveDisplay.from_curve(curve).figure_.get_size_inches()[0] > 3
     assert ReliabilityDisplay.from_curve(curve).figure_.axes
     assert ConfusionCurveDisplay.from_curve(curve, "svc").figure_.axes
 
@@ -179,7 +179,35 @@ def test_confusions_are_summed_over_folds(curve):
     assert display.matrices["100 %"].tolist() == [[60, 0, 0], [40, 0, 0], [20, 0, 0]]
     assert [t.get_text() for t in display.axes_[0].get_yticklabels()] == ["fist", "pinch", "rest"]
     shots = ConfusionCurveDisplay.from_curve(curve, "prior", amount="shots")
-    assert list(shots.matrices) == ["2 a class"]
+    assert list(shots.matrices) == ["2 per class"]
+
+
+def test_matrices_take_the_place_of_the_axes_that_were_given(curve):
+    figure = Figure(figsize=(14, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    display = ConfusionCurveDisplay.from_curve(curve, "svc", ax=right)
+    assert display.figure_ is figure
+    assert display.axes_.shape == (3,)
+    assert not right.axison
+    figure.draw_without_rendering()
+    for ax in display.axes_:
+        assert ax.get_position().x0 > left.get_position().x1
+        assert ax.get_xlabel() == "predicted"
+    again = display.plot(Figure().subplots(3, 1))
+    assert [ax.get_title() for ax in again.axes_] == ["10 %", "50 %", "100 %"]
+
+
+@pytest.mark.parametrize("n_fractions", [1, 5])
+def test_names_of_classes_are_below_each_column_of_matrices(data, n_fractions):
+    X, y, groups = data
+    fractions = np.linspace(0.2, 1, n_fractions).tolist()
+    curve = fraction_curve(DummyClassifier(), X, y, groups=groups, fractions=fractions, n_repeats=1)
+    display = ConfusionCurveDisplay.from_curve(curve, "DummyClassifier")
+    display.figure_.draw_without_rendering()
+    lowest = {ax.get_subplotspec().colspan.start: ax for ax in display.axes_}
+    for ax in lowest.values():
+        assert ax.get_xlabel() == "predicted"
+        assert ax.xaxis.get_majorticklabels()[0].get_visible()
 
 
 def test_critical_differences_name_every_model_and_join_cliques():
@@ -204,18 +232,18 @@ def test_paired_differences_are_sorted_and_counted():
     )  # fmt: skip
     labels = [text.get_text() for text in display.ax_.get_yticklabels()]
     assert labels == ["mean, 95 %", "p", "s", "q"]
-    assert display.ax_.get_title() == "ours better on 1 of 3, 1 alike"
+    assert display.ax_.get_title() == "ours better on 1 of 3, 1 equal"
     assert display.ax_.get_xlabel() == "macro-F1: ours minus theirs"
     with pytest.raises(ValueError, match="first has 2 scores, second 3, labels None"):
         PairedDifferenceDisplay.from_scores([1, 2], [1, 2, 3])
-    with pytest.raises(ValueError, match="no pair of finite scores"):
+    with pytest.raises(ValueError, match="have no pair of finite scores"):
         PairedDifferenceDisplay.from_scores([np.nan], [1])
 
 
 def test_without_matplotlib_the_error_says_how_to_get_it(curve, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install matplotlib"):
-        curve.plot()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match=r"A plot needs .* pip install matplotlib"):
+        FractionCurveDisplay.from_curve(curve)
 
 
 NAMES = ["citrus", "multirocket-hydra", "minirocket", "quant", "bandpower"]
@@ -225,24 +253,24 @@ def narrow(height):
     return Figure(figsize=(3.5, height), layout="constrained")
 
 
-def differences(curve, figure):
+def differences(curve, ax):
     first, second = np.random.default_rng(0).normal([[0.8], [0.7]], 0.05, (2, 9))
     return PairedDifferenceDisplay.from_scores(
-        first, second, names=("citrus", "multirocket-hydra"), ax=figure.add_subplot()
+        first, second, names=("citrus", "multirocket-hydra"), ax=ax
     )
 
 
-def ranks(curve, figure):
+def ranks(curve, ax):
     scores = np.random.default_rng(0).normal([0.8, 0.78, 0.7, 0.6, 0.5], 0.05, (12, 5))
-    return CriticalDifferenceDisplay.from_scores(scores, NAMES, ax=figure.add_subplot())
+    return CriticalDifferenceDisplay.from_scores(scores, NAMES, ax=ax)
 
 
 @pytest.mark.parametrize(
     ("draw", "height"),
     [
-        (lambda curve, figure: curve.plot("f1_macro", ax=figure.add_subplot()), 3.2),
-        (lambda curve, figure: ReliabilityDisplay.from_curve(curve, ax=figure.add_subplot()), 4),
-        (lambda curve, figure: ConfusionCurveDisplay.from_curve(curve, "svc", figure=figure), 6),
+        (lambda curve, ax: FractionCurveDisplay.from_curve(curve, metric="f1_macro", ax=ax), 3.2),
+        (lambda curve, ax: ReliabilityDisplay.from_curve(curve, ax=ax), 4),
+        (lambda curve, ax: ConfusionCurveDisplay.from_curve(curve, "svc", ax=ax), 6),
         (differences, 3),
         (ranks, 2),
     ],
@@ -250,7 +278,7 @@ def ranks(curve, figure):
 )
 def test_everything_is_within_a_figure_as_wide_as_a_column(curve, draw, height):
     figure = narrow(height)
-    draw(curve, figure)
+    draw(curve, figure.add_subplot())
     figure.savefig(io.BytesIO(), format="png")  # which lays it out
     box = figure.get_tightbbox()
     assert box.x0 >= -0.03
@@ -265,7 +293,7 @@ def test_everything_is_within_a_figure_as_wide_as_a_column(curve, draw, height):
 
 
 def test_matrices_stand_below_each_other_where_there_is_no_room(curve):
-    narrow_ones = ConfusionCurveDisplay.from_curve(curve, "svc", figure=narrow(6)).axes_
+    narrow_ones = ConfusionCurveDisplay.from_curve(curve, "svc", ax=narrow(6).add_subplot()).axes_
     assert len({ax.get_subplotspec().colspan.start for ax in narrow_ones}) == 1
     wide_ones = ConfusionCurveDisplay.from_curve(curve, "svc").axes_
     assert len({ax.get_subplotspec().colspan.start for ax in wide_ones}) == 3

@@ -57,8 +57,8 @@ def test_every_class_gives_its_rounded_share(labels, people, fraction, grouped):
     drawn = splits(labels, groups, train_fraction=fraction)
     for (train, _), (all_train, _) in zip(drawn, whole, strict=True):
         for label in np.unique(labels):
-            n_members = np.sum(labels[all_train] == label)
-            assert np.sum(labels[train] == label) == max(1, round(fraction * n_members))
+            n_estimators = np.sum(labels[all_train] == label)
+            assert np.sum(labels[train] == label) == max(1, round(fraction * n_estimators))
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -116,8 +116,17 @@ def test_classes_of_the_same_size_are_drawn_at_different_positions():
     assert set(train[y[train] == "left"]) != set(train[y[train] == "right"] - 100)
 
 
-def test_none_is_one_fixed_draw(labels, people):
+def test_the_default_is_one_fixed_draw(labels, people):
     assert same(splits(labels, people), splits(labels, people))
+    assert same(splits(labels, people), splits(labels, people, random_state=0))
+
+
+def test_none_draws_anew_at_each_call(labels, people):
+    cv = StratifiedFractionKFold(random_state=None)
+    first, second = (list(cv.split(labels, labels, people)) for _ in range(2))
+    assert not same(first, second)
+    for train, test in first:
+        assert not set(people[train]) & set(people[test])
 
 
 def test_int_seeds_repeat_themselves_and_differ_from_each_other(labels):
@@ -152,8 +161,8 @@ def test_global_random_state_is_neither_read_nor_touched(labels, random_state, r
     after = np.random.get_state()  # noqa: NPY002
     assert np.array_equal(before[1], after[1])
     assert before[2] == after[2]
-    reseed(1)
-    assert same(first, splits(labels, random_state=random_state))
+    reseed(0 if random_state is None else 1)
+    assert same(first, splits(labels, random_state=random_state)) == (random_state is not None)
 
 
 def test_floor_warns_once_and_names_classes_shares_and_remedy():
@@ -176,7 +185,7 @@ def test_floor_warning_shortens_a_long_list():
         splits(y, train_fraction=0.01)
 
 
-def test_floor_that_takes_what_was_wanted_is_silent():
+def test_floor_that_changes_nothing_is_silent():
     y = np.repeat(["a", "b"], 50)  # 40 of each in a training fold; 0.02 of them is 0.8
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -221,49 +230,49 @@ def test_only_the_length_of_X_counts(labels, tmp_path, kind):
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, 20, np.nan, np.inf])
 def test_fraction_out_of_range_is_an_error(fraction):
-    with pytest.raises(ValueError, match=r"train_fraction=.*wanted a number in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"train_fraction=.*expected a number in \(0, 1\]"):
         StratifiedFractionKFold(train_fraction=fraction)
 
 
 @pytest.mark.parametrize("fraction", [True, "0.1", None, np.array([0.1]), 1j])
-def test_fraction_that_is_no_number_is_an_error(fraction):
-    with pytest.raises(TypeError, match=r"train_fraction=.*wanted a number in \(0, 1\]"):
+def test_fraction_that_is_not_a_number_is_an_error(fraction):
+    with pytest.raises(TypeError, match=r"train_fraction=.*expected a number in \(0, 1\]"):
         StratifiedFractionKFold(train_fraction=fraction)
 
 
 @pytest.mark.parametrize("n_splits", [1, 0, -3])
 def test_fewer_than_two_folds_is_an_error(n_splits):
-    with pytest.raises(ValueError, match=rf"n_splits={n_splits}; wanted at least 2"):
+    with pytest.raises(ValueError, match=rf"n_splits={n_splits}; expected at least 2"):
         StratifiedFractionKFold(n_splits)
 
 
 @pytest.mark.parametrize("n_splits", [2.0, "5", None, True])
-def test_number_of_folds_that_is_no_integer_is_an_error(n_splits):
-    with pytest.raises(TypeError, match=r"n_splits=.*wanted an integer"):
+def test_number_of_folds_that_is_not_an_integer_is_an_error(n_splits):
+    with pytest.raises(TypeError, match=r"n_splits=.*expected an integer"):
         StratifiedFractionKFold(n_splits)
 
 
 @pytest.mark.parametrize(
     ("y", "match"),
     [
-        (None, "y is None; wanted one class label for each window"),
-        (np.linspace(0, 1, 20), "y is continuous; wanted one class label"),
-        (np.eye(20, 2, dtype=int), "y is multilabel-indicator; wanted one class label"),
-        (np.arange(40).reshape(20, 2), "y is multiclass-multioutput; wanted one class label"),
-        (np.r_[np.nan, np.ones(19)], "y holds a missing value .* at window 0"),
-        (["a"] * 19 + [None], "y holds a missing value .* at window 19"),
-        (["a"] * 9 + [np.nan] + ["b"] * 10, "y holds a missing value .* at window 9"),
-        (pd.Series(["a", "b", pd.NA] + ["b"] * 17), "y holds a missing value .* at window 2"),
+        (None, "y is None; expected one class label for each window"),
+        (np.linspace(0, 1, 20), "Unknown label type: continuous"),
+        (np.eye(20, 2, dtype=int), "y has 2 columns"),
+        (np.arange(40).reshape(20, 2), "y has 2 columns"),
+        (np.r_[np.nan, np.ones(19)], "y contains NaN.*first: 0"),
+        (["a"] * 19 + [None], "y contains NaN.*first: 19"),
+        (["a"] * 9 + [np.nan] + ["b"] * 10, "y contains NaN.*first: 9"),
+        (pd.Series(["a", "b", pd.NA] + ["b"] * 17), "y contains NaN.*first: 2"),
     ],
 )
-def test_y_that_is_no_class_label_is_an_error(y, match):
+def test_y_that_is_not_a_class_label_is_an_error(y, match):
     with pytest.raises(ValueError, match=match):
         next(StratifiedFractionKFold().split(np.zeros((20, 1, 4)), y))
 
 
 @pytest.mark.parametrize("groups", [[np.nan] + [1] * 19, [None] + ["a"] * 19])
 def test_missing_group_is_an_error(groups):
-    with pytest.raises(ValueError, match=r"groups holds a missing value .* at window 0"):
+    with pytest.raises(ValueError, match=r"groups contains NaN.*first: 0"):
         splits([0, 1] * 10, groups)
 
 
@@ -295,7 +304,7 @@ def test_class_in_fewer_groups_than_folds_warns_with_its_name(labels, people):
 
 def test_repr_shows_the_parameters():
     assert repr(StratifiedFractionKFold(3, train_fraction=0.05)) == (
-        "StratifiedFractionKFold(n_splits=3, random_state=None, train_fraction=0.05)"
+        "StratifiedFractionKFold(n_splits=3, random_state=0, train_fraction=0.05)"
     )
 
 

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
 
-from citrus_sk import _fused_probe
-from citrus_sk._fused_probe import _ridge, _temperature, fit_fused_probe
-from citrus_sk._labelled import label_windows
+from citrus_sk.training import probes as _fused_probe
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.probes import _ridge, _sharpness, fit_fused_probe
 
 RNG = np.random.default_rng(0)
 
@@ -87,23 +87,23 @@ def test_a_useless_family_costs_little():
 
 
 def test_certainty_is_bounded_on_a_handful_and_grows_with_evidence():
-    few = _temperature(np.eye(2)[[0, 0, 1, 1]] * 2 - 1, np.array([0, 0, 1, 1]), np.ones(4))
+    few = _sharpness(np.eye(2)[[0, 0, 1, 1]] * 2 - 1, np.array([0, 0, 1, 1]), np.ones(4))
     codes = np.arange(400) % 2
-    many = _temperature(np.eye(2)[codes] * 2 - 1, codes, np.ones(400))
+    many = _sharpness(np.eye(2)[codes] * 2 - 1, codes, np.ones(400))
     assert few < many
     assert softmax(few * np.array([1.0, -1.0]))[0] < 0.98
 
 
 def test_decisions_that_are_wrong_get_no_certainty():
     codes = np.arange(300) % 3
-    assert _temperature(RNG.standard_normal((300, 3)), codes, np.ones(300)) < 0.5
+    assert _sharpness(RNG.standard_normal((300, 3)), codes, np.ones(300)) < 0.5
 
 
 def test_many_windows_outvote_what_is_usual():
     def found(n):
         codes = np.arange(n) % 3
         odds = 6 * np.eye(3)[codes] + np.random.default_rng(0).standard_normal((n, 3))
-        return _temperature(odds / 10, codes, np.ones(n))  # which deserve to be made far sharper
+        return _sharpness(odds / 10, codes, np.ones(n))  # which deserve to be made far sharper
 
     usual = np.exp(_fused_probe._USUAL[0])
     assert usual / 2 < found(3) < 2 * usual

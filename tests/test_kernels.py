@@ -13,7 +13,7 @@ from sklearn.base import clone
 from torch.testing import assert_close
 
 from citrus_sk import CitrusClassifier
-from citrus_sk.nn._kernels import KernelBank, RandomKernels, _shapes, longest_stretch
+from citrus_sk.nn.kernels import KernelBank, RandomKernels, _shapes, longest_stretch
 
 
 def signal(*shape):
@@ -165,5 +165,5 @@ def test_a_parameter_set_after_the_fit_does_not_break_the_copy(tones, probe):
 
 @pytest.mark.parametrize("wrong", ["yes", None, 2.5])
 def test_random_kernels_is_a_bool(tones, probe, wrong):
-    with pytest.raises(TypeError, match=r"random_kernels=.*wanted a bool"):
+    with pytest.raises(TypeError, match="Expected random_kernels to be True or False"):
         probe(random_kernels=wrong).fit(*tones)

@@ -19,8 +19,8 @@ import safetensors
 import torch
 from edf_files import write_edf
 
-from citrus_sk._checkpoint import read_checkpoint
-from citrus_sk.cli import main
+from citrus_sk.checkpoints.checkpoint import read_checkpoint
+from citrus_sk.cli.parser import main
 
 N_KILLS = int(os.environ.get("CITRUS_KILLS", "5"))
 N_STEPS = 40

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from citrus_sk._labelled import check_labels, inner_folds, label_windows
+from citrus_sk.signals.targets import check_labels
+from citrus_sk.training.labelled import inner_folds, label_windows, regression_windows
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((30, 2, 16)).astype(np.float32)
@@ -17,13 +18,13 @@ def test_identical_windows_of_a_class_become_one_with_their_summed_weight():
     labelled = label_windows(doubled, np.concatenate([CODES, CODES[:4]]), CLASSES)
     assert len(labelled) == 30
     weight = dict(zip(labelled.rows, labelled.weights, strict=True))
-    assert [weight[row] for row in range(5)] == [2, 2, 2, 2, 1]
+    assert_allclose([weight[row] / weight[4] for row in range(5)], [2, 2, 2, 2, 1])
 
 
 def test_identical_windows_with_different_labels_or_people_stay_apart():
     same = np.repeat(X[:1], 4, axis=0)
     labelled = label_windows(same, np.array([0, 0, 1, 1]), CLASSES[:2], groups=[1, 2, 1, 1])
-    assert sorted(labelled.weights) == [1, 1, 2]
+    assert sorted(labelled.weights) == [0.75, 0.75, 1.5]
 
 
 def test_the_order_comes_from_the_values():
@@ -37,6 +38,37 @@ def test_the_order_comes_from_the_values():
 def test_windows_without_weight_are_left_out():
     labelled = label_windows(X, CODES, CLASSES, sample_weight=np.arange(30) % 2)
     assert set(labelled.rows) == set(range(1, 30, 2))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 2.0, 3.0, 1e300])
+def test_weights_are_relative_and_their_mean_is_1(factor):
+    weight = RNG.uniform(1, 5, 30)
+    parts = [
+        make(X, targets, *classes, sample_weight=each)
+        for make, targets, classes in (
+            (label_windows, CODES, (CLASSES,)),
+            (regression_windows, RNG.standard_normal((30, 1)), ()),
+        )
+        for each in (weight, factor * weight)
+    ]
+    for one, other in zip(parts[::2], parts[1::2], strict=True):
+        assert one.weights.mean() == pytest.approx(1)
+        assert_allclose(one.weights, other.weights, rtol=1e-14)
+
+
+def test_weights_of_classes_are_relative_as_well():
+    one, other = (
+        label_windows(X, CODES, CLASSES, class_weight=dict(zip(range(3), each, strict=True)))
+        for each in ([1, 2, 5], [3, 6, 15])
+    )
+    assert_allclose(one.weights, other.weights)
+
+
+def test_a_class_of_zero_weight_is_left_out_and_a_single_one_is_not_enough():
+    labelled = label_windows(X, CODES, CLASSES, class_weight={0: 0})
+    assert set(labelled.targets) == {1, 2}
+    with pytest.raises(ValueError, match="class_weight leaves fewer than 2 classes"):
+        label_windows(X, CODES, CLASSES, class_weight={0: 0, 1: 0})
 
 
 def test_balanced_classes_have_equal_total_weight():

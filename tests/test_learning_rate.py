@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusRegressor, LearningRateDisplay, SignalAligner, find_learning_rate
-from citrus_sk._learning_rate import exploded, running_mean, steepest
+from citrus_sk.inspection.learning_rate import exploded, running_mean, steepest
 
 mpl.use("Agg")
 
@@ -46,7 +46,7 @@ def test_the_optimiser_has_had_the_rates_that_are_shown(tones, training, monkeyp
 
 
 def test_nothing_is_left_behind_and_a_seed_repeats_it(watch, training):
-    clf = training(n_members=2, callbacks=None)
+    clf = training(n_estimators=2, callbacks=None)
     before = clf.get_params()
     pipe = make_pipeline(SignalAligner(64), clf)
     first, second = (
@@ -105,6 +105,17 @@ def test_a_mean_of_what_was_seen_so_far_and_when_it_has_exploded():
 def test_arguments_that_make_no_sense_are_named(tones, training, arguments, error, words):
     with pytest.raises(error, match=words):
         find_learning_rate(training(), *tones, **arguments)
+
+
+@pytest.mark.parametrize(("low", "n_finite"), [(1e9, r"\d"), (1e-5, "0")])
+def test_a_loss_that_is_nan_from_the_start_says_so(tones, training, monkeypatch, low, n_finite):
+    if low < 1:
+        monkeypatch.setattr(
+            "citrus_sk.training.nets._cross_entropy", lambda logits, mass: logits.sum() * np.nan
+        )
+    words = rf"NaN or infinite after {n_finite} of 20 steps, .*Lower low \(it is {low:g}\), or look"
+    with pytest.raises(ValueError, match=words.replace("+", r"\+")):
+        find_learning_rate(training(), *tones, low=low, high=1e30, n_steps=20)
 
 
 def test_what_is_not_trained_by_steps_is_refused(tones, quick):

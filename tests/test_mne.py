@@ -1,5 +1,7 @@
 """MNE's containers go in, with their labels, channels and rates; recordings are cut by a helper."""
 
+import pickle
+
 import mne
 import numpy as np
 import pandas as pd
@@ -16,11 +18,13 @@ from sklearn.model_selection import GroupKFold, cross_val_predict, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
+from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner
 from citrus_sk.mne import labels_of, make_epochs
 
 NAMES = ["C3", "Cz", "C4"]
 IDS = {"left": 1, "right": 2}
+EVENTS = np.array([[0, 0, 1], [200, 0, 2]])
+EVENTS_OF_2_S = {"duration": 2, "events": EVENTS}
 
 
 def make_raw(n_seconds=60, sfreq=100.0, names=NAMES, bad=()):
@@ -89,7 +93,9 @@ def test_labels_that_are_not_there_are_refused(epochs, quick, y, message):
 
 def test_missing_metadata_is_refused(epochs, quick):
     epochs.metadata.loc[3, "stage"] = None
-    with pytest.raises(ValueError, match=r"'stage' is missing in 1 of 30 windows .*first: 3"):
+    with pytest.raises(
+        ValueError, match=r"'stage' is missing in 1 of 30 windows .*first: window 3"
+    ):
         quick().fit(epochs, "stage")
 
 
@@ -103,7 +109,9 @@ def test_epochs_array_without_events_tells_no_label(quick):
 
 
 def test_a_column_of_an_array_is_refused(quick):
-    with pytest.raises(ValueError, match="y='stage' names a column, and X is a ndarray"):
+    with pytest.raises(
+        ValueError, match="y='stage' names a column of metadata, and X is of type nda"
+    ):
         quick().fit(np.ones((4, 2, 50)), "stage")
 
 
@@ -112,10 +120,11 @@ def test_a_column_of_an_array_is_refused(quick):
 
 def test_other_channels_than_in_fit_are_refused_by_name(epochs, quick):
     clf = quick(strategy="linear-probe").fit(epochs)
+    other = epochs.copy().rename_channels({"Cz": "Pz"})
+    with pytest.raises(ValueError, match=r"X has the channels C3, Pz, C4, but .* on C3, Cz, C4"):
+        clf.predict(other)
     turned = epochs.copy().reorder_channels(NAMES[::-1])
-    with pytest.raises(ValueError, match=r"X has the channels C4, Cz, C3, but .* on C3, Cz, C4"):
-        clf.predict(turned)
-    assert clf.predict(turned.pick(NAMES)).shape == (30,)
+    np.testing.assert_array_equal(clf.predict_proba(turned), clf.predict_proba(epochs))
 
 
 def test_a_list_of_epochs_needs_equal_channels_and_rates(epochs, quick):
@@ -156,11 +165,26 @@ def test_epochs_that_were_all_dropped_say_why(epochs, quick):
 
 
 def test_a_recording_is_no_windows(quick):
-    with pytest.raises(TypeError, match=r"X is an mne\.io\.Raw.*citrus_sk\.mne\.make_epochs"):
+    with pytest.raises(TypeError, match=r"X is of type mne RawArray.*citrus_sk\.mne\.make_epochs"):
         quick().fit(make_raw()[0], [0, 1])
 
 
 # --- make_epochs ---------------------------------------------------------------------------------
+
+
+def test_picks_take_kinds_that_names_decide_where_types_are_the_default_of_a_reader(tmp_path):
+    rng = np.random.default_rng(0)
+    fast = ("EEG Fpz-Cz", "EEG Pz-Oz", "EOG horizontal")
+    slow = ("Resp oro-nasal", "Temp rectal", "Event marker")
+    signals = {name: (rng.integers(-900, 900, 3000), 100) for name in fast}
+    signals |= {name: (np.arange(30), 1) for name in slow}
+    raw = mne.io.read_raw(write_edf(tmp_path / "night.edf", signals), verbose="error")
+    assert make_epochs(raw, duration=2, picks="eeg").ch_names == ["EEG Fpz-Cz", "EEG Pz-Oz"]
+    assert sorted(make_epochs(raw, duration=2, picks=["EOG", "eeg"]).ch_names) == sorted(fast)
+    assert make_epochs(raw, duration=2, picks="pz-oz").ch_names == ["EEG Pz-Oz"]
+    raw.info["bads"] = ["EOG horizontal"]
+    with pytest.raises(ValueError, match=r"all channels of that kind.*bad \(EOG horizontal\)"):
+        make_epochs(raw, duration=2, picks="eog")
 
 
 def test_windows_of_fixed_length_have_the_asked_samples_and_overlap():
@@ -209,24 +233,47 @@ def test_an_edf_file_of_mixed_rates_is_refused_unless_channels_of_one_are_picked
     ):
         make_epochs(raw, duration=2)
     assert len(make_epochs(raw, duration=2, picks=["EEG A"])) == 15
+    with pytest.warns(UserWarning, match=r"sampled at 1 Hz.*to 100 Hz.*include=\['Resp'\]"):
+        assert make_epochs(raw, duration=2, picks=["Resp"]).info["sfreq"] == 100
+    alone = mne.io.read_raw_edf(tmp_path / "mixed.edf", include=["Resp"], verbose="error")
+    assert make_epochs(alone, duration=2).info["sfreq"] == 1
 
 
 def test_duplicate_channel_names_are_named(tmp_path):
     raw, _ = make_raw(names=["EEG-0", "EEG-1", "Cz"])
     with pytest.raises(ValueError, match=r"'EEG'.*that name to 2 channels.*one of EEG-0, EEG-1"):
         make_epochs(raw, duration=1, picks=["EEG"])
-    with pytest.raises(ValueError, match="picks names 'Cz' more than once"):
+    with pytest.raises(ValueError, match="picks has 'Cz' more than once"):
         make_epochs(raw, duration=1, picks=["Cz", "Cz"])
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"duration": 0}, ValueError, r"duration=0 is out of range; wanted a number in seconds"),
+        ({"duration": 0}, ValueError, r"duration=0 is out of range; expected a number in seconds"),
         ({"duration": "2"}, TypeError, "duration='2' is a str"),
         ({"duration": 2, "overlap": 2}, ValueError, "overlap=2 is out of range"),
-        ({"duration": 2, "picks": ["Oz"]}, ValueError, "'Oz', and the recording has C3"),
-        ({"duration": 2, "picks": [0]}, TypeError, "holds numbers; wanted names"),
+        ({"duration": 2, "picks": ["Oz"]}, ValueError, r"'Oz'.*It has C3 \(EEG\)"),
+        ({"duration": 2, "picks": [0]}, TypeError, "holds 0, a int; expected names"),
+        ({"duration": 2, "picks": 0}, TypeError, "holds 0, a int; expected names"),
+        ({"duration": 2, "picks": []}, ValueError, "picks is empty"),
+        ({"duration": 2, "picks": "stim"}, ValueError, "'stim', which is neither the name nor"),
+        ({"duration": 2, "overlap": 1.994}, ValueError, r"at least one sample \(0\.01 s\) less"),
+        ({"duration": 2, "events": (EVENTS, IDS)}, TypeError, "Unpack it: events, event_id"),
+        (EVENTS_OF_2_S | {"event_id": {}}, ValueError, "event_id is empty"),
+        (EVENTS_OF_2_S | {"event_id": [1, 2]}, TypeError, r"event_id=\[1, 2\] is a list"),
+        (
+            EVENTS_OF_2_S | {"event_id": {"left": "1"}},
+            TypeError,
+            "'left': '1', of types str and str",
+        ),
+        (EVENTS_OF_2_S | {"event_id": {"left": [1, 2]}}, TypeError, "of types str and list"),
+        (EVENTS_OF_2_S | {"event_id": {1: 1}}, TypeError, "1: 1, of types int and int"),
+        (
+            EVENTS_OF_2_S | {"event_id": {"W": 1, "wake": 1, "N2": 2}},
+            ValueError,
+            "code 1 two names, 'W' and 'wake'",
+        ),
         ({"duration": 2, "events": []}, ValueError, "events has shape"),
         ({"duration": 2, "events": np.ones((0, 3), int)}, ValueError, "events is empty"),
         ({"duration": 2, "event_id": IDS}, ValueError, "events is None. Pass both"),
@@ -244,8 +291,91 @@ def test_bad_arguments_are_refused(settings, error, message):
         make_epochs(make_raw()[0], **settings)
 
 
+def test_the_same_event_twice_is_cut_once():
+    raw, events = make_raw(10)
+    doubled = np.repeat(events, 2, axis=0)
+    assert labels_of(make_epochs(raw, doubled, IDS, duration=1.5)).tolist() == [
+        "left", "right", "left", "right", "left",
+    ]  # fmt: skip
+
+
+def test_two_events_at_one_sample_are_named_with_a_remedy():
+    raw, events = make_raw(10)
+    events = np.insert(events, 2, [events[1, 0], 0, 3], axis=0)
+    with pytest.raises(ValueError, match=r"at sample 200 \(2 s\): codes 2, 3.*event_repeated='dr"):
+        make_epochs(raw, events, duration=1.5)
+    assert len(make_epochs(raw, events, duration=1.5, event_repeated="drop")) == 5
+    # A code that is not cut is not in the way.
+    assert len(make_epochs(raw, events, IDS, duration=1.5)) == 5
+
+
+def test_a_code_without_an_event_is_left_out_with_a_word():
+    raw, events = make_raw(10)
+    ids = IDS | {"REM": 5}
+    with pytest.warns(UserWarning, match=r"no event has the code of REM \(5\).*codes 1, 2"):
+        epochs = make_epochs(raw, events, ids, duration=1.5)
+    assert set(epochs.event_id) == {"left", "right"}
+    assert len(make_epochs(raw, events, ids, duration=1.5, on_missing="ignore")) == 5
+    with pytest.raises(ValueError, match=r"REM \(5\).*on_missing='warn'"):
+        make_epochs(raw, events, ids, duration=1.5, on_missing="raise")
+    with pytest.raises(ValueError, match=r"N3 \(7\); the recording has the codes 1, 2"):
+        make_epochs(raw, events, {"N3": 7}, duration=1.5)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "n/a", "NaN", ""])
+def test_a_missing_value_in_metadata_is_refused(epochs, missing):
+    epochs.metadata["stage"] = epochs.metadata["stage"].astype(object)
+    epochs.metadata.iloc[4, 0] = missing
+    with pytest.raises(
+        ValueError, match=r"'stage' is missing in 1 of 30 windows of X \(first: window 4"
+    ):
+        labels_of(epochs, "stage")
+
+
+def test_score_uses_the_column_that_fit_used(epochs, quick):
+    clf = quick(strategy="linear-probe").fit(epochs, "stage")
+    assert clf.score(epochs) == clf.score(epochs, "stage")
+    assert clf.score(epochs) == np.mean(clf.predict(epochs) == labels_of(epochs, "stage"))
+    copied = pickle.loads(pickle.dumps(clf))
+    assert copied.score(epochs) == clf.score(epochs)
+    assert clf.fit(epochs).score(epochs) == np.mean(clf.predict(epochs) == labels_of(epochs))
+    clf.fit(epochs, "stage")
+    with pytest.raises(ValueError, match=r"needs y.*fit used the column 'stage'.*has no metadata"):
+        clf.score(np.ones((2, 3, 150)))
+    epochs.metadata = epochs.metadata.drop(columns="stage")
+    with pytest.raises(ValueError, match=r"needs y.*used the column 'stage'.*it has: person"):
+        clf.score(epochs)
+    epochs.metadata["age"] = np.arange(30.0)
+    reg = CitrusRegressor(None, preset="tiny", random_state=0).fit(epochs, "age")
+    assert reg.score(epochs) == reg.score(epochs, "age")
+
+
+def test_score_without_labels_says_what_is_missing(epochs, quick):
+    X, y = np.random.default_rng(0).standard_normal((30, 3, 150)), np.arange(30) % 2
+    clf = quick(strategy="linear-probe").fit(X, y)
+    with pytest.raises(ValueError, match=r"CitrusClassifier\.score needs y.*y is None.*as values"):
+        clf.score(X)
+    with pytest.raises(ValueError, match=r"CitrusRegressor\.score needs y.*y is None.*as values"):
+        CitrusRegressor(None, preset="tiny", random_state=0).fit(X, y).score(X)
+    # The events may be something else than the labels that fit was given.
+    clf.fit(epochs, labels_of(epochs, "stage"))
+    with pytest.raises(ValueError, match=r"needs y.*fit got y as values"):
+        clf.score(epochs)
+    clf.fit(epochs)
+    with pytest.raises(
+        ValueError, match=r"used the labels that X held.*of type ndarray, holds none"
+    ):
+        clf.score(X)
+
+
+def test_an_event_by_the_name_of_a_missing_value_is_refused():
+    raw, events = make_raw(10)
+    with pytest.raises(ValueError, match=r"target is missing in 2 of 5.*1 has 'n/a'.*event_id"):
+        labels_of(make_epochs(raw, events, {"left": 1, "n/a": 2}, duration=1))
+
+
 def test_a_path_is_no_recording():
-    with pytest.raises(TypeError, match=r"raw is a str; wanted an mne\.io\.Raw"):
+    with pytest.raises(TypeError, match=r"raw is a str; expected an mne\.io\.Raw"):
         make_epochs("night.edf", duration=30)
 
 

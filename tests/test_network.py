@@ -11,9 +11,9 @@ import torch
 from torch.testing import assert_close
 
 from citrus_sk.nn import PRESETS, CitrusNetwork
-from citrus_sk.nn._encoder import normalise
-from citrus_sk.nn._readout import LinearHead, log_covariance, segment_means
-from citrus_sk.nn._spectrum import log_band_power
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.nn.heads import LinearHead
+from citrus_sk.nn.readout import log_band_power, log_covariance, segment_means
 
 
 def network(n_chans=2, preset="tiny", **sizes):

@@ -1,9 +1,9 @@
 """Graphs of fitted estimators answer as the estimators do."""
 
-import importlib.util
 import json
 import logging
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -20,15 +20,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner, to_onnx
-from citrus_sk._alignment_graph import alignment_graph
-from citrus_sk.nn._exportable import (
+from citrus_sk.estimators.onnx import alignment_layer
+from citrus_sk.nn.kernels import KernelBank, longest_stretch
+from citrus_sk.nn.onnx_ops import (
     hann_window,
     longest_run,
     matrix_logarithm,
     power_spectrum,
     stretch_means,
 )
-from citrus_sk.nn._kernels import KernelBank, longest_stretch
 
 
 def answers(path, X):
@@ -66,7 +66,7 @@ def test_members_of_one_channel_are_averaged_and_nothing_is_told_of_this_machine
     X, y = watch.X[:, 0], np.unique(watch.y, return_inverse=True)[1]
     clf = CitrusClassifier(
         pretrained=None, preset="tiny", backbone="conv", random_kernels=False, max_epochs=2,
-        n_members=2, strategy="finetune", random_state=0,
+        n_estimators=2, strategy="finetune", random_state=0,
     ).fit(X, y)  # fmt: skip
     to_onnx(clf, tmp_path / "clf.onnx", opset_version=20)
     assert_allclose(answers(tmp_path / "clf.onnx", X), clf.predict_proba(X), atol=1e-4)
@@ -135,7 +135,7 @@ def test_a_network_of_braindecode_gives_its_probabilities(tones, tmp_path):
 def test_the_graph_of_an_aligner_does_what_the_aligner_does(settings, watch):
     X = watch.X.astype(np.float32)
     aligner = SignalAligner(**settings).fit(X)
-    found = alignment_graph(aligner)(torch.tensor(X)).numpy()
+    found = alignment_layer(aligner)(torch.tensor(X)).numpy()
     assert_allclose(found, aligner.transform(X), rtol=1e-5, atol=1e-5 * np.abs(X).max())
 
 
@@ -189,7 +189,7 @@ def embedder(watch):
     [
         (17, ValueError, "opset_version=17 is too old; the lowest that works is 18, because"),
         (99, ValueError, "opset_version=99 is newer than what can be written here, 18 to 2"),
-        ("18", TypeError, "opset_version='18' is a str; wanted an integer from 18 to 2"),
+        ("18", TypeError, "opset_version='18' is a str; expected an integer from 18 to 2"),
         (True, TypeError, "opset_version=True is a bool"),
     ],
 )
@@ -204,12 +204,11 @@ def test_an_opset_that_cannot_be_written_is_named(
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
     embedder, tmp_path, monkeypatch
 ):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    command = re.escape(
+        'onnxscript, which is not installed. Install it with: pip install "citrus-sk[onnx]"'
     )
-    command = re.escape('onnxscript, which is not installed: pip install "citrus-sk[onnx]"')
-    with pytest.raises(ImportError, match=command):
+    with pytest.raises(ModuleNotFoundError, match=command):
         to_onnx(embedder, tmp_path / "none.onnx")
 
 
@@ -226,7 +225,7 @@ def test_pipelines_with_other_steps_are_told_what_to_export_instead(embedder, wa
     search = GridSearchCV(clone(embedder), {"batch_size": [1]}, scoring=lambda *_: 0.0, cv=2)
     with pytest.raises(TypeError, match=r"is a GridSearchCV.*Pass its best_estimator_"):
         to_onnx(search.fit(X, y), tmp_path / "none.onnx")
-    with pytest.raises(TypeError, match="estimator is a SignalAligner; wanted a fitted"):
+    with pytest.raises(TypeError, match="estimator is a SignalAligner; expected a fitted"):
         to_onnx(SignalAligner().fit(X), tmp_path / "none.onnx")
     with pytest.raises(NotFittedError):
         to_onnx(CitrusClassifier(), tmp_path / "none.onnx")

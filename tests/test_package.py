@@ -97,12 +97,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(archives):
 
 def test_the_sdist_holds_what_is_needed_to_test_and_document_it(archives):
     _, in_sdist = archives
-    wanted = {
+    expected = {
         "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "README.md", "docs/conf.py",
         "docs/guide/align.md", "docs/_ext/api_pages.py", "examples/plot_quick_start.py",
         "tests/conftest.py",
     }  # fmt: skip
-    assert wanted <= in_sdist
+    assert expected <= in_sdist
     assert not any(name.startswith(("docs/_build", "docs/api", "shared")) for name in in_sdist)
 
 

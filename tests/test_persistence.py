@@ -20,10 +20,10 @@ from citrus_sk import (
     CitrusEmbedder,
     CitrusPretrainer,
     SignalAligner,
-    _hub,
     save_pretrained,
 )
-from citrus_sk._checkpoint import CheckpointError
+from citrus_sk.checkpoints import hub as _hub
+from citrus_sk.checkpoints.checkpoint import CheckpointError
 
 
 @pytest.fixture(params=["linear-probe", "probe-then-finetune"])
@@ -54,7 +54,7 @@ def test_a_pickle_is_hardly_larger_than_the_weights_and_holds_no_module(fitted):
 
 
 def test_a_long_history_of_a_small_ensemble_stays_small_in_the_pickle(watch, quick):
-    clf = quick(n_members=2, max_epochs=30, batch_size=4).fit(watch.X[:24], watch.y[:24])
+    clf = quick(n_estimators=2, max_epochs=30, batch_size=4).fit(watch.X[:24], watch.y[:24])
     assert len(pickle.dumps(clf)) < 1.1 * weight_bytes(clf)
     loaded = pickle.loads(pickle.dumps(clf))
     assert loaded.net_.history[:, "train_loss"] == clf.net_.history[:, "train_loss"]
@@ -85,7 +85,7 @@ def test_loading_moves_no_random_state_and_needs_no_draw(fitted):
 def test_a_model_from_a_gpu_that_is_not_here_is_loaded_on_the_cpu(fitted, watch):
     expected = fitted.predict_proba(watch.X)
     fitted.device = "cuda:7"  # as if it had been trained there
-    with pytest.warns(UserWarning, match=r"device='cuda:7' is not there; .* on the CPU"):
+    with pytest.warns(UserWarning, match=r"device='cuda:7' is not available; .* on the CPU"):
         loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(watch.X), expected)
 
@@ -95,11 +95,63 @@ def test_an_unfitted_classifier_survives_a_pickle():
     assert clf.get_params()["strategy"] == "finetune"
 
 
-def test_weights_that_do_not_fit_the_network_are_refused(fitted):
-    state = fitted.__getstate__()
+# --- another layout ------------------------------------------------------------------------------
+
+
+def without_a_weight(state):
     state["_packed"][0][0].pop("head.mean")
-    with pytest.raises(RuntimeError, match=r"Missing key.*head\.mean"):
+
+
+def with_a_size_that_is_unknown(state):
+    state["_config"]["width_of_tomorrow"] = 3
+
+
+def without_a_parameter(state):
+    del state["mixup"]
+
+
+def without_an_attribute(state):
+    del state["_modality_rows"]
+
+
+BROKEN = {
+    without_a_weight: r"Missing key.*head\.mean",
+    with_a_size_that_is_unknown: "width_of_tomorrow",
+    without_a_parameter: "it has no parameter mixup",
+    without_an_attribute: "_modality_rows",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("version", ["0.0.1", None])
+def test_another_layout_says_which_version_stored_it_and_what_to_do(version, broken, fitted):
+    state = fitted.__getstate__()
+    assert state["_citrus_sk_version"] == citrus_sk.__version__
+    state["_citrus_sk_version"] = version
+    broken(state)
+    stored = "version 0.0.1" if version else "a version that left no number"
+    load = "pip install citrus-sk==0.0.1" if version else "that version"
+    words = (
+        rf"CitrusClassifier was stored by citrus_sk of {stored}, and version "
+        rf"{citrus_sk.__version__}.*another layout \(.*{BROKEN[broken]}.*Load it with {load}, or "
+    )
+    with pytest.raises(CheckpointError, match=words):
         CitrusClassifier().__setstate__(state)
+
+
+def test_a_file_of_this_version_that_does_not_fit_was_changed(fitted):
+    state = fitted.__getstate__()
+    without_a_weight(state)
+    with pytest.raises(CheckpointError, match=r"head\.mean.*The file was changed, or"):
+        CitrusClassifier().__setstate__(state)
+
+
+def test_a_file_of_another_version_with_the_same_layout_is_taken(fitted, watch):
+    state = fitted.__getstate__() | {"_citrus_sk_version": "9.9"}
+    loaded = CitrusClassifier()
+    loaded.__setstate__(state)
+    assert_array_equal(loaded.predict(watch.X), fitted.predict(watch.X))
+    assert loaded.__getstate__()["_citrus_sk_version"] == citrus_sk.__version__
 
 
 # --- weights by reference ------------------------------------------------------------------------
@@ -138,7 +190,7 @@ def test_a_reference_keeps_the_name_alone_and_predicts_the_same_bits(watch):
 
 
 def test_an_ensemble_and_an_embedder_refer_to_a_file_of_ones_own(mine, watch):
-    clf = probe(pretrained=str(mine), backbone="hybrid", n_members=2).fit(watch.X, watch.y)
+    clf = probe(pretrained=str(mine), backbone="hybrid", n_estimators=2).fit(watch.X, watch.y)
     assert_array_equal(
         pickle.loads(pickle.dumps(clf)).predict_proba(watch.X), clf.predict_proba(watch.X)
     )
@@ -191,9 +243,13 @@ def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
     [
         ({"strategy": "finetune"}, "this fit trains it. Use strategy='linear-probe', or store_w"),
         ({"strategy": "auto"}, "this fit trains it. Use strategy='linear-probe'"),
-        ({"module": "EEGNet", "strategy": "auto"}, "this fit trains it"),
+        ({"module": "EEGNet", "strategy": "auto"}, "module= has none. Use store_weights='full'"),
+        ({"module": "EEGNet", "strategy": "finetune"}, "module= has none. Use store_weights='fu"),
         ({"pretrained": None}, "pretrained is None. Pass the name or the path"),
-        ({"store_weights": "none"}, "store_weights='none' is unknown; wanted one of 'full', 'ref"),
+        (
+            {"store_weights": "none"},
+            "store_weights='none' is unknown; expected one of 'full', 'ref",
+        ),
     ],
 )
 def test_what_has_nothing_to_refer_to_is_refused_in_fit(settings, message, watch):

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from citrus_sk._labelled import label_windows
-from citrus_sk._probe import STRENGTHS, _choose_strength, _rotate, fit_probe
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.probes import STRENGTHS, _choose_strength, _rotate, fit_probe
 
 RNG = np.random.default_rng(0)
 

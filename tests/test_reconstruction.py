@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import mne
 import numpy as np
 import pytest
 import torch
@@ -14,11 +15,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from citrus_sk import CitrusClassifier, CitrusPretrainer, ReconstructionDisplay, SignalAligner
-from citrus_sk._checkpoint import Checkpoint
-from citrus_sk._corpus import array_corpus
+from citrus_sk.checkpoints.checkpoint import Checkpoint
 from citrus_sk.nn import MaskedAutoencoder, NetworkConfig, TaskConfig
-from citrus_sk.nn._encoder import normalise
-from citrus_sk.nn._targets import token_samples, token_spectra
+from citrus_sk.nn.autoencoder import token_samples, token_spectra
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.signals.recordings.arrays import array_corpus
 
 # Tokens of 16 samples, 8 of them to a window of the watch.
 SMALL = NetworkConfig(
@@ -218,20 +219,13 @@ def test_the_rate_is_what_was_said_or_that_of_the_grid_where_the_length_fits(X):
     assert show(make(sfreq=None)[0], X).sfreq is None
 
 
-def test_epochs_tell_their_rate(X):
-    class Epochs:
-        info = {"sfreq": 40.0, "bads": ["b"]}  # noqa: RUF012
-        ch_names = tuple("abcdef")
-
-        def get_channel_types(self):
-            return ["misc"] * 6
-
-        def get_data(self, picks=None, copy=True):
-            return X[:, picks]
-
-    display = show(make()[0], Epochs(), channel=1)
+def test_epochs_know_their_rate(X):
+    info = mne.create_info(list("abcdef"), 40.0, "misc")
+    info["bads"] = ["b"]
+    epochs = mne.EpochsArray(X, info, verbose="error")
+    display = show(make()[0], epochs, channel=1)
     assert_allclose(display.sfreq, 40)
-    assert_array_equal(display.signal, show(make()[0], X, channel=2).signal)
+    assert_allclose(display.signal, show(make()[0], X, channel=2).signal)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -269,13 +263,13 @@ def test_each_window_gets_the_decoder_of_its_modality(X):
 @pytest.mark.parametrize(
     ("modality", "message"),
     [
-        (None, "modality=None, and the network knows 'ACC', 'ECG'"),
-        ("EEG", "modality='EEG' has no decoder; wanted one of 'ACC', 'ECG'"),
-        (["ACC", "ACC", None], "modality=None has no decoder; wanted one of 'ACC', 'ECG'"),
+        (None, "modality=None, and the network has decoders for 'ACC', 'ECG'"),
+        ("EEG", "modality='EEG' has no decoder; expected one of 'ACC', 'ECG'"),
+        (["ACC", "ACC", None], "modality=None has no decoder; expected one of 'ACC', 'ECG'"),
         (["ACC"], "modality names 1 windows, and X has 3 of them"),
     ],
 )
-def test_a_network_of_several_modalities_has_to_be_told_a_known_one(X, modality, message):
+def test_a_network_of_several_modalities_needs_a_known_one(X, modality, message):
     with pytest.raises(ValueError, match=message):
         show(make(TWO)[0], X[:3], modality=modality)
 
@@ -320,14 +314,15 @@ def test_the_reconstruction_is_drawn_over_hidden_stretches_alone(X, objective):
 @pytest.mark.parametrize(("sfreq", "frequency"), [(50.0, 6.25), (None, 0.125)])
 def test_a_tone_stands_at_its_frequency(sfreq, frequency):
     tone = np.sin(2 * np.pi * 0.125 * np.arange(128))[None]
-    axes = show(make(sfreq=sfreq)[0], tone, n_windows=1).axes_[1, 0]
+    display = show(make(sfreq=sfreq)[0], tone, n_windows=1)
+    axes = display.axes_[1, 0]
     bottom, top = axes.images[0].get_extent()[2:]
     loudest = image(axes)[4].argmax()
     n_bins = FRAME // 2 + 1
     assert_allclose(bottom + (loudest + 0.5) * (top - bottom) / n_bins, frequency)
     assert_allclose(axes.get_ylim(), (0, 4 * frequency))
     assert axes.get_ylabel().endswith("(Hz)" if sfreq else "(cycles/sample)")
-    assert axes.figure.axes[3].get_xlabel() == ("time (s)" if sfreq else "samples")
+    assert display.axes_[3, 0].get_xlabel() == ("time (s)" if sfreq else "samples")
 
 
 @pytest.mark.parametrize("n_windows", [1, 4])
@@ -339,25 +334,46 @@ def test_the_figure_can_be_saved_and_closed(X, objective, n_windows, tmp_path):
     display.figure_.savefig(tmp_path / "picture.png", dpi=50)
     pixels = plt.imread(tmp_path / "picture.png")
     assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 50
-    labels = [text.get_text() for text in display.figure_.legends[0].get_texts()]
+    (legend,) = [ax.get_legend() for ax in display.figure_.axes if ax.get_legend()]
+    labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:2] == ["signal, hidden", "signal, shown"]
     plt.close(display.figure_)
     assert plt.get_fignums() == []
 
 
-def test_a_given_figure_is_drawn_on_without_pyplot(X):
-    figure = Figure(figsize=(6, 6))
+def test_panels_take_the_place_of_the_axes_that_were_given(X):
+    figure = Figure(figsize=(9, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.add_subplot()
-    display = show(make()[0], X, figure=figure)
+    left, right = figure.subplots(1, 2)
+    display = show(make()[0], X, ax=right)
     assert display.figure_ is figure
-    assert len(figure.axes) == 4 * 3 + 1  # the colour bar, and nothing from before
+    assert len(figure.axes) == 2 + 4 * 3 + 1  # and the colour bar
     figure.canvas.draw()
-    other = Figure(layout="tight")
-    assert display.plot(figure=other) is display
-    assert display.figure_ is other
-    assert display.axes_[0, 0].figure is other
+    for panel in display.axes_.flat:
+        assert panel.get_position().x0 > left.get_position().x1
+        assert panel.get_position().y1 < right.get_position().y1  # under the legend
     assert plt.get_fignums() == []
+
+
+def test_panels_are_drawn_on_axes_that_are_laid_out_already(X):
+    display = show(make(objective="time")[0], X, ax=Figure().add_subplot())
+    panels = Figure().subplots(3, 1)
+    assert display.plot(panels) is display
+    assert display.axes_.shape == (1, 3)
+    assert all(panel.lines for panel in panels)
+    assert panels[2].get_legend().get_texts()[0].get_text() == "signal, hidden"
+    with pytest.raises(ValueError, match="Expected ax to be one Axes or 3 of them, got 2"):
+        display.plot(panels[:2])
+
+
+def test_axes_that_no_grid_can_replace_are_refused(X):
+    figure = Figure()
+    ax = figure.add_subplot()
+    display = show(make()[0], X, ax=ax)
+    with pytest.raises(ValueError, match=r"Expected ax to be on, .* Pass the axes_"):
+        display.plot(ax)
+    with pytest.raises(ValueError, match="Expected ax to be a subplot, got Axes at a free"):
+        display.plot(figure.add_axes((0, 0, 1, 1)))
 
 
 def test_a_constant_window_is_drawn(X):
@@ -416,6 +432,6 @@ def test_a_gap_in_the_signal_is_named(X):
 
 def test_without_matplotlib_the_error_says_what_to_install(X, monkeypatch):
     display = show(make()[0], X)
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r'pip install "citrus-sk\[demo\]"'):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install matplotlib"):
         display.plot()

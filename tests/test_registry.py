@@ -15,9 +15,16 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from test_checkpoint import INFO, NETWORK, TASK, leftovers, make_tensors
 
-from citrus_sk import _hub, _registry, list_pretrained
-from citrus_sk._checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
-from citrus_sk._registry import (
+from citrus_sk import list_pretrained
+from citrus_sk.checkpoints import hub as _hub
+from citrus_sk.checkpoints import registry as _registry
+from citrus_sk.checkpoints.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    read_checkpoint,
+    write_checkpoint,
+)
+from citrus_sk.checkpoints.registry import (
     describe_pretrained,
     from_pretrained,
     load_pretrained,
@@ -218,14 +225,14 @@ def test_where_nothing_ships_it_says_so(nothing_shipped):
 )
 def test_a_path_of_nothing_is_not_found(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="is not there; wanted a checkpoint"):
+    with pytest.raises(FileNotFoundError, match="is not there; expected a checkpoint"):
         resolve_pretrained(path)
     with pytest.raises(FileNotFoundError, match="is not there"):
         describe_pretrained(Path(path))
 
 
 def test_a_folder_without_weights_says_what_is_wanted(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors; wanted a folder"):
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors; expected a folder"):
         resolve_pretrained(tmp_path)
 
 
@@ -240,7 +247,7 @@ def reads(monkeypatch):
         found.append(path)
         return read_checkpoint(path, **parameters)
 
-    monkeypatch.setattr("citrus_sk._checkpoint.read_checkpoint", counted)
+    monkeypatch.setattr("citrus_sk.checkpoints.checkpoint.read_checkpoint", counted)
     return found
 
 
@@ -321,7 +328,7 @@ def test_a_convolution_alone_has_no_transformer_to_give(file):
 
 @pytest.mark.parametrize("backbone", ["rnn", None, ["conv"]])
 def test_an_unknown_backbone_is_refused(backbone, file):
-    with pytest.raises(ValueError, match="is unknown; wanted one of 'hybrid', 'conv'"):
+    with pytest.raises(ValueError, match="is unknown; expected one of 'hybrid', 'conv'"):
         load_pretrained(file, backbone=backbone)
 
 
@@ -424,9 +431,9 @@ def test_weights_that_are_not_those_of_the_folder_are_refused(file, tmp_path):
     ("config", "message"),
     [
         ("{", "is damaged: its JSON cannot be read"),
-        ("[]", "its JSON is a list; wanted an object"),
-        ("{}", "does not say what to find: sha256=None is no SHA-256"),
-        ('{"sha256": "abc"}', "sha256='abc' is no SHA-256"),
+        ("[]", "its JSON is a list; expected an object"),
+        ("{}", "does not say what to find: sha256=None is not a SHA-256"),
+        ('{"sha256": "abc"}', "sha256='abc' is not a SHA-256"),
     ],
 )
 def test_a_configuration_that_names_no_hash_is_refused(config, message, file, tmp_path):
@@ -497,8 +504,47 @@ def test_a_download_that_is_damaged_is_refused(hub, tmp_path):
 
 
 def test_what_the_hub_says_is_what_the_user_sees(hub):
-    with pytest.raises(OSError, match="no repository citrus/ecg"):
+    message = "no file or folder has this path.* did not give .*no repository citrus/ecg"
+    with pytest.raises(FileNotFoundError, match=message):
         from_pretrained("citrus/ecg")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("my-weights/eeg-frq", "there is a folder 'my-weights'"),
+        ("my-weight/eeg-freq", "there is a folder 'my-weights'"),
+        ("models/eeg", "'models' is the name of a folder"),
+        ("citrus/eeg.safetensor", r"ends in '\.safetensor' like a file"),
+        ("citrus/eeg.pt", r"ends in '\.pt' like a file"),
+    ],
+)
+def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(
+    name, reason, hub, tmp_path, monkeypatch
+):
+    (tmp_path / "here" / "my-weights" / "eeg-freq").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    message = rf"no file or folder has this path.*Hugging Face was not asked.*because .*{reason}"
+    for use in (resolve_pretrained, load_pretrained, from_pretrained, describe_pretrained):
+        with pytest.raises(FileNotFoundError, match=message):
+            use(name)
+    assert not hub.requests
+
+
+def test_with_a_revision_a_repository_is_meant_whatever_lies_here(hub, tmp_path, monkeypatch):
+    (tmp_path / "here" / "citrus").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert same(from_pretrained("citrus/eeg", revision="main"), seed=2)
+    with pytest.raises(
+        FileNotFoundError, match=r"from_pretrained\('citrus/eeg', revision='main'\)"
+    ):
+        from_pretrained("citrus/eeg")
+
+
+def test_a_version_in_a_name_is_not_the_ending_of_a_file(hub):
+    with pytest.raises(FileNotFoundError, match="did not give a repository"):
+        from_pretrained("citrus/eeg-v1.5")
+    assert hub.requests == [("citrus/eeg-v1.5", None)]
 
 
 def test_an_existing_path_wins_over_a_repository(hub, file, tmp_path, monkeypatch):
@@ -518,7 +564,7 @@ def test_a_revision_is_of_a_repository(name, hub):
 
 def test_without_huggingface_hub_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    message = "'citrus/eeg' is no file or folder here.*pip install huggingface_hub"
+    message = "'citrus/eeg' is not a file or folder here.*pip install huggingface_hub"
     with pytest.raises(ImportError, match=message):
         from_pretrained("citrus/eeg")
     with pytest.raises(ImportError, match=message):

@@ -15,8 +15,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, c
 from sklearn.pipeline import make_pipeline
 
 from citrus_sk import CitrusClassifier, CitrusRegressor, SignalAligner
-from citrus_sk import _fused_probe as probe
-from citrus_sk._labelled import inner_folds, measure_windows
+from citrus_sk.training import probes as probe
+from citrus_sk.training.labelled import inner_folds, regression_windows
 
 RNG = np.random.default_rng(0)
 Y = RNG.uniform(5.0, 25.0, 60)  # Hz
@@ -25,8 +25,11 @@ X = np.sin(2 * np.pi * Y[:, None] * TIME)[:, None] + 0.2 * RNG.standard_normal((
 
 
 def quick(**parameters):
-    settings = {"pretrained": None, "preset": "tiny", "max_epochs": 2, "random_state": 0}
-    return CitrusRegressor(**(settings | {"random_kernels": False} | parameters))
+    settings = {"pretrained": None, "preset": "tiny", "random_kernels": False, "random_state": 0}
+    settings |= parameters
+    if settings.get("strategy") != "linear-probe" and not settings["random_kernels"]:
+        settings.setdefault("max_epochs", 2)
+    return CitrusRegressor(**settings)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,8 @@ def test_tells_the_turning_of_unseen_peoples_wrists_from_their_accelerometer(wat
 @pytest.mark.parametrize("strategy", ["auto", "linear-probe", "finetune", "probe-then-finetune"])
 @pytest.mark.parametrize("backbone", ["hybrid", "conv"])
 def test_every_strategy_and_backbone_tells_a_frequency(strategy, backbone):
-    reg = quick(strategy=strategy, backbone=backbone, max_epochs=20).fit(X[::2], Y[::2])
+    epochs = {} if strategy == "linear-probe" else {"max_epochs": 20}
+    reg = quick(strategy=strategy, backbone=backbone, **epochs).fit(X[::2], Y[::2])
     assert reg.score(X[1::2], Y[1::2]) > 0.5
     assert reg.strategy_ == ("probe-then-finetune" if strategy == "auto" else strategy)
 
@@ -92,7 +96,8 @@ def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, speed):
 
 
 @pytest.mark.parametrize(
-    "make", [quick, lambda: quick(n_members=2, strategy="finetune"), lambda: quick(module="EEGNet")]
+    "make",
+    [quick, lambda: quick(n_estimators=2, strategy="finetune"), lambda: quick(module="EEGNet")],
 )
 def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
     reg = make().fit(X[:20], Y[:20])
@@ -102,7 +107,7 @@ def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
 
 
 def test_the_ensemble_is_the_mean_of_its_members():
-    reg = quick(n_members=2, strategy="finetune").fit(X, Y)
+    reg = quick(n_estimators=2, strategy="finetune").fit(X, Y)
     alone = []
     for net in reg.members_:
         single = pickle.loads(pickle.dumps(reg))
@@ -121,17 +126,17 @@ def test_validation_loss_is_in_units_of_the_variance_and_the_best_epoch_is_kept(
 
 def test_fractional_groups_never_stand_on_both_sides_of_an_inner_split():
     groups = np.arange(60) // 6
-    measured = measure_windows(X.astype(np.float32), Y[:, None], groups=groups)
+    measured = regression_windows(X.astype(np.float32), Y[:, None], groups=groups)
     folds = inner_folds(measured, 5, seed=0)
     assert len(folds) == 5
     for train, test in folds:
         assert not set(measured.groups[train]) & set(measured.groups[test])
-    assert inner_folds(measure_windows(X[:6], Y[:6, None], groups=np.ones(6)), 5, seed=0) == []
+    assert inner_folds(regression_windows(X[:6], Y[:6, None], groups=np.ones(6)), 5, seed=0) == []
 
 
 def test_each_familys_head_is_scikit_learns_ridge(monkeypatch):
     monkeypatch.setattr(probe, "VALUE_PENALTIES", np.array([0.3]))
-    measured = measure_windows(X.astype(np.float32), Y[:, None])
+    measured = regression_windows(X.astype(np.float32), Y[:, None])
     measured = measured.standardised(*measured.target_statistics())
     features = RNG.standard_normal((60, 9))
     weight, bias = probe.fit_fused_values(features, [9], measured)
@@ -142,7 +147,7 @@ def test_each_familys_head_is_scikit_learns_ridge(monkeypatch):
 
 
 def test_a_useless_family_has_little_say():
-    measured = measure_windows(X.astype(np.float32), Y[:, None])
+    measured = regression_windows(X.astype(np.float32), Y[:, None])
     measured = measured.standardised(*measured.target_statistics())
     useful = measured.targets + 0.3 * RNG.standard_normal((60, 4))
     features = np.c_[useful, RNG.standard_normal((60, 300)) / 17]
@@ -157,11 +162,11 @@ def test_a_useless_family_has_little_say():
         (Y[:59], ValueError, "X has 60 windows, but y has 59 labels"),
         (np.r_[Y[:-1], np.nan], ValueError, "y contains NaN"),
         (np.r_[Y[:-1], np.inf], ValueError, "y contains infinity"),
-        (["fast"] * 60, ValueError, "y holds 'fast', which is no number.*CitrusClassifier"),
-        ("age", ValueError, "y='age' names a column, and X is a ndarray"),
+        (["fast"] * 60, ValueError, "y holds 'fast', which is not a number.*CitrusClassifier"),
+        ("age", ValueError, "y='age' names a column of metadata, and X is of type nda"),
         (np.ones((60, 2, 2)), ValueError, "dim 3"),
-        (7.5, ValueError, "y is a single number, 7.5; wanted one for each of the 60 windows"),
-        ([[1.0], [1.0, 2.0]] * 30, ValueError, "y holds .*, which is no number"),
+        (7.5, ValueError, "y is a single number, 7.5; expected one for each of the 60 windows"),
+        ([[1.0], [1.0, 2.0]] * 30, ValueError, "y has up to 2 values for a window"),
     ],
 )
 def test_bad_targets_are_refused(y, error, message):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from citrus_sk._resampling import operator_stages, resample
+from citrus_sk.signals.resampling import operator_stages, resample
 
 # (n_in, n_out): up, equal, down by an awkward ratio, in one and in two stages, and windows that
 # are shorter than the kernel.

@@ -15,9 +15,9 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from citrus_sk import CitrusPretrainer
-from citrus_sk._corpus import array_corpus
-from citrus_sk._pretraining import PretrainRun
-from citrus_sk._run_file import saved_seed
+from citrus_sk.signals.recordings.arrays import array_corpus
+from citrus_sk.training.pretraining.run import PretrainRun
+from citrus_sk.training.pretraining.run_file import saved_seed
 
 N_STEPS = 12  # with a row of the history at 10 and at 12
 RNG = np.random.default_rng(0)
@@ -150,7 +150,7 @@ def test_a_crash_costs_only_the_steps_since_the_last_save(path, never_stopped, s
 
 
 def test_a_state_is_saved_once_it_is_due_and_at_the_end(path, monkeypatch):
-    from citrus_sk._run_file import RunFile
+    from citrus_sk.training.pretraining.run_file import RunFile
 
     saved, save = [], RunFile.save
     monkeypatch.setattr(

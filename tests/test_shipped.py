@@ -17,7 +17,7 @@ from citrus_sk import (
     list_pretrained,
     load_pretrained,
 )
-from citrus_sk._registry import SHIPPED
+from citrus_sk.checkpoints.registry import SHIPPED
 from citrus_sk.nn import MaskedAutoencoder
 
 NAMES = ["eeg-freq", "eeg-time", "multi-freq", "multi-time"]
@@ -177,10 +177,10 @@ def test_a_classifier_keeps_its_modality_in_a_pickle(split, tmp_path):
 @pytest.mark.parametrize(
     ("modality", "error", "message"),
     [
-        ("EMG", ValueError, r"modality='EMG' is none that .*'EEG'.*modality=None"),
+        ("EMG", ValueError, r"modality='EMG' is not one of .*'EEG'.*modality=None"),
         (["EEG", "EEG"], ValueError, "modality names 2 channels, and X has 6"),
         (3, TypeError, "modality=3 is a int"),
-        ([3] * 6, TypeError, "modality holds 3"),
+        ([3] * 6, TypeError, "modality to hold names .* got 3"),
     ],
 )
 def test_a_wrong_modality_is_named(modality, error, message, split):
@@ -194,7 +194,7 @@ def test_random_weights_know_of_no_modality(split):
     X = split[0][:3]
     kinds = [
         CitrusEmbedder(None, preset="tiny", modality=kind, random_state=0).fit_transform(X)
-        for kind in (None, "EEG", "anything")
+        for kind in (None, "EEG", "PPG")
     ]
     assert_array_equal(kinds[0], kinds[1])
     assert_array_equal(kinds[0], kinds[2])

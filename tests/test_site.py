@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import citrus_sk
-from citrus_sk import cli, list_pretrained
+from citrus_sk import list_pretrained
+from citrus_sk.cli import parser as cli
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN = [

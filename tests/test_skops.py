@@ -34,7 +34,7 @@ def through_skops(estimator, tmp_path, also=()):
     [
         {"random_kernels": True, "pretrained": "eeg-freq"},
         {"random_kernels": True, "pretrained": "eeg-freq", "store_weights": "reference"},
-        {"strategy": "finetune", "n_members": 2},
+        {"strategy": "finetune", "n_estimators": 2},
     ],
     ids=["default", "reference", "finetuned-ensemble"],
 )
@@ -87,7 +87,7 @@ def test_of_a_file_from_anywhere_nothing_but_a_network_is_called(tones):
     clf = CitrusClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(*tones)
     state = clf.__getstate__()
     state["_foreign"]["make"] = np.savetxt
-    with pytest.raises(TypeError, match=r"module is a .*; wanted a class"):
+    with pytest.raises(TypeError, match=r"module is a .*; expected a class"):
         CitrusClassifier().__setstate__(state)
 
 

@@ -146,9 +146,9 @@ def test_over_sets_by_hand():
 def test_scores_that_are_no_pairs_are_named(compare):
     with pytest.raises(ValueError, match="first has 2 scores and second 3"):
         compare([1, 2], [1, 2, 3])
-    with pytest.raises(ValueError, match="1 pair of scores; wanted at least two"):
+    with pytest.raises(ValueError, match="1 pair of scores; expected at least two"):
         compare([1], [2])
-    with pytest.raises(ValueError, match=r"2 of 3 pairs hold a score that is not finite"):
+    with pytest.raises(ValueError, match=r"2 of 3 pairs have a score that is not finite"):
         compare([1, np.nan, 3], [1, 2, np.inf])
 
 
@@ -157,7 +157,7 @@ def test_scores_that_are_no_pairs_are_named(compare):
     [
         ({"scores": np.ones(5)}, r"shape \(5,\)"),
         ({"scores": np.ones((5, 1)), "names": ["a"]}, "at least two of each"),
-        ({"names": ["a"]}, "names has 1 entries and scores 3 columns"),
+        ({"names": ["a"]}, "names has 1 entries, but scores has 3 columns"),
         ({"scores": np.full((6, 3), np.nan)}, "18 entries that are not finite"),
         ({"method": "tukey"}, "method='tukey' is unknown"),
         ({"alpha": 5}, "alpha=5"),
@@ -170,5 +170,5 @@ def test_ranks_of_bad_input_are_refused(change, match):
 
 
 def test_few_sets_are_warned_of():
-    with pytest.warns(UserWarning, match="4 sets are too few"):
+    with pytest.warns(UserWarning, match="4 data sets are too few"):
         rank_models(RNG.standard_normal((4, 3)), ["a", "b", "c"])

@@ -1,14 +1,17 @@
-"""How good classifiers are when labels are few: splits, learning curves, comparisons."""
+"""Evaluation of classifiers with few labels: splits, learning curves and comparisons.
 
-from ._comparison_display import CriticalDifferenceDisplay, PairedDifferenceDisplay
-from ._curve import fraction_curve
-from ._display import FractionCurveDisplay
-from ._fractions import StratifiedFractionKFold
-from ._outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
-from ._peers import list_peers, make_peer
-from ._report import write_report
-from ._result import FractionCurve
-from ._statistics import compare_on_folds, compare_over_sets, correct_holm, rank_models
+Imports `estimators` and all that is below it.
+"""
+
+from .comparison_display import CriticalDifferenceDisplay, PairedDifferenceDisplay
+from .curve_display import FractionCurveDisplay
+from .curves import fraction_curve
+from .outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
+from .peers import list_peers, make_peer
+from .report import write_report
+from .result import FractionCurve
+from .splitters import StratifiedFractionKFold
+from .statistics import compare_on_folds, compare_over_sets, correct_holm, rank_models
 
 __all__ = [
     "ConfusionCurveDisplay",

@@ -1,10 +1,13 @@
-"""What a fitted model looks at: attributions over time, channel and band, and its features."""
+"""Inspection of fitted models: attributions over time, channel and band, and features.
 
-from ._attribution import Attribution, attribution
-from ._attribution_display import AttributionDisplay
-from ._band_occlusion import BandOcclusion, band_occlusion
-from ._band_occlusion_display import BandOcclusionDisplay
-from ._embedding_display import EmbeddingDisplay
+Imports `estimators` and all that is below it.
+"""
+
+from .attribution import Attribution, attribution
+from .attribution_display import AttributionDisplay
+from .band_occlusion import BandOcclusion, band_occlusion
+from .band_occlusion_display import BandOcclusionDisplay
+from .embedding_display import EmbeddingDisplay
 
 __all__ = [
     "Attribution",

@@ -1,9 +1,12 @@
-"""The network, in torch alone: nothing here knows of scikit-learn, files or training."""
+"""The network, in torch alone: nothing here knows of scikit-learn, files or training.
 
-from ._autoencoder import MaskedAutoencoder
-from ._config import PRESETS, NetworkConfig, TaskConfig
-from ._masking import draw_mask
-from ._model import CitrusNetwork, Trunk
+Imports nothing from the other rooms, and no library but torch.
+"""
+
+from .autoencoder import MaskedAutoencoder, draw_mask
+from .config import PRESETS, NetworkConfig, TaskConfig
+from .network import CitrusNetwork, Trunk
+from .transformer import dropout_from
 
 __all__ = [
     "PRESETS",
@@ -13,4 +16,5 @@ __all__ = [
     "TaskConfig",
     "Trunk",
     "draw_mask",
+    "dropout_from",
 ]

@@ -1,6 +1,6 @@
-"""Write the pages of the reference: one for each public module, from its ``__all__``.
+"""Write the pages of the API reference, one per public module, from its ``__all__``.
 
-So a new public name is documented as soon as it is public, and none can be forgotten.
+Every public name is therefore documented automatically.
 """
 
 import inspect
@@ -12,19 +12,19 @@ from pathlib import Path
 from sklearn.base import BaseEstimator
 
 MODULES = {
-    "citrus_sk": "the estimators, checkpoints, and what is used most",
+    "citrus_sk": "estimators, checkpoints and the most common functions",
     "citrus_sk.evaluation": "learning curves, comparisons, displays",
-    "citrus_sk.inspection": "what a fitted model looks at",
-    "citrus_sk.mne": "recordings and epochs of MNE",
-    "citrus_sk.braindecode": "the network as a model of braindecode",
-    "citrus_sk.datasets": "recordings that come with the install",
-    "citrus_sk.nn": "the network in torch, for those who change it",
+    "citrus_sk.inspection": "attributions of fitted models",
+    "citrus_sk.mne": "support for MNE recordings and epochs",
+    "citrus_sk.braindecode": "the network as a braindecode model",
+    "citrus_sk.datasets": "recordings that are available offline",
+    "citrus_sk.nn": "the network in torch",
 }
 BRAINDECODE_LABELS = {"load-pretrained-models"}
 
 
 def public_modules():
-    """The modules of `MODULES` that this version has."""
+    """List the modules of `MODULES` that exist in this version."""
     return [name for name in MODULES if find_spec(name)]
 
 
@@ -41,7 +41,7 @@ def heading(text, line):
 
 
 def elsewhere(name):
-    """Names of the package that are described on the page of one of its modules: {short: full}."""
+    """Map the names of the package that are documented with one of its modules to full names."""
     if name != "citrus_sk":
         return {}
     return {
@@ -103,13 +103,13 @@ def write_pages(app):
 
 
 def leave_to_scikit_learn(app, what, name, thing, skip, options):
-    """Leave out the methods that scikit-learn puts on every estimator for metadata routing."""
+    """Skip the methods that scikit-learn adds to every estimator for metadata routing."""
     last = name.rsplit(".", 1)[-1]
     return True if last.startswith("set_") and last.endswith("_request") else None
 
 
 def escape_shapes(app, what, name, thing, options, lines):
-    """Let ``ndarray of shape (n_features_in_,)`` be text, where rst sees a link in ``in_``."""
+    """Escape ``ndarray of shape (n_features_in_,)``, where rst would see a link in ``in_``."""
     lines[:] = [
         re.sub(r"(?<=\w)_(?=[,)])", r"\_", line)
         if " of shape (" in line or "), float" in line
@@ -119,9 +119,9 @@ def escape_shapes(app, what, name, thing, options, lines):
 
 
 def resolve_elsewhere(app, env, node, content):
-    """Find what a page calls ``citrus_sk.X`` and the reference ``citrus_sk.evaluation.X``.
+    """Resolve ``citrus_sk.X`` to a name documented as, for example, ``citrus_sk.evaluation.X``.
 
-    A label of braindecode, in what it adds to the docstrings of its models, becomes plain text.
+    A label in the text that braindecode adds to the docstrings of its models becomes plain text.
     """
     if node.get("reftype") == "ref" and node["reftarget"] in BRAINDECODE_LABELS:
         return content
@@ -136,7 +136,7 @@ def resolve_elsewhere(app, env, node, content):
 
 
 def setup(app):
-    # Before Sphinx looks for pages, and autosummary in them for names that need one.
+    # Before Sphinx collects the pages and autosummary reads names from them.
     app.connect("config-inited", lambda app, config: write_pages(app))
     app.connect("autodoc-process-docstring", escape_shapes, priority=900)  # after numpydoc
     app.connect("missing-reference", resolve_elsewhere)

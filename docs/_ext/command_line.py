@@ -1,4 +1,4 @@
-"""A directive that shows what ``citrus-sk COMMAND --help`` prints, from the parser itself."""
+"""A directive that shows the output of ``citrus-sk COMMAND --help``."""
 
 import argparse
 import os
@@ -7,13 +7,13 @@ from unittest import mock
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from citrus_sk import cli
+from citrus_sk.cli import parser as cli
 
-WIDTH = 62  # characters, as many as the column of a page has
+WIDTH = 62  # characters, the width of the text column of a page
 
 
 def parsers():
-    """Each command and its parser."""
+    """Map each command to its parser."""
     commands = argparse.ArgumentParser(prog=cli.PROGRAM).add_subparsers()
     for add in cli.COMMANDS:
         add(commands)

@@ -1,7 +1,8 @@
-"""Let links that leave docs/ lead somewhere on the site as well.
+"""Map links that leave docs/ to pages of the site.
 
-Pages are read on code hosts too, where ``../../CHANGELOG.md`` is right. On the site the same text
-is another page. Model cards, which stand beside their weights, are copied into the site.
+The pages are also read on code hosts, where ``../../CHANGELOG.md`` is correct. On the site, the
+same text has a page of its own. Model cards, which are stored next to their weights, are copied
+into the site.
 """
 
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINTS = ROOT / "citrus_sk" / "checkpoints"
-# Links as they stand in the pages, without the dots that lead out of docs/, and pages of the site.
+# Targets of links in the pages, without the leading dots, and the corresponding pages of the site.
 TARGETS = [
     (r"citrus_sk/checkpoints/([\w.-]+)\.md", r"/cards/\1.md"),
     (r"citrus_sk/checkpoints/?", "/cards/index.md"),
@@ -22,7 +23,7 @@ TARGETS = [
 
 
 def lead_inside(text):
-    """Replace links out of docs/ by those to pages of the site, where there is one."""
+    """Replace links out of docs/ with links to pages of the site, if there is one."""
     for target, page in TARGETS:
         text = re.sub(rf"\]\((?:\.\./)+{target}(#[\w-]*)?\)", rf"]({page})", text)
     return text
@@ -40,14 +41,14 @@ def copy_cards(app):
     for old in {*folder.glob("*.md")} - {folder / card.name for card in cards}:
         old.unlink()
     for card in cards:
-        # Without its header, which is Hugging Face's.
+        # Without the header for Hugging Face.
         text = card.read_text(encoding="utf-8").split("\n---\n", 1)[-1].lstrip()
         write_if_changed(folder / card.name, text)
     names = "\n".join(card.stem for card in cards)
     write_if_changed(
         folder / "index.md",
-        "# Model cards\n\nData, licences, recipe and figures of each checkpoint, and what it is "
-        f"not good for.\n\n```{{toctree}}\n:maxdepth: 1\n\n{names}\n```\n",
+        "# Model cards\n\nThe training data, licences, recipe, scores and limitations of each "
+        f"checkpoint.\n\n```{{toctree}}\n:maxdepth: 1\n\n{names}\n```\n",
     )
 
 

@@ -173,6 +173,10 @@ ENTRIES = {
     },
     "classifier_default": Entry(classified, **PROBE),
     "classifier_default_with_groups": Entry(partial(classified, with_people=True), **PROBE),
+    "classifier_default_multi-time": Entry(partial(classified, pretrained="multi-time"), **PROBE),
+    "classifier_default_scratch": Entry(
+        partial(classified, pretrained=None, preset="tiny"), **PROBE
+    ),
     "classifier_probe_without_kernels": Entry(
         partial(classified, strategy="linear-probe", random_kernels=False), **PROBE
     ),

@@ -1,0 +1,53 @@
+"""Packages that only some functions need, and the progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from typing import Any
+
+
+def require(package: str, purpose: str, *, install: str | None = None) -> ModuleSpec:
+    """Find a package without importing it, or raise ModuleNotFoundError.
+
+    Parameters
+    ----------
+    package : str
+        Name that it is imported by.
+    purpose : str
+        Subject of the message, such as ``"The peer 'quant'"``.
+    install : str, default=None
+        Argument of ``pip install``, such as ``"citrus-sk[peers]"``; None is `package`.
+
+    Returns
+    -------
+    ModuleSpec
+    """
+    spec = find_spec(package)
+    if spec is not None:
+        return spec
+    name = package if install is None else install
+    quoted = f'"{name}"' if "[" in name else name  # a bracket means something to a shell
+    raise ModuleNotFoundError(
+        f"{purpose} needs {package}, which is not installed. Install it with: pip install {quoted}",
+        name=package,
+    )
+
+
+def progress_bar(
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    initial: int = 0,
+    description: str | None = None,
+    unit: str = "it",
+    shown: bool = True,
+) -> Any:
+    """A bar of tqdm around `iterable`, or for ``with``; one that is not shown does nothing."""
+    from tqdm.auto import tqdm
+
+    return tqdm(
+        iterable, total=total, initial=initial, desc=description, unit=unit, disable=not shown,
+        dynamic_ncols=True,
+    )  # fmt: skip

@@ -1,0 +1,199 @@
+"""Axes that displays draw on, and the base of those that draw on a single one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from .optional import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which can be told apart with any colour vision; lines and markers differ
+# as well, for print.
+STYLES = (
+    ("#000000", "-", "o"),
+    ("#D55E00", "--", "s"),
+    ("#0072B2", "-.", "^"),
+    ("#009E73", ":", "D"),
+    ("#CC79A7", "-", "v"),
+    ("#E69F00", "--", "P"),
+    ("#56B4E9", "-.", "X"),
+    ("#7F7F7F", ":", "*"),
+)
+
+_LABELS_INCHES = 0.5  # height of the ticks and the label of a horizontal axis
+
+
+class Display:
+    """Base of the displays that draw on one Axes.
+
+    A subclass defines `_size` and `_draw`, or a `plot` with parameters of its own.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes with the plot, once `plot` was called.
+    figure_ : matplotlib.figure.Figure
+        Figure of these axes.
+    """
+
+    ax_: Axes
+    figure_: Figure
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw the plot.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        Display
+            The display itself.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
+        """
+        self._draw(self._begin(ax, self._size()))
+        return self
+
+    def _begin(self, ax: Axes | None, size: tuple[float, float]) -> Axes:
+        """Set ``ax_`` and ``figure_``, on a new figure of `size` inches if `ax` is None."""
+        self.ax_ = new_axes(size) if ax is None else ax
+        self.figure_ = self.ax_.figure  # type: ignore[assignment]  # or a SubFigure
+        return self.ax_
+
+    def _size(self) -> tuple[float, float]:
+        """Width and height of a new figure in inches."""
+        raise NotImplementedError
+
+    def _draw(self, ax: Axes) -> None:
+        raise NotImplementedError
+
+
+def new_axes(size: tuple[float, float]) -> Axes:
+    """Axes of a new figure of pyplot, with a size in inches.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    require("matplotlib", "A plot")
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def new_panels(
+    ax: Axes | Sequence[Axes] | np.ndarray,
+    n_panels: int,
+    n_columns: int,
+    *,
+    sharex: bool | Literal["col"] = False,
+    sharey: bool | Literal["row"] = False,
+    height_ratios: Sequence[float] | None = None,
+    head: float = 0.0,
+) -> np.ndarray:
+    """Axes of several panels, as `sklearn.inspection.PartialDependenceDisplay` places them.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or sequence of n_panels of them
+        One Axes is switched off, and a grid of panels takes its place. A sequence is drawn on as
+        it is.
+    n_panels, n_columns : int
+        Number of panels, and of columns of the grid.
+    sharex, sharey, height_ratios
+        As in `matplotlib.figure.Figure.subplots`.
+    head : float, default=0.0
+        Height in inches to leave free above the grid.
+
+    Returns
+    -------
+    ndarray of shape (n_panels,)
+
+    Raises
+    ------
+    ValueError
+        If a sequence has another length, or the Axes is not one of a grid or is switched off.
+    """
+    if isinstance(ax, Sequence | np.ndarray):
+        axes = np.asarray(ax, dtype=object).ravel()
+        if len(axes) != n_panels:
+            raise ValueError(f"Expected ax to be one Axes or {n_panels} of them, got {len(axes)}.")
+        return axes
+    if n_panels == 1 and not head:
+        return np.array([ax], dtype=object)
+    from matplotlib.gridspec import GridSpecFromSubplotSpec
+
+    cell = ax.get_subplotspec()
+    if cell is None:
+        raise ValueError(
+            "Expected ax to be a subplot, got Axes at a free position, which no grid can replace. "
+            "Make them with plt.subplots() or figure.add_subplot()."
+        )
+    if not ax.axison:
+        raise ValueError(
+            "Expected ax to be on, got Axes that are switched off: a display has probably put its "
+            "panels in their place. Pass the axes_ of that display, or new axes."
+        )
+    ax.set_axis_off()
+    if head:
+        rest = max(cell_size(ax)[1] - head, head)
+        cell = GridSpecFromSubplotSpec(2, 1, cell, height_ratios=[head, rest])[1]
+    n_rows = math.ceil(n_panels / n_columns)
+    grid = GridSpecFromSubplotSpec(n_rows, n_columns, cell, height_ratios=height_ratios)
+    # A GridSpec that was made without a figure does not know it.
+    grid.figure = ax.figure  # type: ignore[assignment]
+    axes = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False).ravel()
+    for surplus in axes[n_panels:]:
+        surplus.set_visible(False)
+    return axes[:n_panels]
+
+
+def cell_size(ax: Axes) -> tuple[float, float]:
+    """Width and height in inches of the grid cell of `ax`, with the room for its labels."""
+    box, dpi = ax.figure.bbox, ax.figure.dpi
+    width, height = box.width / dpi, box.height / dpi
+    cell = ax.get_subplotspec()
+    if cell is None:
+        return width, height
+    n_rows, n_columns = cell.get_gridspec().get_geometry()
+    return width * len(cell.colspan) / n_columns, height * len(cell.rowspan) / n_rows
+
+
+def style(i: int) -> tuple[str, str, str]:
+    """Colour, line and marker of the i-th of many; a colour returns with another line and marker.
+
+    24 of them differ.
+    """
+    n = len(STYLES)
+    turn, color = divmod(i, n)
+    return STYLES[color][0], STYLES[(color + turn) % n][1], STYLES[(color + 3 * turn) % n][2]
+
+
+def literal(text: object) -> str:
+    """Text for matplotlib in which a dollar sign does not start a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def legend_below(ax: Axes, **settings: object) -> None:
+    """Add a legend under the label of the horizontal axis, whatever the height of the axes."""
+    from matplotlib.transforms import ScaledTranslation
+
+    down = ScaledTranslation(0, -_LABELS_INCHES, ax.figure.dpi_scale_trans)
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + down,
+        frameon=False, fontsize="small", **settings,
+    )  # fmt: skip

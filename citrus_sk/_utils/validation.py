@@ -1,0 +1,128 @@
+"""Checks of constructor parameters, and estimators that a failed fit leaves as they were."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import islice
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+_LONGEST_NAME = 100  # characters of a name in a message
+
+
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Put the attributes of `estimator` back if the block fails: the earlier fit stays usable."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of the strings `known`."""
+    if not (isinstance(value, str) and value in known):
+        raise ValueError(
+            f"{name}={value!r} is unknown; expected one of {', '.join(map(repr, known))}."
+        )
+
+
+def as_flag(name: str, value: Any, *, alternatives: tuple[str, ...] = ()) -> Any:
+    """Return `value` as a bool, or as it is where it is one of the words in `alternatives`.
+
+    NumPy's bools, and 0 and 1, which equal False and True, count as these. Anything else raises
+    TypeError, or ValueError where it is another word.
+    """
+    if isinstance(value, str) and value in alternatives:
+        return value
+    if isinstance(value, bool | np.bool_) or (isinstance(value, Integral) and value in (0, 1)):
+        return bool(value)
+    expected = " or ".join(["True", "False", *map(repr, alternatives)])
+    kind = ValueError if isinstance(value, str) and alternatives else TypeError
+    raise kind(f"Expected {name} to be {expected}, got {value!r}.")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    kind: Any = Real,
+    *,
+    low: float = 0.0,
+    high: float = math.inf,
+    open_low: bool = False,
+    unit: str = "",
+    alternatives: tuple[Any, ...] = (),
+) -> None:
+    """Raise TypeError or ValueError unless `value` is a finite number of `kind` in the range."""
+    if any(type(value) is type(other) and value == other for other in alternatives):
+        return
+    noun = "an integer" if kind is Integral else "a number"
+    noun += f" in {unit}" if unit else ""
+    edge = f"above {low:g}" if open_low else f"of {low:g} or more"
+    also = "".join(f" or {other!r}" for other in alternatives)
+    expected = (
+        f"expected {noun} {edge}" + (f" and at most {high:g}" if high < math.inf else "") + also
+    )
+    if isinstance(value, bool | np.bool_) or not isinstance(value, kind):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {expected}.")
+    if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
+        raise ValueError(f"{name}={value!r} is out of range; {expected}.")
+
+
+def check_pair(name: str, value: Any, kind: Any = Real, **limits: Any) -> None:
+    """Raise TypeError or ValueError unless `value` is two such numbers, the larger one last."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}={value!r} is not a pair; expected (lowest, highest).")
+    for position, each in enumerate(value):
+        check_number(f"{name}[{position}]", each, kind, **limits)
+    if value[0] > value[1]:
+        raise ValueError(f"{name}={value!r} must be ordered; expected (lowest, highest).")
+
+
+def first_few(names: Iterable[Any], most: int = 5) -> str:
+    """The first names of what may be a long list, for a message: ``a, b and 3 more``."""
+    names = iter(names)
+    listed = [_shortened(str(name)) for name in islice(names, most)]
+    n_more = sum(1 for _ in names)
+    return ", ".join(listed) + (f" and {n_more} more" if n_more else "")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the closest of the known names, with a space before it; or nothing."""
+    by_lower = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), by_lower, 1)
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def last_step(estimator: Any) -> Any:
+    """The last step of a pipeline; any other estimator itself."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
+    """Raise TypeError unless `value` is a text that is not empty."""
+    if value not in alternatives and not (isinstance(value, str) and value):
+        raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
+
+
+class Documented:
+    """Tells scikit-learn's HTML representation where an estimator is documented."""
+
+    _doc_link_module = "citrus_sk"
+    _doc_link_template = (
+        "https://citrus-sk.readthedocs.io/en/stable/"
+        "api/generated/{estimator_module}.{estimator_name}.html"
+    )

@@ -1,0 +1,408 @@
+"""The layout of a weights file: its header, its checks, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import reprlib
+from dataclasses import dataclass, fields
+from numbers import Real
+from pathlib import Path
+from typing import Any, BinaryIO, get_args, get_origin, get_type_hints
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._utils.validation import first_few
+from .._utils.version import __version__
+from ..nn import MaskedAutoencoder, NetworkConfig, TaskConfig
+
+FORMAT_VERSION = 1
+KEY = "citrus_sk"  # of the metadata of safetensors that our JSON stands under
+HEADER_LIMIT = 10_000_000  # bytes; ours have some thousands
+CODES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+COPY_HINT = "Copy or download it again."
+_FIELDS: dict[str, Any] = {
+    "format_version": int,
+    "package_version": str,
+    "created": str,
+    "network": dict,
+    "task": dict,
+    "grid": dict,
+    "modalities": list,
+    "objective": str,
+    "corpus": list,
+    "training": dict,
+    "metrics": dict,
+    "dtype": str,
+    "sha256": str,
+}
+_CORPUS: dict[str, Any] = {
+    "name": str,
+    "licence": str,
+    "attribution": str,
+    "hours": Real,
+    "people": int,
+}
+_CHOICES = {
+    "backbone": ("hybrid", "conv"),
+    "objective": ("time", "freq", "both"),
+    "masking": ("latent", "input"),
+    "dtype": ("float32", "float16"),
+}
+# A configuration is from a file: one of absurd size must not keep the machine busy.
+_MOST, _MOST_LAYERS, _LONGEST = 1_000_000, 256, 64
+
+
+class CheckpointError(ValueError):
+    """A file is not a valid checkpoint, or weights cannot be stored as one.
+
+    Raised by `load_pretrained` and the other functions that read or write weights, and where a
+    pickle of another layout is loaded. The message names the file and says what to do.
+    """
+
+
+@dataclass(frozen=True)
+class Header:
+    """The part of a file before its tensors.
+
+    Attributes
+    ----------
+    network, task, info
+        As in `Checkpoint`.
+    layout : dict of str to (str, tuple of int)
+        Type on disk and shape of each tensor.
+    raw : bytes
+        The beginning of the file, up to the first tensor.
+    """
+
+    network: NetworkConfig
+    task: TaskConfig
+    info: dict[str, Any]
+    layout: dict[str, tuple[str, tuple[int, ...]]]
+    raw: bytes
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Read what stands before the tensors, and nothing else; raises as `read_checkpoint`."""
+    path = Path(path)
+    with open_file(path) as file:
+        return parse_header(file, str(path))
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading, if it is one."""
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path} is a folder; expected a file. Give the .safetensors file in it, or read a "
+            "folder that save_pretrained wrote with from_pretrained."
+        )
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there; expected a checkpoint, a .safetensors file.")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is a device or a pipe; expected a .safetensors file.")
+    return path.open("rb")
+
+
+def parse_header(file: BinaryIO, where: str) -> Header:
+    """Read what stands before the tensors, and check that they can follow."""
+    size = os.fstat(file.fileno()).st_size
+    raw = _read_to_first_tensor(file, size, where)
+    header = parse_json(f"{where} is damaged", raw[8:], COPY_HINT)
+    layout, n_bytes = _layout(header, where)
+    _check_size(where, len(raw) + n_bytes, size)
+    info = _info(header, where)
+    if raw[8:] != header_bytes(header, len(raw) - 8):
+        raise CheckpointError(
+            f"{where} is damaged: its header is not as it was written. {COPY_HINT}"
+        )
+    try:
+        network, task = check_info(where, info)
+        dtype = getattr(torch, info["dtype"])
+        check_layout(where, layout, expected_tensors(where, network, task), dtype)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error} {COPY_HINT} Or write it again with this version."
+        ) from error
+    return Header(network, task, info, layout, raw)
+
+
+def header_bytes(header: dict[str, Any], length: int) -> bytes:
+    """The one way to write the header of safetensors, filled up with spaces."""
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass").ljust(length)
+
+
+def _read_to_first_tensor(file: BinaryIO, size: int, where: str) -> bytes:
+    start = file.read(9)
+    if not start:
+        raise CheckpointError(f"{where} is empty. {COPY_HINT}")
+    if len(start) < 9:
+        raise CheckpointError(
+            f"{where} is cut short: it has {len(start)} bytes, fewer than any checkpoint. "
+            f"{COPY_HINT}"
+        )
+    if start[8:] != b"{":
+        raise CheckpointError(
+            f"{where} is not a safetensors file: it begins with {start[:8]!r}{_guess(start)}. "
+            "Nothing else is loaded, because unpickling a file can run any code that is in it. "
+            "Expected a file that CitrusPretrainer.save wrote."
+        )
+    length = int.from_bytes(start[:8], "little")
+    if length > HEADER_LIMIT:
+        raise CheckpointError(
+            f"{where} is damaged, or no checkpoint: it announces a header of {length} bytes, and "
+            f"at most {HEADER_LIMIT} are read. {COPY_HINT}"
+        )
+    _check_size(where, 8 + length, size, at_least=True)
+    return start + file.read(length - 1)
+
+
+def _guess(start: bytes) -> str:
+    if start.startswith(b"PK"):
+        return ", as archives of torch.save do"
+    if start[0] == 0x80:
+        return ", as pickles do"
+    if start.startswith(b"version"):
+        return ", as pointers of Git LFS do ('git lfs pull' gets the file itself)"
+    return ""
+
+
+def _check_size(where: str, expected: int, size: int, at_least: bool = False) -> None:
+    announced = f"it has {size} bytes, and its header announces {expected}"
+    if size < expected:
+        more = " or more" if at_least else ""
+        raise CheckpointError(f"{where} is cut short: {announced}{more}. {COPY_HINT}")
+    if size > expected and not at_least:
+        raise CheckpointError(f"{where} is damaged: {announced}. {COPY_HINT}")
+
+
+def _layout(header: dict[str, Any], where: str) -> tuple[dict[str, Any], int]:
+    """Type and shape of each tensor, and the bytes of all."""
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    try:
+        layout = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
+        return layout, max([0, *(entry["data_offsets"][1] for entry in entries.values())])
+    except (TypeError, KeyError, IndexError) as error:
+        raise CheckpointError(
+            f"{where} is damaged: its header describes a tensor without type, shape and place. "
+            f"{COPY_HINT}"
+        ) from error
+
+
+def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
+    """Our own JSON, of a format that this version knows."""
+    metadata = header.get("__metadata__")
+    if not (isinstance(metadata, dict) and isinstance(metadata.get(KEY), str)):
+        raise CheckpointError(
+            f"{where} is a safetensors file, but no checkpoint of citrus_sk: its header has no "
+            f"{KEY!r}. Weights of other models do not fit; expected a file that "
+            "CitrusPretrainer.save wrote."
+        )
+    info = parse_json(f"{where} is damaged", metadata[KEY], COPY_HINT)
+    version = info.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{where} was written by citrus_sk {info.get('package_version')!r} in format "
+            f"{version}; this is {__version__}, which reads format {FORMAT_VERSION}. Upgrade with: "
+            "pip install --upgrade citrus-sk"
+        )
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise CheckpointError(
+            f"{where}: its format_version is {version!r}; expected {FORMAT_VERSION}. {COPY_HINT}"
+        )
+    if metadata != {"format": "pt", KEY: canonical(where, info)}:
+        raise CheckpointError(f"{where} is damaged: its JSON is not as it was written. {COPY_HINT}")
+    return info
+
+
+# --- the tensors ---------------------------------------------------------------------------------
+
+
+def expected_tensors(where: str, network: NetworkConfig, task: TaskConfig) -> dict[str, Tensor]:
+    """The state dict that the file has to hold, without memory behind it."""
+    try:
+        with torch.device("meta"):
+            return MaskedAutoencoder(network, task).state_dict()
+    except Exception as error:  # torch has a word, and a class, for each size that does not fit
+        raise CheckpointError(
+            f"{where}: no model can be built from its network and its task: {error}"
+        ) from error
+
+
+def check_layout(
+    where: str, layout: dict[str, Any], expected: dict[str, Tensor], dtype: Any
+) -> None:
+    """Raise unless the names, types and shapes are those of the model."""
+    remedy = "Weights and configuration have to be of the same model."
+    missing = sorted(set(expected) - set(layout))
+    extra = sorted(set(layout) - set(expected))
+    if missing or extra:
+        found = [f"lacks {first_few(map(repr, missing))}"] if missing else []
+        found += [f"has {first_few(map(repr, extra))} too much"] if extra else []
+        raise CheckpointError(
+            f"{where}: of the model's {len(expected)} tensors it {' and '.join(found)}. {remedy}"
+        )
+    for name, tensor in expected.items():
+        code, shape = layout[name]
+        if shape != tuple(tensor.shape):
+            raise CheckpointError(
+                f"{where}: the tensor {name!r} has shape {shape}; expected {tuple(tensor.shape)}. "
+                f"{remedy}"
+            )
+        right = CODES[dtype if tensor.is_floating_point() else tensor.dtype]
+        if code != right:
+            raise CheckpointError(
+                f"{where}: the tensor {name!r} is of type {code}; expected {right}. {remedy}"
+            )
+
+
+# --- the JSON ------------------------------------------------------------------------------------
+
+
+def parse_json(where: str, text: bytes | str, remedy: str = "") -> dict[str, Any]:
+    """An object of strict JSON, of finite numbers."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where}: its JSON cannot be read ({error}). {remedy}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(
+            f"{where}: its JSON is a {type(value).__name__}; expected an object. {remedy}"
+        )
+    return value
+
+
+def canonical(where: str, info: dict[str, Any]) -> str:
+    """The one way to write `info` as JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+    try:
+        return json.dumps(info, sort_keys=True, allow_nan=False, default=plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{where}: its info holds something that JSON cannot ({error}); expected dict, list, "
+            "str, finite numbers, bool and None."
+        ) from error
+
+
+def check_info(where: str, info: dict[str, Any]) -> tuple[NetworkConfig, TaskConfig]:
+    """Raise unless the JSON is complete and agrees with itself; give its configurations."""
+    _check_fields(where, "its info", info, _FIELDS)
+    _check_choice(where, "dtype", info["dtype"])
+    network = _config(where, "network", NetworkConfig, info["network"])
+    task = _config(where, "task", TaskConfig, info["task"])
+    if not len(network.widths) == len(network.kernels) == len(network.strides) >= 1:
+        raise CheckpointError(
+            f"{where}: network.widths, network.kernels and network.strides have "
+            f"{len(network.widths)}, {len(network.kernels)} and {len(network.strides)} entries; "
+            "expected as many of each, one a block."
+        )
+    _check_fields(where, "grid", info["grid"], {"n_times": int, "sfreq": Real | None})
+    for number, entry in enumerate(info["corpus"]):
+        optional = {name: kind | None for name, kind in _CORPUS.items()}
+        _check_fields(where, f"corpus[{number}]", entry, optional)
+    for name, found, expected in (
+        ("grid.n_times", info["grid"]["n_times"], network.n_times),
+        ("modalities", info["modalities"], list(network.modalities)),
+        ("objective", info["objective"], task.objective),
+    ):
+        if found != expected:
+            raise CheckpointError(
+                f"{where}: {name} is {found!r}, and {expected!r} in the configuration."
+            )
+    return network, task
+
+
+def _check_fields(where: str, label: str, values: Any, expected: dict[str, Any]) -> None:
+    if not isinstance(values, dict):
+        raise CheckpointError(
+            f"{where}: {label} is a {type(values).__name__}; expected a dict of "
+            f"{', '.join(expected)}."
+        )
+    missing = [name for name in expected if name not in values]
+    if missing:
+        raise CheckpointError(
+            f"{where}: {label} lacks {first_few(map(repr, missing))}; expected "
+            f"{', '.join(expected)}."
+        )
+    for name, kind in expected.items():
+        value = values[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            noun = " or ".join(one.__name__ for one in get_args(kind) or (kind,))
+            raise CheckpointError(
+                f"{where}: {name!r} of {label} is a {type(value).__name__}; expected {noun}."
+            )
+
+
+def _config(where: str, label: str, kind: Any, values: dict[str, Any]) -> Any:
+    """A configuration of exactly the fields that this version knows."""
+    names = [field.name for field in fields(kind)]
+    missing = [name for name in names if name not in values]
+    unknown = [name for name in values if name not in names]
+    if missing or unknown:
+        found = [f"lacks {first_few(map(repr, missing))}"] if missing else []
+        found += (
+            [f"has {first_few(map(repr, unknown))}, which this version does not know"]
+            if unknown
+            else []
+        )
+        raise CheckpointError(
+            f"{where}: {label} {' and '.join(found)}; expected {', '.join(names)}."
+        )
+    for name, hint in get_type_hints(kind).items():
+        _check_value(where, f"{label}.{name}", values[name], hint)
+    return kind(**values)
+
+
+def _check_value(where: str, label: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is tuple:
+        right, expected = _right_length(value, get_args(hint))
+    elif hint is int:
+        most = _MOST_LAYERS if label == "network.depth" else _MOST
+        right = type(value) is int and 1 <= value <= most
+        expected = f"an integer from 1 to {most}"
+    elif hint is float:
+        right = type(value) in (int, float) and 0 <= value <= _MOST
+        expected = f"a number from 0 to {_MOST}"
+    else:
+        right, expected = type(value) is hint, f"a {hint.__name__}"
+    if not right:
+        raise CheckpointError(f"{where}: {label} is {reprlib.repr(value)}; expected {expected}.")
+    _check_choice(where, label, value)
+    if get_origin(hint) is tuple:
+        for number, entry in enumerate(value):
+            _check_value(where, f"{label}[{number}]", entry, get_args(hint)[0])
+
+
+def _right_length(value: Any, kinds: tuple[Any, ...]) -> tuple[bool, str]:
+    """Whether this is a list as long as a tuple of `kinds`, and what would be one."""
+    length = len(value) if isinstance(value, list) else -1
+    if kinds[1:] == (...,):
+        return 0 <= length <= _LONGEST, f"a list of at most {_LONGEST} entries"
+    return length == len(kinds), f"a list of {len(kinds)} entries"
+
+
+def _check_choice(where: str, label: str, value: Any) -> None:
+    known = _CHOICES.get(label.rsplit(".", maxsplit=1)[-1])
+    if known and value not in known:
+        raise CheckpointError(
+            f"{where}: {label} is {value!r}; expected one of {', '.join(map(repr, known))}."
+        )

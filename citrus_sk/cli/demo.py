@@ -1,0 +1,267 @@
+"""The demo: a learning curve on real recordings, and a model that is saved and loaded back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from .._utils.files import make_folder
+from .._utils.optional import progress_bar, require
+from ..datasets import load_watch
+from ..evaluation import StratifiedFractionKFold
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
+FRACTIONS = (0.02, 0.05, 0.1)
+MODEL_FRACTION = 0.2
+# A short grid and few epochs: minutes on two cores, not the best score to be had.
+GRID_N_TIMES, EPOCHS = 256, 15
+PRETRAINED = "eeg-freq"
+# Label in table and plot, and the value of pretrained=.
+MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
+STRANGER = "10"  # fixed beforehand; the saved model is never trained on this person
+CURVE_FILE = "learning_curve.png"
+MODEL_FILE = "watch.joblib"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a learning curve, with one value for each fold."""
+
+    model: str
+    fraction: float
+    n_train: np.ndarray
+    accuracy: np.ndarray
+    macro_f1: np.ndarray
+
+
+def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = True) -> None:
+    """Cross-validate on `load_watch` by person, save a model, load it back and use it.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the learning curve and the model; made if needed.
+    n_splits : int, default=3
+        Number of folds over the ten people.
+    seed : int, default=0
+        Seed of the folds, the draws and the training.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If an optional package is missing.
+    OSError
+        If `out` cannot be written into.
+    """
+    # Fail now, and not after minutes of training.
+    require("matplotlib", "The demo", install="citrus-sk[demo]")
+    watch = load_watch()
+    make_folder(out)
+
+    pipelines = [_make_pipeline(pretrained, seed) for pretrained in MODELS.values()]
+    n_people = len(np.unique(watch.groups))
+    print(
+        f"{len(watch.X)} windows of {watch.X.shape[2] / watch.sfreq:g} s, "
+        f"{watch.X.shape[1]} channels, {len(np.unique(watch.y))} exercises, {n_people} people.\n"
+        f"The same network twice: with the weights of {PRETRAINED!r}, trained on EEG alone, and "
+        f"from scratch. {n_splits} folds by person;\neach trains on "
+        f"{', '.join(f'{fraction:.0%}' for fraction in FRACTIONS)} of its training windows and is "
+        "tested on all windows of people it has not seen.",
+        flush=True,
+    )
+    known, stranger = _split_off_stranger(watch, seed)
+    splits = _splits(watch, n_splits, seed)
+    tasks = [
+        delayed(_fit_and_score)(pipeline, watch.X, watch.y, *split)
+        for split in splits
+        for pipeline in pipelines
+    ]
+    tasks.append(delayed(_fit)(pipelines[0], watch.X, watch.y, known))
+    # One process a core: several threads on one small network wait for each other.
+    with parallel_config("loky", n_jobs=-1, inner_max_num_threads=1):
+        fits = Parallel(return_as="generator")(tasks)
+    *scores, model = progress_bar(fits, total=len(tasks), unit="fit", shown=progress)
+    points = _points(scores, n_splits)
+
+    chance = 1 / len(np.unique(watch.y))
+    print(_table(points, chance))
+    _plot(points, chance, n_splits, n_people, out / CURVE_FILE)
+
+    joblib.dump(model, out / MODEL_FILE)
+    loaded = joblib.load(out / MODEL_FILE)
+    X, y = watch.X[stranger], watch.y[stranger]
+    if not np.array_equal(loaded.predict_proba(X), model.predict_proba(X)):
+        raise RuntimeError("The loaded model does not predict what the saved one predicted.")
+    print(_stranger_report(y, loaded.predict(X), len(known)))
+    print(_closing_words(out))
+
+
+def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
+    from .. import CitrusClassifier, SignalAligner
+
+    return make_pipeline(
+        SignalAligner(GRID_N_TIMES),
+        # Without random kernels, which would hide what pre-training is worth to the network.
+        CitrusClassifier(pretrained, random_kernels=False, max_epochs=EPOCHS, random_state=seed),
+    )
+
+
+def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test windows, fold by fold and in each fold by fraction.
+
+    Not fraction by fraction: the time left would look far too short while only small fits
+    were behind.
+    """
+    by_fraction = [
+        StratifiedFractionKFold(n_splits, train_fraction=fraction, random_state=seed).split(
+            watch.X, watch.y, watch.groups
+        )
+        for fraction in FRACTIONS
+    ]
+    return [split for of_fold in zip(*by_fraction, strict=True) for split in of_fold]
+
+
+def _fit(pipeline: Pipeline, X: np.ndarray, y: np.ndarray, train: np.ndarray) -> Pipeline:
+    return clone(pipeline).fit(X[train], y[train])
+
+
+def _fit_and_score(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[int, float, float]:
+    """Number of training windows, accuracy and macro-F1."""
+    predicted = _fit(pipeline, X, y, train).predict(X[test])
+    return (
+        len(train),
+        accuracy_score(y[test], predicted),
+        f1_score(y[test], predicted, average="macro"),
+    )
+
+
+def _points(scores: list[tuple[int, float, float]], n_splits: int) -> list[Point]:
+    table = np.reshape(scores, (n_splits, len(FRACTIONS), len(MODELS), 3))
+    return [
+        Point(model, fraction, *table[:, i, j].T)
+        for i, fraction in enumerate(FRACTIONS)
+        for j, model in enumerate(MODELS)
+    ]
+
+
+def _split_off_stranger(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training windows of the saved model, and all windows of a person it will not have seen."""
+    others = np.flatnonzero(watch.groups != STRANGER)
+    drawn, _ = train_test_split(
+        others, train_size=MODEL_FRACTION, stratify=watch.y[others], random_state=seed
+    )
+    return drawn, np.flatnonzero(watch.groups == STRANGER)
+
+
+def _table(points: list[Point], chance: float) -> str:
+    row = "{:>14}  {:>16}  {:>12}  {:>17}  {:>17}".format
+    lines = [row("train fraction", "training windows", "weights", "accuracy", "macro-F1")]
+    lines += [
+        row(
+            f"{point.fraction:.0%}",
+            f"{point.n_train.mean():.0f}",
+            point.model,
+            _mean_and_sd(point.accuracy),
+            _mean_and_sd(point.macro_f1),
+        )
+        for point in points
+    ]
+    lines.append(row("chance", "", "", *[f"{chance:.2f}{'':9}"] * 2).rstrip())
+    return "\n".join(["", *lines, "mean +/- standard deviation over the folds", ""])
+
+
+def _mean_and_sd(values: np.ndarray) -> str:
+    return f"{values.mean():.2f} +/- {values.std(ddof=1):.2f}"
+
+
+def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    # A figure without pyplot leaves the caller's backend and open figures alone.
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    fractions = np.array(FRACTIONS)
+    # Set apart sideways, so that one pair of error bars does not hide the other.
+    for model, shift, color, form in zip(
+        MODELS, (0.97, 1.03), ("0.0", "0.5"), ("o-", "s--"), strict=True
+    ):
+        values = [point.macro_f1 for point in points if point.model == model]
+        axes.errorbar(
+            fractions * shift,
+            [value.mean() for value in values],
+            [value.std(ddof=1) for value in values],
+            label=f"{model} ({PRETRAINED})" if MODELS[model] else model,
+            fmt=form,
+            color=color,
+            capsize=4,
+        )
+    axes.axhline(chance, color="0.3", linestyle=":")
+    axes.annotate(
+        f"chance, {chance:.2f}", (1, chance), xycoords=("axes fraction", "data"),
+        xytext=(-6, 4), textcoords="offset points", ha="right",
+    )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(fractions[0] / 1.4, fractions[-1] * 1.4)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(
+        fractions,
+        [
+            f"{point.fraction:.0%}\n{point.n_train.mean():.0f} windows"
+            for point in points[:: len(MODELS)]
+        ],
+    )
+    axes.set(
+        xlabel="share of the training fold, and labelled windows in it (log scale)",
+        ylabel=f"macro-F1 on unseen people\n(mean and sd over {n_splits} folds)",
+        ylim=(0, 1),
+        title=f"Seven shoulder exercises, smart watch, {n_people} people",
+    )
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.2), frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def _stranger_report(y: np.ndarray, predicted: np.ndarray, n_train: int) -> str:
+    lines = [
+        f"The saved model, trained on {n_train} windows of the other people, was loaded back: its "
+        "probabilities are the same to the last bit.",
+        f"Person {STRANGER}, whom it has never seen: {np.mean(predicted == y):.0%} of {len(y)} "
+        "windows right, by exercise",
+    ]
+    for exercise in np.unique(y):
+        of_exercise = y == exercise
+        n_right = np.sum(predicted[of_exercise] == exercise)
+        lines.append(f"  {exercise:<20} {n_right:>3} of {of_exercise.sum()}")
+    return "\n".join(lines)
+
+
+def _closing_words(out: Path) -> str:
+    return f"""
+Learning curve: {out / CURVE_FILE}
+Model:          {out / MODEL_FILE}
+
+Load and use the model:
+  import joblib
+  from citrus_sk.datasets import load_watch
+  model = joblib.load({(out / MODEL_FILE).as_posix()!r})
+  print(model.predict(load_watch().X[:5]))"""

@@ -1,0 +1,336 @@
+"""The command line: ``citrus-sk demo``, ``evaluate``, ``models`` and ``pretrain``.
+
+Each command has a function that adds its parser and a function that runs it; `COMMANDS` lists
+the former. What a command needs is imported when it runs, so that ``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._utils.version import __version__
+
+PROGRAM = "citrus-sk"
+INTERRUPTED = 130  # what shells report after Ctrl-C
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        The arguments; those of the process if None.
+
+    Returns
+    -------
+    int
+        Exit status: 0 if all went well, 1 if the command failed, 130 after Ctrl-C. Wrong
+        arguments exit with 2 from within argparse.
+    """
+    arguments = _parser().parse_args(argv)
+    arguments.command_line = shlex.join([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
+    try:
+        arguments.run(arguments)
+    # A missing extra, a folder that is not writable, a recipe or recording that is not in order.
+    except (ImportError, OSError, ValueError, TypeError, FloatingPointError) as error:
+        print(f"{PROGRAM} {arguments.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM} {arguments.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Pre-trained conv-transformers for small bio-signal data sets.",
+        epilog=f"'{PROGRAM} COMMAND --help' explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in COMMANDS:
+        add(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="train and cross-validate on real smart-watch recordings",
+        description=(
+            "Train on real smart-watch recordings of seven shoulder exercises, cross-validate by "
+            "person over three fractions of the labels, and write a learning curve (PNG) and a "
+            "model (joblib). Works offline and takes a few minutes. Needs the demo extra: "
+            'pip install "citrus-sk[demo]".'
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("citrus-demo"),
+        metavar="FOLDER",
+        help="where to write; made if needed, and files of an earlier run are replaced",
+    )
+    parser.add_argument(
+        "--folds",
+        type=_integer_between(2, 10),
+        default=3,
+        metavar="N",
+        help="number of folds the ten people are split into, 2 to 10",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_integer_between(0, 2**32 - 1),
+        default=0,
+        help="seed of the folds, the draws and the training",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.set_defaults(run=_run_demo)
+
+
+def _run_demo(arguments: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    run_demo(
+        arguments.out, n_splits=arguments.folds, seed=arguments.seed, progress=not arguments.quiet
+    )
+
+
+def _add_models(commands: Any) -> None:
+    parser = commands.add_parser(
+        "models",
+        help="list the pre-trained checkpoints that ship with this version",
+        description=(
+            "List the pre-trained checkpoints that ship with this version, and what they were "
+            "trained on. Each name is a value for pretrained= of CitrusClassifier."
+        ),
+    )
+    parser.set_defaults(run=_run_models)
+
+
+def _run_models(arguments: argparse.Namespace) -> None:
+    from ..checkpoints.registry import SHIPPED, describe_pretrained, list_pretrained
+
+    names = list_pretrained()
+    if not names:
+        print(
+            f"No pre-trained checkpoint ships with citrus_sk {__version__}. "
+            "CitrusClassifier(pretrained=None) trains from scratch."
+        )
+        return
+    row = "{:<12} {:<6} {:>7} {:>6} {:>6} {:>7}  {}".format
+    print(row("name", "preset", "weights", "hours", "people", "size", "trained on"))
+    for each in map(describe_pretrained, names):
+        print(
+            row(
+                each["name"],
+                each["preset"] or "own",
+                f"{each['n_parameters'] / 1e6:.2f} M",
+                f"{each['hours']:.0f}",
+                each["people"],
+                f"{each['n_bytes'] / 1e6:.1f} MB",
+                ", ".join(each["modalities"]),
+            )
+        )
+    print("\nhours are channel-hours; see the model cards for what the weights are good for:")
+    print(SHIPPED)
+
+
+def _add_pretrain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "pretrain",
+        help="pre-train on your own recordings",
+        description=(
+            "Pre-train the network on recordings without labels: EDF, BDF, FIF, npz and npy files, "
+            "and folders of them. Writes a checkpoint for pretrained= of CitrusClassifier, and a "
+            "picture of what it makes of hidden parts. The run is saved every few minutes; after a "
+            "crash or Ctrl-C, the same command with --resume goes on."
+        ),
+    )
+    parser.add_argument("data", type=Path, nargs="+", metavar="DATA", help="files and folders")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the checkpoint, *.safetensors"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of parameters of CitrusPretrainer; command-line options override it",
+    )
+    parser.add_argument("--objective", choices=("freq", "time", "both"), help="default: freq")
+    parser.add_argument("--preset", choices=("tiny", "small", "base"), help="default: small")
+    parser.add_argument(
+        "--modalities", nargs="+", metavar="KIND", help="kinds of signal to train on; default: all"
+    )
+    parser.add_argument("--modality", metavar="KIND", help="what unnamed channels of DATA record")
+    parser.add_argument("--sfreq", type=float, metavar="HZ", help="rate to train at; default: 100")
+    parser.add_argument("--n-passes", type=float, metavar="N", help="over the data; default: 10")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="batches, instead of passes")
+    parser.add_argument("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
+    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="random seed")
+    parser.add_argument(
+        "--on-error", choices=("skip", "raise"), help="for files that cannot be read; default: skip"
+    )
+    parser.add_argument("--resume", action="store_true", help="resume an unfinished run")
+    parser.add_argument("--half", action="store_true", help="store float16, in half the space")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep converted recordings")
+    parser.add_argument(
+        "--save-minutes", type=float, default=5.0, metavar="N", help="between two saves; default: 5"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.set_defaults(run=_run_pretrain)
+
+
+def _run_pretrain(arguments: argparse.Namespace) -> None:
+    from .pretrain import run_pretrain
+
+    passed = ("objective", "preset", "modalities", "modality", "sfreq", "n_passes", "max_steps")
+    run_pretrain(
+        arguments.data,
+        arguments.out,
+        recipe=arguments.config,
+        resume=arguments.resume,
+        half=arguments.half,
+        cache=arguments.cache,
+        save_minutes=arguments.save_minutes,
+        progress=not arguments.quiet,
+        random_state=arguments.seed,
+        **{name: getattr(arguments, name) for name in (*passed, "device", "on_error")},
+    )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="compare classifiers over fractions of your labels",
+        description=(
+            "Cross-validate classifiers on fractions of the training folds, by person where groups "
+            "are known, and write a report (HTML), scores and times (CSV), and everything (JSON). "
+            "DATA is an .npz file with X, y, and if known groups and sfreq, or a folder of EDF, "
+            "BDF or FIF recordings with --labels. A run that was stopped goes on when the same "
+            'command is given again. Peers need: pip install "citrus-sk[peers]".'
+        ),
+    )
+    parser.add_argument("data", type=Path, nargs="?", metavar="DATA", help=".npz file or folder")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="windows of a folder: columns file, onset, duration (s), label, and if known group",
+    )
+    parser.add_argument(
+        "--picks",
+        type=_names,
+        metavar="LIST",
+        help="channels of the recordings, by name or kind, such as EEG,EOG; default: all signals",
+    )
+    parser.add_argument("--dataset", choices=("watch",), help="data that are installed, not DATA")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("citrus-evaluation"),
+        metavar="FOLDER",
+        help="where to write; default: citrus-evaluation",
+    )
+    parser.add_argument(
+        "--estimators",
+        metavar="LIST",
+        help="names of peers, module:object or name=module:object, separated by commas; default: "
+        "citrus,minirocket,bandpower",
+    )
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="add our network by alignment, backbone and pre-training",
+    )
+    parser.add_argument(
+        "--fractions", type=_numbers(float), metavar="LIST", help="default: 0.02,0.1,0.5"
+    )
+    parser.add_argument("--shots", type=_numbers(int), metavar="LIST", help="windows of each class")
+    parser.add_argument(
+        "--folds", type=_integer_between(2, 1000), default=3, metavar="N", help="default: 3"
+    )
+    parser.add_argument(
+        "--repeats", type=_repeats, default=1, metavar="N", help="draws, or auto; default: 1"
+    )
+    parser.add_argument(
+        "--scoring",
+        type=lambda text: text.split(","),
+        default=["f1_macro", "accuracy", "neg_log_loss"],
+        metavar="LIST",
+        help="scorers of scikit-learn; default: f1_macro,accuracy,neg_log_loss",
+    )
+    parser.add_argument("--sfreq", type=float, metavar="HZ", help="if DATA does not hold it")
+    parser.add_argument(
+        "--report-oracle-epoch",
+        action="store_true",
+        help="add the best test epoch, to compare with tables of the literature",
+    )
+    parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="default: all cores")
+    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), default=0, help="default: 0")
+    parser.add_argument("--title", help="of the report")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(arguments: argparse.Namespace) -> None:
+    from .evaluate import run_evaluate
+
+    passed = ("data", "labels", "picks", "dataset", "estimators", "ablation", "fractions", "shots",
+              "folds", "repeats", "scoring", "sfreq", "jobs", "seed", "title")  # fmt: skip
+    any_fit = run_evaluate(
+        arguments.out,
+        oracle=arguments.report_oracle_epoch,
+        progress=not arguments.quiet,
+        command=arguments.command_line,
+        **{name: getattr(arguments, name) for name in passed},
+    )
+    if not any_fit:
+        raise ValueError(f"no fit could be scored; {arguments.out / 'report.html'} says why.")
+
+
+def _names(text: str) -> list[str]:
+    names = [name for each in text.split(",") if (name := each.strip())]
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as EEG,EOG")
+    return names
+
+
+def _numbers(kind: type) -> Callable[[str], list[Any]]:
+    def numbers(text: str) -> list[Any]:
+        try:
+            return [kind(each) for each in text.split(",") if each.strip()]
+        except ValueError:
+            example = "0.05,0.2" if kind is float else "1,5"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list such as {example}") from None
+
+    return numbers
+
+
+def _repeats(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto")
+    return text if text == "auto" else int(text)
+
+
+def _integer_between(low: int, high: int) -> Callable[[str], int]:
+    """Make a type for argparse, whose name stands in the error for a value that is not a number."""
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return integer
+
+
+COMMANDS = (_add_demo, _add_evaluate, _add_models, _add_pretrain)

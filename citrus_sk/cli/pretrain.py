@@ -1,0 +1,165 @@
+"""``citrus-sk pretrain``: recordings in, a checkpoint and its picture out."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .._utils.validation import did_you_mean
+from ..estimators.pretrainer import CitrusPretrainer
+from ..inspection.reconstruction import ReconstructionDisplay, figure_size
+from ..nn import PRESETS
+from ..signals.recordings.corpus import Corpus
+from ..signals.recordings.reading import read_corpus
+from ..training.pretraining.processes import is_launched
+from ..training.pretraining.sampler import draw_whole_windows
+
+# Named by the command line itself.
+_NOT_IN_RECIPE = ("checkpoint", "checkpoint_minutes", "resume", "verbose", "modality")
+_MOST_DRAWN = 4  # windows in the picture
+_CORPUS_KEYS = ("sfreq", "modality", "min_stretch_s", "on_error")
+
+
+def run_pretrain(
+    data: list[Path],
+    out: Path,
+    *,
+    recipe: Path | None,
+    resume: bool,
+    half: bool,
+    cache: Path | None,
+    save_minutes: float,
+    progress: bool,
+    **overrides: Any,
+) -> None:
+    """Pre-train on recordings and write the checkpoint.
+
+    Parameters
+    ----------
+    data : list of Path
+        Files and folders, for `read_corpus`.
+    out : Path
+        The checkpoint; the state of the run is kept beside it until that is written.
+    recipe : Path or None
+        TOML file of parameters of `CitrusPretrainer`, and of `read_corpus` in a table ``corpus``.
+    resume : bool
+        Whether to resume an unfinished run.
+    half : bool
+        Whether numbers are stored as float16.
+    cache : Path or None
+        Folder for converted recordings.
+    save_minutes : float
+        Between two saves of the run.
+    progress : bool
+        Whether progress bars are shown.
+    **overrides
+        Parameters of `CitrusPretrainer` or `read_corpus` that replace those of the recipe; None
+        leaves them.
+    """
+    state = out.with_suffix(".run")
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out {out}: expected a name that ends in .safetensors.")
+    if resume and out.exists() and not state.exists():
+        print(f"{out} is finished: there is nothing to go on with.")
+        return
+    if not resume and state.exists():
+        raise ValueError(
+            f"{state} is the state of an unfinished run. Add --resume to go on with it, or delete "
+            "it to begin anew."
+        )
+    settings, reading = _read_recipe(recipe)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    reading |= {name: given.pop(name) for name in _CORPUS_KEYS if name in given}
+    settings |= given
+    leads = not is_launched() or os.environ["RANK"] == "0"
+    progress = progress and leads
+    corpus = read_corpus(list(data), cache=cache, verbose=int(progress), **reading)
+    if leads:
+        print(corpus.summary(), flush=True)
+    pretrainer = CitrusPretrainer(
+        **settings,
+        checkpoint=state,
+        checkpoint_minutes=save_minutes,
+        resume=resume,
+        verbose=int(progress),
+    )
+    try:
+        pretrainer.fit(corpus)
+    except KeyboardInterrupt:
+        if state.exists():
+            print(f"\nSaved in {state}: the same command with --resume goes on.", file=sys.stderr)
+        raise
+    if not leads:
+        return
+    sha256 = pretrainer.save(out, half=half)
+    state.unlink(missing_ok=True)
+    print(_report(pretrainer, out, sha256))
+    _draw(pretrainer, corpus, out.with_suffix(".png"))
+
+
+def _read_recipe(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters of the pre-trainer and of the reader."""
+    if path is None:
+        return {}, {}
+    try:
+        recipe = tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--config {path} is not TOML: {error}.") from error
+    reading = recipe.pop("corpus", {})
+    known = list(inspect.signature(CitrusPretrainer).parameters)
+    _check_keys(path, recipe, [name for name in known if name not in _NOT_IN_RECIPE])
+    if not isinstance(reading, dict):
+        raise ValueError(f"--config {path}: corpus has to be a table, [corpus].")
+    _check_keys(path, reading, list(_CORPUS_KEYS))
+    return recipe, reading
+
+
+def _check_keys(path: Path, found: dict[str, Any], known: list[str]) -> None:
+    for name in found:
+        if name not in known:
+            raise ValueError(
+                f"--config {path}: {name!r} is unknown.{did_you_mean(name, known)} Expected one of "
+                f"{', '.join(known)}."
+            )
+
+
+def _report(pretrainer: CitrusPretrainer, out: Path, sha256: str) -> str:
+    last = pretrainer.history_[-1]
+    lines = [
+        f"{out}: {pretrainer.n_steps_} batches in {last['seconds'] / 60:.1f} min, SHA-256 {sha256}",
+        f"masked loss {last['loss']:.4f} in training",
+    ]
+    if "held_out_loss" in last:
+        each = ", ".join(f"{k} {v:.4f}" for k, v in last["held_out_by_modality"].items())
+        who = len(pretrainer.held_out_subjects_)
+        lines.append(f"masked loss {last['held_out_loss']:.4f} on {who} people held out ({each})")
+    lines.append(f'Use it: CitrusClassifier(pretrained="{out}")')
+    return "\n".join(lines)
+
+
+def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
+    """Picture of whole windows, of people held out where there are any."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        print('No picture was drawn: that needs matplotlib (pip install "citrus-sk[demo]").')
+        return
+    corpus = corpus.select(pretrainer.modalities_)
+    if pretrainer.held_out_subjects_:
+        corpus = corpus.of_subjects(pretrainer.held_out_subjects_)
+    n_times = PRESETS[pretrainer.preset].n_times
+    windows, kinds = draw_whole_windows(corpus, pretrainer.modalities_, n_times, _MOST_DRAWN)
+    size = figure_size(len(windows), pretrainer.objective != "time")
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)  # without pyplot, no backend of the caller's is touched
+    ReconstructionDisplay.from_estimator(
+        pretrainer, windows, n_windows=len(windows), modality=kinds, sfreq=corpus.sfreq,
+        ax=figure.add_subplot(),
+    )  # fmt: skip
+    figure.savefig(path, dpi=100)
+    print(f"Picture: {path}")

@@ -1,0 +1,224 @@
+"""Parameters of a pre-trainer, turned into a recipe, a sampler, a run file and provenance.
+
+Each function takes them as ``params``, a namespace of ``get_params()``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._utils.devices import draw_seed
+from .._utils.validation import check_choice, check_number, check_pair
+from ..nn import PRESETS, NetworkConfig, TaskConfig
+from ..signals.recordings.corpus import Corpus
+from ..training.pretraining.processes import distributed_part, same_everywhere
+from ..training.pretraining.run import PretrainRecipe
+from ..training.pretraining.run_file import RunFile, saved_seed
+from ..training.pretraining.sampler import CropSampler, Sampling
+
+OBJECTIVES = ("time", "freq", "both")
+_SIMULTANEOUS = 4  # channels of a recording that are drawn together for cross-channel attention
+# Parameters that do not change the weights, or that only say how n_steps or the seed are found.
+_NO_MATTER = {
+    "checkpoint", "checkpoint_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
+    "random_state",
+}  # fmt: skip
+
+
+def check_parameters(params: SimpleNamespace) -> None:
+    """Raise TypeError or ValueError if a constructor parameter is not valid."""
+    check_choice("objective", params.objective, OBJECTIVES)
+    check_choice("preset", params.preset, tuple(PRESETS))
+    check_choice("masking", params.masking, ("latent", "input"))
+    check_choice("precision", params.precision, ("auto", "float32", "bfloat16"))
+    for name in ("flip", "cross_channel", "compile", "resume"):
+        if not isinstance(getattr(params, name), bool | np.bool_):
+            raise TypeError(f"{name}={getattr(params, name)!r}; expected True or False.")
+    _check_modalities(params.modalities)
+    if not isinstance(params.checkpoint, str | os.PathLike | None):
+        raise TypeError(f"checkpoint={params.checkpoint!r} is not a path.")
+    check_number("verbose", params.verbose, Integral)
+    check_number("n_passes", params.n_passes, open_low=True)
+    check_number("max_steps", params.max_steps, Integral, low=1, alternatives=(None,))
+    check_number("batch_size", params.batch_size, Integral, low=1)
+    check_number("learning_rate", params.learning_rate, open_low=True)
+    check_number("weight_decay", params.weight_decay)
+    for name in ("warmup", "ema", "unknown"):
+        check_number(name, getattr(params, name), high=1.0)
+    check_number("mask_ratio", params.mask_ratio, high=0.95, open_low=True)
+    check_number("held_out", params.held_out, high=0.5)
+    check_number("checkpoint_minutes", params.checkpoint_minutes)
+    check_number("frame", params.frame, Integral, low=4, high=1024)
+    if params.frame % 2:
+        raise ValueError(f"frame={params.frame} is odd; expected an even number of samples.")
+    # Beyond, the sampler's two-point mean would alias.
+    check_pair("crop", params.crop, open_low=True, high=2.0)
+    check_pair("run_length", params.run_length, Integral, low=1)
+    if params.resume and params.checkpoint is None:
+        raise ValueError("resume=True needs checkpoint=, the file of the run to go on with.")
+    n_parts, n_groups = distributed_part()[1], -(-params.batch_size // simultaneous(params))
+    if n_parts > n_groups:
+        raise ValueError(
+            f"batch_size={params.batch_size} leaves nothing to some of the {n_parts} "
+            f"processes; expected at least {n_parts * simultaneous(params)}."
+        )
+
+
+def _check_modalities(modalities: Any) -> None:
+    if modalities is None:
+        return
+    listed = [modalities] if isinstance(modalities, str) else modalities
+    if not isinstance(listed, Sequence) or not all(isinstance(each, str) for each in listed):
+        raise TypeError(
+            f"modalities={modalities!r}; expected names such as ['EEG', 'ECG'], or None."
+        )
+    if not listed:
+        raise ValueError("modalities=[] leaves nothing to train on; None stands for all.")
+
+
+def simultaneous(params: SimpleNamespace) -> int:
+    """Channels of a recording that are drawn together."""
+    return _SIMULTANEOUS if params.cross_channel else 1
+
+
+def make_sampler(
+    params: SimpleNamespace,
+    network: NetworkConfig,
+    corpus: Corpus,
+    seed: int,
+    device: torch.device,
+) -> CropSampler:
+    """Draw windows as the parameters say."""
+    sampling = Sampling(
+        network.n_times,
+        network.n_tokens,
+        params.batch_size,
+        (params.crop[0], params.crop[1]),
+        params.flip,
+        params.mask_ratio,
+        (params.run_length[0], params.run_length[1]),
+        params.unknown,
+        simultaneous(params),
+    )
+    return CropSampler(corpus, network.modalities, sampling, seed, device)
+
+
+def task_config(params: SimpleNamespace) -> TaskConfig:
+    """The task: what is hidden, and what is predicted."""
+    return TaskConfig(
+        params.objective,
+        params.masking,
+        params.mask_ratio,
+        (params.run_length[0], params.run_length[1]),
+        params.frame,
+        params.cross_channel,
+    )
+
+
+def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus) -> int:
+    """Batches of the run."""
+    if params.max_steps is not None:
+        return params.max_steps
+    rows = [np.diff(each, axis=1)[:, 0] for r in corpus.recordings for each in r.good]
+    lengths = np.concatenate(rows).astype(float)
+    low, high = (np.full_like(lengths, share * network.n_times) for share in params.crop)
+    # As the sampler does where a stretch is shorter than the longest crop.
+    high = np.minimum(high, lengths)
+    low = np.where(low < high, low, np.where(high < lengths, low, high / 2))
+    ratio = np.log(np.maximum(high / low, 1 + 1e-9))  # of a log-uniform length the mean is
+    windows = (lengths * ratio / np.maximum(high - low, 1e-9 * low)).sum()
+    return max(1, math.ceil(params.n_passes * windows / params.batch_size))
+
+
+def make_recipe(
+    params: SimpleNamespace, n_steps: int, seed: int, device: torch.device
+) -> PretrainRecipe:
+    """Length and speed of the run."""
+    bf16 = params.precision == "bfloat16"
+    if params.precision == "auto" and device.type == "cuda":
+        bf16 = torch.cuda.is_bf16_supported()
+    return PretrainRecipe(
+        n_steps=n_steps,
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        warmup=params.warmup,
+        ema=params.ema,
+        evaluate_every=max(10, n_steps // 50),
+        seed=seed,
+        bf16=bf16,
+        compiled=params.compile,
+    )
+
+
+def make_run_file(
+    params: SimpleNamespace, n_steps: int, corpus: Corpus, seed: int
+) -> RunFile | None:
+    """The file of the run, if it is saved."""
+    if params.checkpoint is None:
+        return None
+    settings = {k: v for k, v in vars(params).items() if k not in _NO_MATTER}
+    settings |= {"n_steps": n_steps, "corpus": corpus.fingerprint(), "seed": seed}
+    return RunFile(Path(params.checkpoint), settings, params.checkpoint_minutes)
+
+
+def choose_seed(params: SimpleNamespace, device: torch.device) -> int:
+    """The seed of the run: that of the saved one, where it is resumed."""
+    saved = None
+    if params.random_state is None and params.checkpoint is not None and params.resume:
+        saved = saved_seed(Path(params.checkpoint))
+    # Where only the first process sees the file, the others hear of it.
+    return same_everywhere(draw_seed(params.random_state) if saved is None else saved, device)
+
+
+def make_info(
+    params: SimpleNamespace,
+    grid: dict[str, Any],
+    corpus: list[dict[str, Any]],
+    training: dict[str, Any],
+) -> dict[str, Any]:
+    """Provenance of a checkpoint, beside its configuration.
+
+    Parameters
+    ----------
+    params : SimpleNamespace
+    grid : dict
+        "n_times" and "sfreq" of the windows.
+    corpus : list of dict
+        As `Corpus.provenance` gives it.
+    training : dict
+        "n_steps", "held_out_subjects" and "history".
+    """
+    last = training["history"][-1]
+    known = {k: v for k, v in vars(params).items() if k not in _NO_MATTER}
+    return {
+        "grid": grid,
+        "corpus": [
+            {
+                "name": each["name"],
+                "licence": each["licence"],
+                "attribution": each["citation"] or each["source"],
+                "hours": _known(sum(each["hours"].values())),
+                "hours_by_modality": {k: _known(v) for k, v in each["hours"].items()},
+                "people": each["n_subjects"],
+            }
+            for each in corpus
+        ],
+        "training": known
+        | {"n_steps": training["n_steps"], "seconds": last["seconds"]}
+        | {k: training[k] for k in ("held_out_subjects", "history")},
+        "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
+    }
+
+
+def _known(hours: float) -> float | None:
+    """None where the rate, and so the duration, is not known."""
+    return None if math.isnan(hours) else hours

@@ -1,0 +1,445 @@
+"""The self-supervised estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.devices import out_of_memory_hint, resolve_device, usual_modes
+from .._utils.validation import all_or_nothing
+from ..nn import PRESETS, CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
+from ..signals.containers import Windows
+from ..signals.recordings.corpus import Corpus
+from ..signals.recordings.reading import as_corpus, is_corpus_source
+from ..signals.windows import read_windows, to_float32
+from ..training.draws import own_draws
+from ..training.nets import infer
+from ..training.pretraining.processes import launched_together
+from ..training.pretraining.run import PretrainRun, masked_loss
+from ..training.pretraining.run_file import run_to_end
+from .base import NetworkEstimator, pack, unpack
+from .pretrain_plan import (
+    check_parameters,
+    choose_seed,
+    count_steps,
+    make_info,
+    make_recipe,
+    make_run_file,
+    make_sampler,
+    task_config,
+)
+
+if TYPE_CHECKING:
+    from ..checkpoints.checkpoint import Checkpoint
+
+_SHAPE = ("n_chans_", "n_times_", "n_features_in_", "feature_names_in_", "_fitted_on_2d")
+# Windows of a recording whose kind nobody named.
+
+
+class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
+    """Self-supervised pre-training of the network on unlabelled recordings.
+
+    Tokens of random crops are hidden, and the network learns to predict from the rest what they
+    were: their samples, or their spectrum. A fitted pre-trainer is a value for ``pretrained=`` of
+    `CitrusClassifier` and `CitrusEmbedder`; so is the file that `save` writes.
+
+    Parameters
+    ----------
+    objective : {"freq", "time", "both"}, default="freq"
+        What is predicted of a hidden token: the log spectrum around it, its samples, or both.
+    preset : {"tiny", "small", "base"}, default="small"
+        Size of the network.
+    modalities : sequence of str or None, default=None
+        Kinds of signal of a corpus to train on; None for all. Each has the same weight, however
+        many hours there are of it.
+    modality : str or None, default=None
+        Kind of signal of an array.
+    n_passes : float, default=10
+        How often, on average, every second of the recordings is seen.
+    max_steps : int or None, default=None
+        Number of batches, instead of `n_passes`.
+    batch_size : int, default=64
+        Channel-windows in a batch.
+    learning_rate : float, default=1e-3
+        Peak of AdamW's schedule: linear warm-up over `warmup` of the steps, then a cosine to zero.
+    weight_decay : float, default=0.05
+        Weight decay of AdamW, on matrices and kernels.
+    warmup : float, default=0.05
+        In [0, 1].
+    ema : float, default=0.05
+        Span of the moving average of the weights, as a share of the run. The averages are kept.
+    crop : tuple of two float, default=(0.1, 1.5)
+        Shortest and longest crop, in windows, at most 2. Crops of all these lengths are resampled
+        to one window, so downstream windows of any duration resemble something seen in training.
+    flip : bool, default=False
+        Whether half of the windows are turned upside down: for signals whose sign has no meaning.
+    mask_ratio : float, default=0.5
+        Share of tokens that are hidden, above 0 and at most 0.95.
+    run_length : tuple of two int, default=(4, 8)
+        Shortest and longest run of hidden tokens. Through the convolution a visible token sees
+        some 65 samples to each side, which runs of 4 and more do not give away.
+    masking : {"latent", "input"}, default="latent"
+        Whether tokens are hidden behind the convolution, or their samples before it.
+    frame : int, default=128
+        Samples of the frame whose spectrum is predicted; even.
+    cross_channel : bool, default=False
+        Whether up to 4 simultaneous channels are drawn together and attend to one another before
+        the prediction. That layer is thrown away, like the decoders.
+    unknown : float, default=0.5
+        In [0, 1]. Share of windows whose modality is hidden from the network, which trains
+        the embedding that signals of any other kind will use.
+    held_out : float, default=0.1
+        In [0, 0.5]. Share of the people whose recordings are only used to measure the loss.
+    checkpoint : path-like or None, default=None
+        File in which the run is saved every `checkpoint_minutes`, on Ctrl-C and at the end, so
+        that nothing is lost.
+    checkpoint_minutes : float, default=5
+        Minutes between two saves.
+    resume : bool, default=False
+        Whether to resume from `checkpoint` where it exists. On one CPU the result has the same bits
+        as that of a run that was never stopped.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the forward pass; ``"auto"`` is bfloat16 on a GPU that has it.
+    compile : bool, default=False
+        Whether to use `torch.compile`.
+    device : str or torch.device, default="auto"
+        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Of the first weights, the crops, the masks and the people held out.
+    verbose : int, default=0
+        1 shows a progress bar with the masked loss and the time left.
+
+    Attributes
+    ----------
+    autoencoder_ : torch.nn.Module
+        The masked auto-encoder with the averaged weights, in evaluation mode.
+    history_ : list of dict
+        At most 50 rows or so: ``step``, mean ``loss`` since the row before, ``held_out_loss`` and
+        ``held_out_by_modality`` where people were held out, ``seconds``.
+    modalities_ : tuple of str
+        Kinds of signal that were trained on.
+    n_steps_ : int
+        Batches.
+    held_out_subjects_ : list of str
+        People who were held out.
+    corpus_ : list of dict
+        What was trained on: hours, people, licence and source of each data set.
+    n_features_in_, n_chans_, n_times_ : int
+        Shape of the windows, where X was an array.
+
+    See Also
+    --------
+    citrus_sk.ReconstructionDisplay : Shows what the network makes of hidden parts.
+
+    Notes
+    -----
+    Launched by ``torchrun`` or ``accelerate launch``, every process takes its share of each batch;
+    the loss curve is that of one process, but for the units that dropout leaves out. To resume
+    a run, every process needs access to the file `checkpoint`.
+
+    References
+    ----------
+    Geenjaar, E. and Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data Bio-signal
+    Transfer Learning. AAAI. arXiv:2412.11695.
+
+    He, K. et al. (2022). Masked Autoencoders Are Scalable Vision Learners. CVPR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusClassifier, CitrusPretrainer
+    >>> recordings = [np.random.default_rng(i).standard_normal((2, 3000)) for i in range(4)]
+    >>> pretrainer = CitrusPretrainer(preset="tiny", max_steps=2, random_state=0)
+    >>> pretrainer = pretrainer.fit(recordings)
+    >>> clf = CitrusClassifier(pretrained=pretrainer)
+    """
+
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
+    def __init__(
+        self,
+        objective: str = "freq",
+        *,
+        preset: str = "small",
+        modalities: Sequence[str] | None = None,
+        modality: str | None = None,
+        n_passes: float = 10.0,
+        max_steps: int | None = None,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        warmup: float = 0.05,
+        ema: float = 0.05,
+        crop: tuple[float, float] = (0.1, 1.5),
+        flip: bool = False,
+        mask_ratio: float = 0.5,
+        run_length: tuple[int, int] = (4, 8),
+        masking: str = "latent",
+        frame: int = 128,
+        cross_channel: bool = False,
+        unknown: float = 0.5,
+        held_out: float = 0.1,
+        checkpoint: Any = None,
+        checkpoint_minutes: float = 5.0,
+        resume: bool = False,
+        precision: str = "auto",
+        compile: bool = False,  # noqa: A002 - torch's own word for it
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.objective = objective
+        self.preset = preset
+        self.modalities = modalities
+        self.modality = modality
+        self.n_passes = n_passes
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.ema = ema
+        self.crop = crop
+        self.flip = flip
+        self.mask_ratio = mask_ratio
+        self.run_length = run_length
+        self.masking = masking
+        self.frame = frame
+        self.cross_channel = cross_channel
+        self.unknown = unknown
+        self.held_out = held_out
+        self.checkpoint = checkpoint
+        self.checkpoint_minutes = checkpoint_minutes
+        self.resume = resume
+        self.precision = precision
+        self.compile = compile
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- fitting ---------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> CitrusPretrainer:
+        """Train on recordings without labels.
+
+        Parameters
+        ----------
+        X : Corpus, path, array-like, list of ndarray, or mne.Epochs
+            A `Corpus`; files or folders, which `read_corpus` reads; windows or recordings of shape
+            (n_windows, n_channels, n_times) or (n_windows, n_times), memory maps included; or a
+            list of recordings of shape (n_channels, n_times_i) of unequal lengths.
+        y : None
+            Not used.
+        groups : array-like of shape (n_windows,) or None, default=None
+            Person of each window of an array: whole people are held out. Without it, every window
+            counts as a person of its own.
+
+        Returns
+        -------
+        CitrusPretrainer
+            Itself.
+        """
+        with all_or_nothing(self), usual_modes(), out_of_memory_hint(self.batch_size):
+            self._fit(X, groups, launched_together(self.device))
+        return self
+
+    def _fit(self, X: Any, groups: Any, device: torch.device) -> None:
+        params = self._params
+        check_parameters(params)
+        device = resolve_device(device)
+        for name in _SHAPE:  # a corpus has no shape, and that of an earlier array says nothing
+            self.__dict__.pop(name, None)
+        corpus = self._read(X, groups)
+        self.modalities_ = tuple(corpus.modalities)
+        self._grid_sfreq = corpus.sfreq
+        self.corpus_ = corpus.provenance()
+        seed = choose_seed(params, device)
+        train, held_out = self._split(corpus, seed)
+        self.held_out_subjects_ = held_out.subjects if held_out is not None else []
+
+        self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
+        self._task = task_config(params)
+        self.n_steps_ = count_steps(params, self._network, train)
+        with own_draws(seed, torch.device("cpu")) as draws:
+            autoencoder = draws.make(lambda: MaskedAutoencoder(self._network, self._task))
+        run = PretrainRun(
+            autoencoder,
+            make_sampler(params, self._network, train, seed, device),
+            None
+            if held_out is None
+            else make_sampler(params, self._network, held_out, seed + 1, device),
+            make_recipe(params, self.n_steps_, seed, device),
+            device,
+        )
+        run_to_end(
+            run,
+            make_run_file(params, self.n_steps_, corpus, seed),
+            resume=self.resume,
+            verbose=self.verbose,
+        )
+        autoencoder.load_state_dict(run.average)
+        self.autoencoder_ = autoencoder.eval()
+        self.history_ = run.history
+
+    def _read(self, X: Any, groups: Any, reset: bool = True) -> Corpus:
+        """Any input as a corpus of the modalities that parameters ask for."""
+        if not reset and not is_corpus_source(X):
+            self._read_array(X, ragged=True)  # compared with what `fit` has seen
+        corpus = as_corpus(
+            X, modality=self.modality, subjects=groups, verbose=self.verbose,
+            estimator=self if reset else clone(self),
+        )  # fmt: skip
+        return corpus if self.modalities is None else corpus.select(self.modalities)
+
+    def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
+        if self.held_out == 0 or not corpus.can_be_split:
+            return corpus, None
+        train, held_out = corpus.split_by_subject(self.held_out, seed)
+        # Whoever is alone in giving a modality is needed to train it.
+        needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
+        if not needed:
+            return train, held_out
+        others = [name for name in held_out.subjects if name not in needed]
+        train = corpus.of_subjects([*train.subjects, *needed])
+        return train, corpus.of_subjects(others) if others else None
+
+    def _read_array(self, X: Any, ragged: bool = False) -> Windows:
+        """Windows like those of `fit`; any, where that was given a corpus."""
+        if hasattr(self, "n_chans_"):
+            return read_windows(self, X, reset=False, ragged=ragged)
+        return read_windows(clone(self), X, reset=True, ragged=ragged)
+
+    # --- use -------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Features of each window, those of `CitrusEmbedder` with these weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+            Best on the grid of `SignalAligner`.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_features), float32
+        """
+        check_is_fitted(self)
+        with usual_modes(), out_of_memory_hint(self.batch_size):
+            windows = self._read_array(X)
+            values = to_float32(windows)
+            network = self._embedding_network(windows.n_chans)
+            return infer(network, values, self._device, self.batch_size, features=True).numpy()
+
+    @usual_modes()
+    def score(self, X: Any, y: Any = None) -> float:
+        """Negative masked loss, of the same crops and masks every time; higher is better.
+
+        Parameters
+        ----------
+        X : Corpus, path, array-like, list of ndarray, or mne.Epochs
+            As in `fit`.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        corpus = self._read(X, None, reset=False)
+        unknown = [name for name in corpus.modalities if name not in self.modalities_]
+        if unknown:
+            raise ValueError(
+                f"X holds {', '.join(map(repr, unknown))}, for which {type(self).__name__} has no "
+                f"decoder; it was fitted on {', '.join(map(repr, self.modalities_))}. Use "
+                "modalities= or modality= to name what X holds."
+            )
+        sampler = make_sampler(self._params, self._network, corpus, 0, self._device)
+        return -masked_loss(self.autoencoder_, sampler, self._device)["all"]
+
+    def to_checkpoint(self) -> Checkpoint:
+        """The weights and where they come from, as `save` writes them."""
+        from ..checkpoints.checkpoint import Checkpoint
+
+        check_is_fitted(self)
+        state = {k: v.detach().cpu().clone() for k, v in self.autoencoder_.state_dict().items()}
+        info = make_info(
+            self._params,
+            {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
+            self.corpus_,
+            {
+                "n_steps": self.n_steps_,
+                "held_out_subjects": self.held_out_subjects_,
+                "history": self.history_,
+            },
+        )
+        return Checkpoint(self._network, self._task, state, info)
+
+    def save(self, path: Any, *, half: bool = False) -> str:
+        """Write the weights to a file that ``pretrained=`` and `load_pretrained` take.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom ``*.safetensors``.
+        half : bool, default=False
+            Whether numbers are stored as float16, in half the space.
+
+        Returns
+        -------
+        str
+            SHA-256 of the file.
+        """
+        from ..checkpoints.checkpoint import write_checkpoint
+
+        content = self.to_checkpoint()
+        return write_checkpoint(
+            path, content.network, content.task, content.tensors, content.info, half=half
+        )
+
+    @property
+    def _params(self) -> SimpleNamespace:
+        return SimpleNamespace(**self.get_params(deep=False))
+
+    @property
+    def _device(self) -> torch.device:
+        return self.autoencoder_.mask_token.device
+
+    def _embedding_network(self, n_chans: int) -> CitrusNetwork:
+        with own_draws(0, torch.device("cpu")) as draws:  # no draw changes a feature
+            network = draws.make(lambda: CitrusNetwork(self._network, n_chans, 1))
+        network.trunk = self.autoencoder_.trunk
+        return network.to(self._device).eval()
+
+    @property
+    def _n_features_out(self) -> int:
+        if hasattr(self, "n_chans_"):
+            return self._embedding_network(self.n_chans_).n_features
+        raise ValueError(
+            f"{type(self).__name__} was fitted on a corpus, which has no number of channels, so "
+            "features have no names; CitrusEmbedder(pretrained=this) has."
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    _network_attributes = ("autoencoder_",)
+    _records: ClassVar = {"_network": NetworkConfig, "_task": TaskConfig}
+
+    def _pack_networks(self) -> dict[str, np.ndarray]:
+        return pack(self.autoencoder_)
+
+    def _unpack_networks(self, packed: dict[str, np.ndarray], device: torch.device) -> None:
+        self.autoencoder_ = unpack(
+            lambda: MaskedAutoencoder(self._network, self._task), packed, device
+        )

@@ -1,0 +1,97 @@
+"""Linear heads on standardised features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .config import DTYPE
+
+
+class LinearHead(nn.Module):
+    """Standardised features, then a linear layer.
+
+    The statistics are set once, from the training windows, and then stay: a window's output never
+    depends on its batch. The features of a view are divided by the square root of their number:
+    every view contributes equally, three scalars as much as a thousand segment means, and a
+    step of the optimiser changes the output alike for one channel and for sixty-four.
+
+    Parameters
+    ----------
+    views : list of int
+        Numbers of features in each view.
+    n_outputs : int
+    shares : list of float, optional
+        Weight of each view, where they are not equal.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, views: list[int], n_outputs: int, shares: list[float] | None = None) -> None:
+        super().__init__()
+        self.views, self.shares = views, shares or [1.0] * len(views)
+        n_features = sum(views)
+        self.register_buffer("mean", torch.zeros(n_features, dtype=DTYPE))
+        self.register_buffer("scale", torch.ones(n_features, dtype=DTYPE))
+        self.linear = nn.Linear(n_features, n_outputs, dtype=DTYPE)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def set_statistics(self, features: Tensor, weights: Tensor) -> None:
+        """Take mean and sd of the training windows' features, each window with its weight."""
+        features = features.double()
+        share = (weights.double() / weights.double().sum())[:, None]
+        mean = (share * features).sum(0)
+        sd = (share * (features - mean).square()).sum(0).sqrt()
+        # A feature that does not vary in training is of no use, and must not explode in prediction.
+        # In proportion to its mean, since levels come in volts as well as in counts.
+        varies = sd > 1e-5 * mean.abs()
+        scale = torch.where(varies, 1 / sd.clamp_min(1e-30), torch.zeros_like(sd))
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Features in units of sd, clipped at 10; the squares of all sum up to 1 on average."""
+        standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
+        total = sum(self.shares)
+        factors = [
+            torch.full((size,), (share / total / size) ** 0.5, dtype=DTYPE)
+            for size, share in zip(self.views, self.shares, strict=True)
+        ]
+        return standard * torch.cat(factors).to(standard)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear(self.standardise(features))
+
+
+_SLOWEST = 0.02  # share of a batch in the head's running statistics, once 50 were seen
+
+
+class TrackingHead(LinearHead):
+    """A linear head whose statistics follow the training batches instead of being set once."""
+
+    n_batches: Tensor
+    variance: Tensor
+
+    def __init__(self, views: list[int], n_outputs: int) -> None:
+        super().__init__(views, n_outputs)
+        self.register_buffer("n_batches", torch.tensor(0.0))
+        self.register_buffer("variance", torch.ones(sum(views)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training:
+            self._track(features.detach())
+        return super().forward(features)
+
+    @torch.no_grad()
+    def _track(self, features: Tensor) -> None:
+        self.n_batches += 1
+        share = (1 / self.n_batches).clamp_min(_SLOWEST)
+        ahead = features.mean(0) - self.mean
+        spread = features.var(0, correction=0)
+        self.variance.copy_((1 - share) * (self.variance + share * ahead.square()) + share * spread)
+        self.mean += share * ahead
+        sd = self.variance.sqrt()
+        varies = sd > 1e-5 * self.mean.abs()
+        self.scale.copy_(torch.where(varies, 1 / sd.clamp_min(1e-30), 0.0))

@@ -1,0 +1,126 @@
+"""The whole network: trunk, read-out and head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .encoder import ConvEncoder, normalise
+from .heads import LinearHead
+from .kernels import RandomKernels
+from .readout import N_BANDS, ReadOut, log_band_power
+from .transformer import PatchTransformer
+
+
+class Trunk(nn.Module):
+    """The pre-trained part: convolution and, in the hybrid, transformer, channel by channel."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.encoder = ConvEncoder(config)
+        self.transformer = PatchTransformer(config) if config.backbone == "hybrid" else None
+
+    def forward(
+        self,
+        z: Tensor,
+        modality: Tensor | None = None,
+        hidden: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Latents and the sequence that is read out.
+
+        Parameters
+        ----------
+        z : Tensor of shape (batch, n_times)
+            Normalised channels.
+        modality, hidden
+            See `PatchTransformer`; nothing to the convolution alone.
+
+        Returns
+        -------
+        latent : Tensor of shape (batch, latent_width, n_latent)
+        sequence : Tensor of shape (batch, n_steps, width)
+        """
+        latent = self.encoder(z)
+        if self.transformer is None:
+            return latent, latent.transpose(1, 2)
+        return latent, self.transformer(latent, modality, hidden)
+
+
+class CitrusNetwork(nn.Module):
+    """Residual convolution and channel-independent transformer with a linear head.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Sizes of the trunk.
+    n_chans : int
+        Channels of a window.
+    n_outputs : int
+        Classes.
+    modality_rows : sequence of int, optional
+        Each channel's row in the trunk's table of modalities; 0, for unknown, if not given.
+    kernel_times : int, optional
+        Samples of a window, for random kernels and band power beside the trunk; neither where it is
+        not given.
+    """
+
+    modality: Tensor | None
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        n_chans: int,
+        n_outputs: int,
+        modality_rows: Sequence[int] | None = None,
+        kernel_times: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.config, self.n_chans, self.n_outputs = config, n_chans, n_outputs
+        rows = torch.tensor(modality_rows or [0] * n_chans) if config.modalities else None
+        self.register_buffer("modality", rows)
+        self.trunk = Trunk(config)
+        self.readout = ReadOut(config, n_chans)
+        self.kernels = None if kernel_times is None else RandomKernels(n_chans, kernel_times)
+        views, shares = list(self.readout.views), [1.0] * len(self.readout.views)
+        if self.kernels is not None:
+            # Band power owes nothing to the trunk: it has as much say as all of the read-out.
+            views += [n_chans * N_BANDS, *self.kernels.views]
+            shares += [float(len(shares)), *(1.0 for _ in self.kernels.views)]
+        self.head = LinearHead(views, n_outputs, shares)
+
+    @property
+    def n_features(self) -> int:
+        return sum(self.head.views)
+
+    @property
+    def families(self) -> list[int]:
+        """Sizes of the feature families.
+
+        Network and band power; kernels on shape; kernels on amplitude.
+        """
+        if self.kernels is None:
+            return [self.readout.n_features]
+        return [self.readout.n_features + self.n_chans * N_BANDS, *self.kernels.families]
+
+    def fit_kernels(self, x: Tensor, seed: int) -> None:
+        """Draw the random kernels and take their thresholds from training windows."""
+        if self.kernels is not None:
+            self.kernels.fit(x, normalise(x)[0], seed)
+
+    def features(self, x: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``."""
+        z, scalars = normalise(x)
+        modality = None if self.modality is None else self.modality.repeat(x.shape[0])
+        latent, sequence = self.trunk(z.flatten(0, 1), modality)
+        features = self.readout(x, z, latent, sequence, scalars)
+        if self.kernels is None:
+            return features
+        bands = log_band_power(z, scalars[..., 0]).flatten(1)
+        return torch.cat([features, bands, self.kernels(x, z)], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""
+        return self.head(self.features(x))

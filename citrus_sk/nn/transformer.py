@@ -1,0 +1,142 @@
+"""From a latent sequence to tokens that know of one another, each channel by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import DTYPE, NetworkConfig
+
+
+class EncoderLayer(nn.TransformerEncoderLayer):
+    """Torch's layer, pre-norm, whose dropout can draw from a generator of its own.
+
+    Torch's dropout draws from the global state alone. With the same seed there, the numbers here
+    are the same, to the bit.
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """``(batch, n_tokens, dim)`` in and out; the other arguments are torch's."""
+        if self.generator is None or not self.training:
+            return super().forward(src, *args, **kwargs)
+        x = src + self._drop(self._attend(self.norm1(src)), self.dropout1.p)
+        hidden = self._drop(self.activation(self.linear1(self.norm2(x))), self.dropout.p)
+        return x + self._drop(self.linear2(hidden), self.dropout2.p)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        attention: Any = self.self_attn
+        n_heads, width = attention.num_heads, attention.head_dim
+        weight, bias = attention.in_proj_weight, attention.in_proj_bias
+        projected = F.linear(x.transpose(0, 1), weight, bias).unflatten(-1, (3, n_heads, width))
+        query, key, value = projected.permute(2, 1, 3, 0, 4)  # each (batch, head, token, width)
+        root = math.sqrt(1 / math.sqrt(width))
+        shares = ((query * root) @ (key.mT * root)).softmax(-1)
+        mixed = self._drop(shares, attention.dropout) @ value
+        return attention.out_proj(mixed.permute(2, 0, 1, 3).flatten(2)).transpose(0, 1)
+
+    def _drop(self, x: Tensor, share: float) -> Tensor:
+        if share == 0:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - share, generator=self.generator)
+        return x * kept.div_(1 - share)
+
+
+@contextmanager
+def dropout_from(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Let dropout in the layers of `module` draw from `generator`, on the CPU."""
+    layers = [part for part in module.modules() if isinstance(part, EncoderLayer)]
+    for layer in layers:
+        layer.generator = generator
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.generator = None
+
+
+class PatchTransformer(nn.Module):
+    """Channel-independent transformer over patches of latents.
+
+    ``(batch, width, n_latent)`` to ``(batch, n_tokens, dim)``, as PatchTST does on raw samples.
+    The position table is learned on the grid of the configuration and interpolated to any other
+    number of tokens. A network that was trained on several kinds of signal adds an embedding of
+    the kind; row 0 of that table stands for an unknown kind.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.patch = config.patch
+        self.embed = nn.Linear(config.latent_width * config.patch, config.dim, dtype=DTYPE)
+        self.positions = nn.Parameter(0.02 * torch.randn(config.n_tokens, config.dim, dtype=DTYPE))
+        self.modalities: nn.Parameter | None = None
+        if config.modalities:
+            table = 0.02 * torch.randn(1 + len(config.modalities), config.dim, dtype=DTYPE)
+            self.modalities = nn.Parameter(table)
+        self.layers = nn.ModuleList(
+            EncoderLayer(
+                config.dim,
+                config.heads,
+                config.feedforward,
+                config.dropout,
+                activation=F.gelu,
+                batch_first=True,
+                norm_first=True,
+                dtype=DTYPE,
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.dim, dtype=DTYPE)
+
+    def patches(self, latent: Tensor) -> Tensor:
+        """Embedded patches without positions, ``(batch, n_tokens, dim)``."""
+        missing = -latent.shape[-1] % self.patch
+        if missing:
+            latent = F.pad(latent, (0, missing), mode="replicate")
+        return self.embed(latent.unfold(2, self.patch, self.patch).transpose(1, 2).flatten(2))
+
+    def positions_for(self, n_tokens: int) -> Tensor:
+        if n_tokens == len(self.positions):
+            return self.positions
+        table = self.positions.T[None]
+        return F.interpolate(table, n_tokens, mode="linear", align_corners=False)[0].T
+
+    def forward(
+        self,
+        latent: Tensor,
+        modality: Tensor | None = None,
+        hidden: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Attend over the patches of each channel.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (batch, width, n_latent)
+        modality : Tensor of shape (batch,), optional
+            Row of the table of modalities; 0, for unknown, if not given.
+        hidden : tuple of Tensor, optional
+            Mask of shape (batch, n_tokens), true where a token is hidden, and the token of shape
+            (dim,) that stands there instead.
+        """
+        tokens = self.patches(latent)
+        if hidden is not None:
+            mask, stand_in = hidden
+            tokens = torch.where(mask[..., None], stand_in, tokens)
+        tokens = tokens + self.positions_for(tokens.shape[1])
+        if self.modalities is not None:
+            row = self.modalities[0]
+            if modality is not None:
+                # A matrix product: the gradient of indexing adds up in any order of threads.
+                chosen = F.one_hot(modality, len(self.modalities)).to(self.modalities.dtype)
+                row = (chosen @ self.modalities)[:, None]
+            tokens = tokens + row
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return self.norm(tokens)

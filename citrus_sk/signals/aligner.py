@@ -1,0 +1,318 @@
+"""The transformer that gives every window the length the network was trained on."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.validation import Documented, all_or_nothing, check_choice, check_number
+from .alignment import METHODS, MIN_TIMES, Alignment
+from .consistency import RATE_TOLERANCE, same_rate
+from .containers import Windows
+from .resampling import GRID_N_TIMES, GRID_SFREQ
+from .windows import agreed_sfreq, float32_chunks, read_windows
+
+
+def _has_columns(aligner: SignalAligner) -> bool:
+    # Feature names belong to columns. Without them scikit-learn leaves an output as it is, so a
+    # three-dimensional output stays an array where `set_output` asks for a data frame.
+    return getattr(aligner, "_fitted_on_2d", True)
+
+
+class SignalAligner(Documented, TransformerMixin, BaseEstimator):
+    r"""Bring windows of any length and sampling rate onto the grid of the pre-trained weights.
+
+    A network that was pre-trained on windows of one length meets data of another length and
+    another rate. Resampling each whole window to the pre-training length serves it best by
+    far [1]_; the other methods are here for comparison and for data whose physical time scale has
+    to be kept. Amplitudes are kept, as they carry information: the network normalises by itself.
+
+    Parameters
+    ----------
+    n_times : int or None, default=None
+        Samples of each window in the output, at least 2. None means 1024, the length that
+        the pre-trained weights have seen. Not used by ``method="native"``.
+    method : {"resample", "rate", "crop", "pad", "native"}, default="resample"
+        How a window of another length becomes one of `n_times` samples:
+
+        - ``"resample"``: the whole window is resampled, whatever its duration. Linear
+          interpolation upwards, anti-aliased downwards.
+        - ``"rate"``: resampled from `sfreq` to `target_sfreq`, so that a second keeps its
+          length; then the centre is kept, or the channel's mean is added on both sides.
+        - ``"crop"``: the first `n_times` samples; a shorter window is filled up with zeros at
+          its end. Earlier practice.
+        - ``"pad"``: the centre of a longer window; a shorter one gets zeros on both sides.
+        - ``"native"``: the length stays; the dtype becomes float32.
+    sfreq : float or None, default=None
+        Sampling rate of the input in Hz. Needed by ``method="rate"`` alone, and not even there
+        if the input is an `mne.Epochs`, which knows its rate.
+    target_sfreq : float or None, default=None
+        Sampling rate of the output in Hz for ``method="rate"``. None means 100 Hz, that of the
+        pre-trained weights.
+
+    Attributes
+    ----------
+    n_times_ : int or None
+        Samples of a window in the input; None after a list of windows of unequal lengths.
+    n_times_out_ : int
+        Samples of a window in the output.
+    n_chans_ : int
+        Channels of the input and of the output.
+    sfreq_ : float or None
+        Sampling rate of the input in Hz, where it is known.
+    method_ : str
+        The method that ``fit`` was called with.
+    target_sfreq_ : float
+        Sampling rate of the output in Hz for ``method="rate"``.
+    n_features_in_ : int
+        Length of the second axis of `X`: channels, or samples if `X` is 2-D.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if `X` is a data frame.
+
+    Notes
+    -----
+    Output sample :math:`k` lies at :math:`t_k = k s` input samples, with the step
+    :math:`s = n_\mathrm{in} / n_\mathrm{out}` for ``"resample"`` (as in `scipy.signal.resample`)
+    and :math:`s = f_\mathrm{in} / f_\mathrm{out}` for ``"rate"``. For :math:`s < 1` it is
+    interpolated linearly and the last sample is held. For :math:`s > 1` it is
+
+    .. math:: y_k = \frac{\sum_i w((i - t_k) / s) x_i}{\sum_i w((i - t_k) / s)}, \quad
+              w(u) = \mathrm{sinc}(u)\, I_0\big(\beta \sqrt{1 - (u / a)^2}\big) \; (|u| < a)
+
+    with :math:`a = 16` and :math:`\beta = 10`: what lies below 0.8 of the new Nyquist frequency
+    passes unchanged, what lies above 1.2 of it is suppressed by 100 dB. Beyond its ends the
+    window is continued by odd reflection, so that constants and trends continue.
+
+    The output is float32 and C-contiguous, and never shares memory with the input. A memory map
+    is read a piece at a time. Nothing is learned from the values of `X`; ``fit`` checks them and
+    notes their shape. Marked-bad and stimulus channels of an `mne.Epochs` are left out.
+
+    For 2-D input the output is 2-D, with the feature names ``t0``, ``t1``, ..., and follows
+    `set_output`. For 3-D input the output stays a 3-D array even if a data frame is asked for,
+    because a data frame has no third dimension; there, ``get_feature_names_out`` does not exist
+    after ``fit``, and `set_output` is to be called before it.
+
+    References
+    ----------
+    .. [1] Geenjaar, E. & Lu, L. (2025). CiTrus: Squeezing Extra Performance out of Low-data
+       Bio-signal Transfer Learning. AAAI 2025. https://arxiv.org/abs/2412.11695
+
+    Examples
+    --------
+    Windows of three channels, 3.15 s at 100 Hz, onto the grid of the pre-trained weights:
+
+    >>> import numpy as np
+    >>> from citrus_sk import SignalAligner
+    >>> X = np.random.default_rng(0).normal(size=(5, 3, 315))
+    >>> SignalAligner().fit_transform(X).shape
+    (5, 3, 1024)
+
+    Windows of unequal lengths come as a list:
+
+    >>> X = [np.ones((2, 400)), np.ones((2, 377))]
+    >>> SignalAligner(256).fit_transform(X).shape
+    (2, 2, 256)
+
+    A quarter of a second at 4 kHz, on the physical time scale:
+
+    >>> aligner = SignalAligner(32, method="rate", sfreq=4000)
+    >>> aligner.fit_transform(np.ones((1, 1000))).shape
+    (1, 32)
+    """
+
+    __module__ = "citrus_sk"  # pickles and trusted types outlive a move of this file
+
+    n_chans_: int
+    n_times_: int | None
+    n_times_out_: int
+    n_features_in_: int
+    sfreq_: float | None
+    method_: str
+    target_sfreq_: float
+
+    def __init__(
+        self,
+        n_times: int | None = None,
+        *,
+        method: str = "resample",
+        sfreq: float | None = None,
+        target_sfreq: float | None = None,
+    ) -> None:
+        self.n_times = n_times
+        self.method = method
+        self.sfreq = sfreq
+        self.target_sfreq = target_sfreq
+
+    def fit(self, X: Any, y: Any = None) -> SignalAligner:
+        """Check the parameters and `X`, and note the shape of `X`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
+            Windows of a signal; finite, real, at least two samples each.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : SignalAligner
+
+        Raises
+        ------
+        TypeError
+            If a parameter has a wrong type.
+        ValueError
+            If a parameter or `X` is out of its range, if ``method="rate"`` finds no sampling rate
+            or two different ones, or if ``method="native"`` gets windows of unequal lengths.
+        """
+        self._check_params()
+        with all_or_nothing(self):
+            self._note(read_windows(self, X, reset=True, ragged=True))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Give every window the same number of samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
+            Windows with the channels and the length seen in ``fit``; any length if that was
+            a list of unequal lengths.
+
+        Returns
+        -------
+        X_aligned : ndarray of shape (n_windows, n_channels, n_times_out_) or \
+(n_windows, n_times_out_), float32
+            As many dimensions as `X`.
+        """
+        check_is_fitted(self)
+        windows = read_windows(self, X, reset=False, ragged=True, any_rate=True)
+        if self.method_ == "native" and self._native_n_times(windows) != self.n_times_out_:
+            raise ValueError(
+                f"X has windows of {windows.n_times} samples, but SignalAligner(method='native') "
+                f"was fitted on {self.n_times_out_} and keeps the length. Use method='resample'."
+            )
+        self._check_rate(windows)
+        out = np.empty((len(windows), windows.n_chans, self.n_times_out_), np.float32)
+        for start, chunk in float32_chunks(windows):
+            alignment = self.alignment(chunk.shape[-1], windows.sfreq)
+            alignment.apply(chunk, out[start : start + len(chunk)])
+        return out[:, 0] if windows.is_2d else out
+
+    def _note(self, windows: Windows) -> None:
+        """Set what ``transform`` needs to know, and look at every value once."""
+        self.method_ = self.method
+        self.target_sfreq_ = float(GRID_SFREQ if self.target_sfreq is None else self.target_sfreq)
+        self.sfreq_ = agreed_sfreq(windows, self.sfreq)
+        if self.method_ == "rate" and self.sfreq_ is None:
+            raise ValueError(
+                "method='rate' needs the sampling rate of X, which an array does not hold. Set "
+                "sfreq to it, in Hz, or pass an mne.Epochs, or use method='resample'."
+            )
+        if self.method_ == "native":
+            self.n_times_out_ = self._native_n_times(windows)
+        else:
+            self.n_times_out_ = int(GRID_N_TIMES if self.n_times is None else self.n_times)
+        for _ in float32_chunks(windows):
+            pass  # A NaN is reported here, where the windows were passed for the first time.
+
+    def alignment(self, n_times: int, sfreq: float | None = None) -> Alignment:
+        """The map from windows of a length and a rate to the grid.
+
+        Parameters
+        ----------
+        n_times : int
+            Samples of a window.
+        sfreq : float or None, default=None
+            Sampling rate in Hz; None means that seen in ``fit``.
+
+        Returns
+        -------
+        Alignment
+        """
+        check_is_fitted(self)
+        sfreq = self.sfreq_ if sfreq is None else sfreq
+        step = 1.0 if sfreq is None else sfreq / self.target_sfreq_
+        found = METHODS[self.method_](n_times, self.n_times_out_, step)
+        if found.n_all < MIN_TIMES:
+            raise ValueError(
+                f"A window of {n_times} samples at {sfreq:g} Hz (sfreq) has {found.n_all} "
+                f"sample(s) at {self.target_sfreq_:g} Hz (target_sfreq), and at least {MIN_TIMES} "
+                "are needed. Set a higher target_sfreq, or use method='resample', which fits any "
+                "duration to the grid."
+            )
+        return found
+
+    def _check_params(self) -> None:
+        check_number("n_times", self.n_times, Integral, low=MIN_TIMES, alternatives=(None,))
+        check_choice("method", self.method, tuple(METHODS))
+        for name in ("sfreq", "target_sfreq"):
+            check_number(name, getattr(self, name), unit="Hz", open_low=True, alternatives=(None,))
+
+    def _check_rate(self, windows: Windows) -> None:
+        """Refuse another rate than in fit, but where a second keeps its length in the output."""
+        if self.method_ == "rate" or same_rate(windows.sfreq, self.sfreq_):
+            return
+        assert windows.sfreq is not None
+        assert self.sfreq_ is not None
+        if self.method_ == "resample" and windows.n_times and self.n_times_:
+            # A whole window becomes n_times_out_ samples: equal durations stay equal.
+            expected = self.n_times_ * windows.sfreq / self.sfreq_
+            if abs(windows.n_times - expected) <= 1 + RATE_TOLERANCE * expected:
+                return
+        raise ValueError(
+            f"X was sampled at {windows.sfreq:g} Hz, but SignalAligner was fitted on windows "
+            f"sampled at {self.sfreq_:g} Hz, and method={self.method_!r} would give a second "
+            f"another length. Resample it: epochs.resample({self.sfreq_:g}); or use "
+            "SignalAligner(method='rate'), which resamples from any rate."
+        )
+
+    def _native_n_times(self, windows: Windows) -> int:
+        if windows.n_times is None:
+            lengths = {window.shape[-1] for window in windows.data}
+            raise ValueError(
+                "method='native' keeps the length of each window, but X is a list of windows of "
+                f"{min(lengths)} to {max(lengths)} samples. Use method='resample' to give them "
+                "one length, or pass windows of equal length."
+            )
+        return windows.n_times
+
+    @available_if(_has_columns)
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the output's columns; for 2-D input only.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Compared with the columns seen in ``fit``; the names do not depend on it.
+
+        Returns
+        -------
+        feature_names_out : ndarray of shape (n_times_out_,), object
+            ``t0``, ``t1``, ...
+        """
+        check_is_fitted(self)
+        if input_features is not None:
+            seen = getattr(self, "feature_names_in_", None)
+            if seen is not None and not np.array_equal(seen, input_features):
+                raise ValueError("input_features is not equal to feature_names_in_.")
+            if len(input_features) != self.n_features_in_:
+                raise ValueError(
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(input_features)}."
+                )
+        return np.array([f"t{i}" for i in range(self.n_times_out_)], dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []  # float32, whatever comes in
+        return tags

@@ -1,0 +1,92 @@
+"""The methods by which windows come onto a grid, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .resampling import first_centred, resample
+
+MIN_TIMES = 2
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The map from windows of one length to the grid.
+
+    Sample k of the output is the input at ``(first + k) * step`` samples.
+
+    Attributes
+    ----------
+    step : float
+        Distance of two samples of the output, in samples of the input.
+    n_all : int
+        Samples of the whole window at that step.
+    n_out : int
+        Samples of the output.
+    first : int
+        Sample of the whole window with which the output begins; negative where it begins earlier.
+    fill : {"zeros", "mean"}
+        Value of the samples outside of the window.
+    """
+
+    step: float
+    n_all: int
+    n_out: int
+    first: int
+    fill: str = "zeros"
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the output reaches beyond the window."""
+        return self.n_all < self.n_out
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """First sample, and number of samples, of the window at its new step that are needed."""
+        return (0, self.n_all) if self.is_filled else (self.first, self.n_out)
+
+    def apply(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the aligned windows ``(..., n_out)`` of `x`, ``(..., n_in)``, into `out`."""
+        if not self.is_filled:
+            resample(x, self.step, self.n_out, first=self.first, out=out)
+            return
+        out[:] = x.mean(axis=-1, keepdims=True, dtype=np.float64) if self.fill == "mean" else 0
+        out[..., -self.first : self.n_all - self.first] = resample(x, self.step, self.n_all)
+
+    def source_samples(self) -> np.ndarray:
+        """Where the samples of the output lie in the window, counted in samples of the input."""
+        return (self.first + np.arange(self.n_out)) * self.step
+
+
+def _resample(n_in: int, n_out: int, rate_step: float) -> Alignment:
+    return Alignment(n_in / n_out, n_out, n_out, 0)
+
+
+def _rate(n_in: int, n_out: int, rate_step: float) -> Alignment:
+    n_all = round(n_in / rate_step)
+    return Alignment(rate_step, n_all, n_out, first_centred(n_all, n_out), "mean")
+
+
+def _crop(n_in: int, n_out: int, rate_step: float) -> Alignment:
+    return Alignment(1.0, n_in, n_out, 0)
+
+
+def _pad(n_in: int, n_out: int, rate_step: float) -> Alignment:
+    return Alignment(1.0, n_in, n_out, first_centred(n_in, n_out))
+
+
+def _native(n_in: int, n_out: int, rate_step: float) -> Alignment:
+    return Alignment(1.0, n_in, n_in, 0)
+
+
+# From samples of a window, samples of the grid, and old over new rate, to the map between them.
+METHODS: dict[str, Callable[[int, int, float], Alignment]] = {
+    "resample": _resample,
+    "rate": _rate,
+    "crop": _crop,
+    "pad": _pad,
+    "native": _native,
+}

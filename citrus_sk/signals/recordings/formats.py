@@ -1,0 +1,176 @@
+"""Recordings in formats that other libraries read: MNE and wfdb, imported when they are needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .quality import marks_bad
+
+# Joints between parts that were not recorded one after the other: MNE, EEGLAB, BrainVision.
+_JOINT = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
+
+
+def open_raw(
+    path: Path, include: Sequence[str] = (), *, note: Callable[[str], Any] | None = None
+) -> Any:
+    """A recording as `mne.io.Raw`, its values on disk where MNE can leave them there.
+
+    Parameters
+    ----------
+    path : Path
+    include : sequence of str, default=()
+        For EDF and BDF files the channels to read, with the numbers that MNE gives to equal
+        labels; empty for all. Others with the same label are read as well.
+    note : callable or None, default=None
+        Called with a text where the recording cannot be read as a whole. None raises instead.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If MNE is not installed, or wfdb where it is needed.
+    ValueError, OSError and what MNE's readers raise
+        If the file cannot be read.
+    """
+    try:
+        import mne
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Reading {path.name} needs MNE. Install it with: pip install mne", name="mne"
+        ) from error
+    suffix = path.suffix.lower()
+    labels = {label for name in include for label in (name, re.sub(r"-\d+$", "", name))}
+    only = {"include": sorted(labels)} if labels else {}
+    if suffix == ".rec":  # EDF by another name
+        with path.open("rb") as file:
+            return mne.io.read_raw_edf(file, preload=True, verbose="error", **only)
+    if suffix == ".hea":
+        return _raw_of_wfdb(path)
+    if suffix == ".fif" or path.name.lower().endswith(".fif.gz"):
+        return _open_fif(path, note)
+    return mne.io.read_raw(path, preload=False, verbose="error", **only)
+
+
+def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:
+    import mne
+
+    try:
+        return mne.io.read_raw_fif(path, preload=False, verbose="error")
+    except ValueError as error:
+        if note is None:
+            raise
+        # Where this can be read, a later part was missing.
+        raw = mne.io.read_raw_fif(path, preload=False, on_split_missing="ignore", verbose="error")
+        note(f"its first {len(raw.filenames)} part(s) are read: {error}")
+        return raw
+
+
+def bad_samples(raw: Any, spans: list[tuple[float, float]]) -> list[tuple[int, int]]:
+    """Stretches of a recording that are marked bad, and the joints between its parts, in samples.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+    spans : list of (float, float)
+        Onset and end in seconds of what another file marks as bad.
+    """
+    sfreq, marked = float(raw.info["sfreq"]), list(spans)
+    for note in raw.annotations:
+        onset = float(note["onset"]) - raw.first_time
+        if _JOINT.match(note["description"]):
+            marked += [(onset, onset)] if onset > 0 else []
+        elif marks_bad(note["description"]):
+            marked.append((onset, onset + float(note["duration"])))
+    found = []
+    for onset, end in marked:
+        start = round(onset * sfreq)
+        found.append((start, max(round(end * sfreq), start + 1)))
+    return found
+
+
+@dataclass(frozen=True)
+class WfdbGroup:
+    """Signals of a WFDB record that were sampled at one rate.
+
+    Attributes
+    ----------
+    record : str
+        Path of the record without an extension.
+    names : list of str
+    signals : list of int
+        Numbers of the signals in the record.
+    sfreq : float
+        Hz.
+    per_frame : int
+        Samples of each signal in a frame of the record.
+    n_times : int
+    """
+
+    record: str
+    names: list[str]
+    signals: list[int]
+    sfreq: float
+    per_frame: int
+    n_times: int
+
+    def read(self, rows: list[int], start: int, stop: int) -> np.ndarray:
+        """Samples ``start`` to ``stop`` of some signals, (n_rows, stop - start); NaN is missing."""
+        import wfdb
+
+        first, last = start // self.per_frame, -(-stop // self.per_frame)
+        record = wfdb.rdrecord(
+            self.record, sampfrom=first, sampto=last, smooth_frames=False,
+            channels=[self.signals[row] for row in rows],
+        )  # fmt: skip
+        skip = start - first * self.per_frame
+        return np.stack([signal[skip : skip + stop - start] for signal in record.e_p_signal])
+
+
+def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
+    """The signals of a WFDB record, by sampling rate.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If wfdb is not installed.
+    ValueError
+        If the record has no signal of its own.
+    """
+    try:
+        import wfdb
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Reading {path.name} needs wfdb. Install it with: pip install wfdb", name="wfdb"
+        ) from error
+    record = str(path.with_suffix(""))
+    header = wfdb.rdheader(record)
+    segments = [name for name in getattr(header, "seg_name", []) if name != "~"]
+    # The first of several segments describes the signals, and may hold none of their samples.
+    described = wfdb.rdheader(str(path.with_name(segments[0]))) if segments else header
+    if not described.n_sig:
+        raise ValueError("its header names no signal")
+    for per_frame in sorted(set(described.samps_per_frame)):
+        signals = [i for i, n in enumerate(described.samps_per_frame) if n == per_frame]
+        yield WfdbGroup(
+            record,
+            [str(described.sig_name[i]) for i in signals],
+            signals,
+            float(header.fs) * per_frame,
+            per_frame,
+            int(header.sig_len) * per_frame,
+        )
+
+
+def _raw_of_wfdb(path: Path) -> Any:
+    """The signals of the highest rate of a WFDB record, in memory."""
+    import mne
+
+    group = max(wfdb_groups(path), key=lambda each: each.sfreq)
+    values = group.read(list(range(len(group.names))), 0, group.n_times)
+    info = mne.create_info(group.names, group.sfreq, "misc")
+    return mne.io.RawArray(values, info, verbose="error")

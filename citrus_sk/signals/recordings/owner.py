@@ -1,0 +1,160 @@
+"""The data set and the person that a file belongs to, and the files that say more about it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..missing import is_missing
+from ..modalities import ChannelTable
+from .folders import BIDS_SUBJECT, COPIES, ORIGINALS, is_data_set, named_files
+from .quality import marks_bad
+
+_SLEEP_EDF = re.compile(r"((SC4|ST7)\d\d)\d\w\w-PSG\.edf", re.IGNORECASE)
+_LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose recordings a file holds.
+
+    Attributes
+    ----------
+    dataset, subject : str
+        The subject without the data set before it.
+    about : dict
+        "licence", "source" and "citation" of the data set, as far as they are known.
+    companions : tuple of Path
+        Files beside it that say more about it.
+    """
+
+    dataset: str
+    subject: str
+    about: dict[str, str]
+    companions: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, path: Path) -> Owner:
+        """By a BIDS-like path, by the names of Sleep-EDF, else by folder and file name."""
+        path = path.absolute()
+        folder, subject = _data_set_and_subject(path)
+        dataset, about = folder.name or "recordings", {}
+        description = folder / "dataset_description.json"
+        companions = [description, *(folder / name for name in _LICENCE_FILES)]
+        companions += [*_table(path, folder, "channels"), *_table(path, folder, "events")]
+        companions += [path.with_name(name) for name in sorted(named_files(path))]
+        if path.suffix == ".npy":
+            companions.append(path.with_suffix(".json"))
+        companions = [each for each in companions if each.is_file() and each != path]
+        if description in companions:
+            content = json_object(description.read_bytes(), description.name)
+            dataset = str(content.get("Name") or dataset)
+            about = _about_bids(content)
+        for companion in companions:
+            if companion.name in _LICENCE_FILES and "licence" not in about:
+                lines = companion.read_text(errors="replace").strip().splitlines()
+                about |= {"licence": lines[0].strip()} if lines else {}
+        return cls(dataset, subject, about, tuple(companions))
+
+    def channel_table(self) -> ChannelTable:
+        """The BIDS table of the channels; empty where there is none."""
+        return ChannelTable(*self._rows("channels.tsv"))
+
+    def bad_spans(self) -> list[tuple[float, float]]:
+        """Onset and end, in seconds, of what a BIDS table of events marks as bad."""
+        name, rows = self._rows("events.tsv")
+        spans = []
+        for row in rows:
+            if marks_bad(row.get("trial_type") or ""):
+                try:
+                    onset, duration = float(row["onset"]), _seconds(row.get("duration"))
+                except (KeyError, ValueError, TypeError) as error:
+                    raise ValueError(
+                        f"{name} marks data as bad without a valid onset or duration: {row}"
+                    ) from error
+                spans.append((onset, onset + duration))
+        return spans
+
+    def _rows(self, ending: str) -> tuple[str, list[dict[str, str]]]:
+        """The name of a table among the companions, and its rows; empty where there is none."""
+        for path in self.companions:
+            if path.name.endswith(ending):
+                with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                    return path.name, list(csv.DictReader(file, delimiter="\t"))
+        return "", []
+
+
+def _seconds(text: str | None) -> float:
+    """A duration, in seconds; 0 where it is missing."""
+    return 0.0 if is_missing(text) else float(text or 0)
+
+
+def _data_set_and_subject(path: Path) -> tuple[Path, str]:
+    """The folder of the data set that a file belongs to, and the person."""
+    folder, subject = path.parent, _stem(path)
+    if match := BIDS_SUBJECT.match(path.name):
+        subject = match[0]
+    elif match := _SLEEP_EDF.fullmatch(path.name):
+        subject = match[1].upper()
+    for level in path.parents[:3]:  # sub-XX/ses-YY/eeg: no folder further up is a subject
+        if BIDS_SUBJECT.fullmatch(level.name):
+            folder, subject = level.parent, level.name
+            break
+    # Copies below a data set are of the people of that data set.
+    for level in (folder, *folder.parents[:2]):
+        if level.name in COPIES and is_data_set(level.parent):
+            originals = level.parent / ORIGINALS
+            folder = originals if originals.is_dir() else level.parent
+    return folder, subject
+
+
+def _about_bids(content: dict[str, Any]) -> dict[str, str]:
+    authors = content.get("Authors")
+    authors = authors if isinstance(authors, list) else []
+    known = {
+        "licence": content.get("License"),
+        "source": content.get("DatasetDOI"),
+        "citation": content.get("HowToAcknowledge") or ", ".join(map(str, authors)),
+    }
+    return {key: str(value) for key, value in known.items() if value}
+
+
+def _stem(path: Path) -> str:
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    return Path(name).stem
+
+
+def _table(path: Path, top: Path, kind: str) -> list[Path]:
+    """The BIDS table of "channels" or "events": the nearest that applies, not above `top`.
+
+    By the inheritance principle a table applies to all recordings beside and below it whose names
+    have all parts of its own.
+    """
+    parts = set(_stem(path).split("_"))
+    for folder in path.parents:
+        tables = [*folder.glob(f"*_{kind}.tsv"), folder / f"{kind}.tsv"]
+        found = [
+            (names, table)
+            for table in tables
+            if (names := set(table.stem.split("_")[:-1])) <= parts and table.is_file()
+        ]
+        if found:
+            return [max(found, key=lambda each: len(each[0]))[1]]
+        if folder == top:
+            break
+    return []
+
+
+def json_object(content: bytes, name: str, kind: type = dict) -> Any:
+    """The object, or the list, that a JSON file holds."""
+    try:
+        result = json.loads(content.decode())
+    except ValueError as error:
+        raise ValueError(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(result, kind):
+        raise ValueError(f"{name} holds a {type(result).__name__}; expected a {kind.__name__}")
+    return result

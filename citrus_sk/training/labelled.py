@@ -1,0 +1,184 @@
+"""Training sets: distinct windows, in an order of their own, with targets and weights.
+
+Identical windows with identical targets are merged into one that weighs as much as both, and the
+rest is put in an order that the values give. So a fit does not depend on the order of the rows,
+and a weight of 2 is the same thing as a window that stands there twice, to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import compute_class_weight
+
+from ..signals.targets import check_groups, check_weights
+
+
+@dataclass(frozen=True)
+class LabelledWindows:
+    """A view of some rows of ``X`` with what training has to know of each.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_windows, n_chans, n_times)
+        All windows; shared, never copied.
+    rows : ndarray of int, shape (n,)
+        Those that are meant.
+    targets : ndarray
+        Index of the class, int64 of shape (n,); or numbers, float32 of shape (n, n_outputs).
+    weights : ndarray of float, shape (n,)
+        Their mean over the whole training set is 1.
+    groups : ndarray of int, shape (n,), or None
+    n_classes : int or None
+        None where the targets are numbers.
+    """
+
+    X: np.ndarray
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    groups: np.ndarray | None
+    n_classes: int | None
+
+    @property
+    def n_outputs(self) -> int:
+        return self.targets.shape[1] if self.n_classes is None else self.n_classes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: np.ndarray) -> LabelledWindows:
+        groups = None if self.groups is None else self.groups[index]
+        return replace(
+            self,
+            rows=self.rows[index],
+            targets=self.targets[index],
+            weights=self.weights[index],
+            groups=groups,
+        )
+
+    def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weighted mean and sd of the numbers in each column; an sd of 1 where they are all one."""
+        mean = np.average(self.targets, axis=0, weights=self.weights)
+        spread = np.average((self.targets - mean) ** 2, axis=0, weights=self.weights) ** 0.5
+        return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
+
+    def standardised(self, mean: np.ndarray, scale: np.ndarray) -> LabelledWindows:
+        """The same windows with targets in units of `scale` from `mean`."""
+        return replace(self, targets=((self.targets - mean) / scale).astype(np.float32))
+
+
+def label_windows(
+    X: np.ndarray,
+    codes: np.ndarray,
+    classes: np.ndarray,
+    *,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    groups: Any = None,
+) -> LabelledWindows:
+    """Merge, order and weigh the windows of a training set."""
+    rows, weights, group_codes = _distinct(X, codes, sample_weight, groups)
+    codes = codes[rows]
+    _check_two_classes(codes, "sample_weight")
+    if class_weight is not None:
+        present = np.unique(codes)
+        per_class = np.zeros(len(classes))
+        per_class[present] = compute_class_weight(
+            class_weight, classes=classes[present], y=classes[codes], sample_weight=weights
+        )
+        weights = weights * per_class[codes]
+    labelled = LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+    labelled = labelled.take(np.flatnonzero(weights))
+    _check_two_classes(labelled.targets, "class_weight")
+    return replace(labelled, weights=_with_mean_1(labelled.weights))
+
+
+def _check_two_classes(codes: np.ndarray, name: str) -> None:
+    if len(np.unique(codes)) < 2:
+        raise ValueError(
+            f"{name} leaves fewer than 2 classes: windows of all others have zero weight. "
+            "Give windows of at least 2 classes a weight above 0."
+        )
+
+
+def regression_windows(
+    X: np.ndarray, values: np.ndarray, *, sample_weight: Any = None, groups: Any = None
+) -> LabelledWindows:
+    """Merge, order and weigh the windows of a regression with values ``(n_windows, n_outputs)``."""
+    rows, weights, group_codes = _distinct(X, values, sample_weight, groups)
+    if len(rows) < 2:
+        raise ValueError(
+            f"n_samples = {len(rows)} is too few: of {len(X)} window(s) that many are distinct and "
+            "have a sample_weight that is not zero. Pass at least 2."
+        )
+    return LabelledWindows(X, rows, values[rows], _with_mean_1(weights), group_codes, None)
+
+
+def _with_mean_1(weights: np.ndarray) -> np.ndarray:
+    """Weights of distinct windows relative to their mean: only their ratios are to count.
+
+    Merged windows count as one here. So a set that stands there twice is the set itself.
+    """
+    weights = weights / weights.max()  # the largest float has no sum
+    return weights / weights.mean()
+
+
+def _distinct(
+    X: np.ndarray, targets: np.ndarray, sample_weight: Any, groups: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows to train on, one for each distinct window, with their weights and groups."""
+    weights = check_weights(sample_weight, len(X))
+    group_codes = None
+    if groups is not None:
+        _, group_codes = np.unique(check_groups(groups, len(X)), return_inverse=True)
+    rows, weights = _merge(X, targets, weights, group_codes)
+    return rows, weights, None if group_codes is None else group_codes[rows]
+
+
+def _merge(
+    X: np.ndarray, targets: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, one for each distinct window with a weight, and their summed weights."""
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    for row in np.flatnonzero(weights):
+        digest = blake2b(X[row].tobytes(), digest_size=16).digest()
+        group = 0 if groups is None else groups[row]
+        target = tuple(np.atleast_1d(targets[row]).tolist())
+        entry = found.setdefault((digest, target, group), [row, 0.0])
+        entry[1] += weights[row]
+    entries = [found[key] for key in sorted(found)]
+    return np.array([row for row, _ in entries], int), np.array([weight for _, weight in entries])
+
+
+def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple[Any, ...]]:
+    """Folds inside a training set, people kept together where groups are known.
+
+    Those of classes are stratified. Fewer folds where a class has too few windows (or groups); an
+    empty list where even two folds cannot have every class on both sides.
+    """
+    if labelled.n_classes is None:
+        return _plain_folds(labelled, n_splits, seed)
+    codes, groups = labelled.targets, labelled.groups
+    units = np.arange(len(codes)) if groups is None else groups
+    scarce = min(len(np.unique(units[codes == code])) for code in np.unique(codes))
+    n_splits = min(n_splits, scarce)
+    if n_splits < 2:
+        return []
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = list(kind(n_splits, shuffle=True, random_state=seed).split(codes, codes, groups))
+    classes = len(np.unique(codes))
+    return [fold for fold in folds if len(np.unique(codes[fold[0]])) == classes]
+
+
+def _plain_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple[Any, ...]]:
+    groups = labelled.groups
+    n_splits = min(n_splits, len(labelled) if groups is None else len(np.unique(groups)))
+    if n_splits < 2:
+        return []
+    kind = KFold if groups is None else GroupKFold
+    return list(kind(n_splits, shuffle=True, random_state=seed).split(labelled.rows, None, groups))

@@ -1,0 +1,143 @@
+"""One network of an estimator: its head fitted to frozen features, and all of it tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..nn import CitrusNetwork
+from .draws import Draws, own_draws
+from .fine_tuning import Recipe, fine_tune
+from .foreign import ForeignModule, settle_batch_norm
+from .hooks import prepare_augmentation
+from .labelled import LabelledWindows
+from .nets import FineTuner, held_out_loss, infer, make_net
+
+_KERNEL_WINDOWS = 512  # for the scales of the kernels; in hash order, so not sorted by class
+
+# From standardised features, their network, their windows and a seed to weight and bias of a head.
+FitHead = Callable[[np.ndarray, CitrusNetwork, LabelledWindows, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class MemberPlan:
+    """How each network of an estimator is made and trained.
+
+    Attributes
+    ----------
+    strategy : {"linear-probe", "finetune", "probe-then-finetune"}
+    build : callable
+        Makes a network.
+    weights : dict of str to Tensor, or None
+        Of the trunk; None leaves it at random.
+    fit_head : callable
+        See `FitHead`. Not called for ``"finetune"``, which begins with a head of zeros.
+    foreign : ForeignModule or None
+        Another network, which has neither weights nor a probe.
+    recipe : Recipe
+    device : torch.device
+    augmentation, callbacks
+        As the user passed them.
+    verbose : int
+        Of skorch.
+    """
+
+    strategy: str
+    build: Callable[[], CitrusNetwork]
+    weights: dict[str, Tensor] | None
+    fit_head: FitHead
+    foreign: ForeignModule | None
+    recipe: Recipe
+    device: torch.device
+    augmentation: Any = None
+    callbacks: list[Any] | None = None
+    verbose: int = 0
+
+    @property
+    def runs_foreign_code(self) -> bool:
+        """Whether code of others, which may draw random numbers, runs in a training."""
+        return bool(self.foreign is not None or self.augmentation is not None or self.callbacks)
+
+
+def fit_member(
+    plan: MemberPlan,
+    labelled: LabelledWindows,
+    train: LabelledWindows,
+    valid: LabelledWindows | None,
+    seed: int,
+    bar: Any = None,
+) -> FineTuner:
+    """Train one network.
+
+    Parameters
+    ----------
+    plan : MemberPlan
+    labelled : LabelledWindows
+        All windows.
+    train, valid : LabelledWindows
+        Those trained on, and those that the epoch is chosen by, if any.
+    seed : int
+    bar : tqdm or None
+        Moved on at each batch.
+    """
+    device, batch_size = plan.device, plan.recipe.batch_size
+    # The head must not have seen what the epochs are chosen by.
+    with own_draws(seed, device, shared=plan.runs_foreign_code) as draws:
+        module = _probed(plan, train, seed, draws)
+        if plan.strategy == "linear-probe":
+            return make_net(module, labelled.n_classes, device)
+        probe_loss = np.inf
+        if valid is not None and plan.strategy == "probe-then-finetune":
+            probe_loss = held_out_loss(module, valid, device, batch_size)
+        net = fine_tune(
+            module, train, valid, plan.recipe,
+            device=device, draws=draws, augment=prepare_augmentation(plan.augmentation, seed),
+            callbacks=plan.callbacks, bar=bar, verbose=plan.verbose,
+        )  # fmt: skip
+        if plan.foreign is not None:
+            settle_batch_norm(net.module_, train, device, batch_size)
+    if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
+        return net
+    # Fine-tuning did not beat the probe: keep the probe, fitted on all windows.
+    with own_draws(seed, device) as draws:
+        return make_net(_probed(plan, labelled, seed, draws), labelled.n_classes, device)
+
+
+def _probed(plan: MemberPlan, labelled: LabelledWindows, seed: int, draws: Draws) -> nn.Module:
+    """A new network with the head that it starts from."""
+    if plan.foreign is not None:
+        foreign = plan.foreign.build_or_refuse()
+        foreign.set_statistics(labelled)
+        return foreign.to(plan.device)
+    module = draws.make(plan.build).to(plan.device)
+    if plan.weights is not None:
+        module.trunk.load_state_dict(plan.weights)
+    _start_head(plan, module, labelled, seed)
+    return module
+
+
+def _start_head(
+    plan: MemberPlan, module: CitrusNetwork, labelled: LabelledWindows, seed: int
+) -> None:
+    """Standardise the features on the training windows; give the head the probe's weights."""
+    with torch.inference_mode():
+        picked = labelled.rows[:_KERNEL_WINDOWS]
+        module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(plan.device), seed % 2**31)
+    features = infer(
+        module, labelled.X, plan.device, plan.recipe.batch_size, rows=labelled.rows, features=True
+    )
+    head = module.head
+    head.cpu()
+    head.set_statistics(features, torch.tensor(labelled.weights))
+    if plan.strategy != "finetune":
+        standard = head.standardise(features).numpy()
+        weight, bias = plan.fit_head(standard, module, labelled, seed % 2**31)
+        with torch.no_grad():
+            head.linear.weight.copy_(torch.tensor(weight))
+            head.linear.bias.copy_(torch.tensor(bias))
+    head.to(plan.device)

@@ -1,0 +1,300 @@
+"""skorch nets: batches, losses and inference."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from skorch.dataset import unpack_data
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from .._utils.devices import fast_kernels
+from .._utils.interrupts import notice_interrupt
+from .callbacks import WeightAverage
+from .draws import Draws
+from .hooks import Augment
+from .labelled import LabelledWindows
+
+# Samples times channels of one inference batch: about 0.5 GB of activations in "small".
+_INFERENCE_SAMPLES = 2**18
+
+
+# --- batches -------------------------------------------------------------------------------------
+
+
+class WindowSet(Dataset[Any]):
+    """A `LabelledWindows` as a torch data set that is indexed by whole batches."""
+
+    def __init__(self, labelled: LabelledWindows) -> None:
+        self.labelled = labelled
+        self.weights = (labelled.weights / labelled.weights.mean()).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __getitem__(self, index: Any) -> tuple[dict[str, Any], Any]:
+        X = self.labelled.X[self.labelled.rows[index]]
+        return {"x": X, "weight": self.weights[index]}, self.labelled.targets[index]
+
+
+class BatchLoader:
+    """Whole batches by one indexing each; sizes differ by one at most, so none is a left-over."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.generator = shuffle, generator
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.dataset) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.dataset)
+        order = np.arange(n)
+        if self.shuffle:
+            order = torch.randperm(n, generator=self.generator).numpy()
+        for index in np.array_split(order, len(self)):
+            yield torch.utils.data.default_convert(self.dataset[index])
+
+
+# --- the nets ------------------------------------------------------------------------------------
+
+
+class Interrupted(Exception):  # noqa: N818 - no error
+    """Carries a user's Ctrl-C past skorch, which treats KeyboardInterrupt as "stop training"."""
+
+
+class FineTuner(NeuralNet):
+    """A skorch net with weighted and mixed targets and averaged weights.
+
+    Parameters
+    ----------
+    mixup : float
+        Parameter of the Beta distribution that two windows are mixed by (Zhang et al., 2018);
+        0 mixes nothing.
+    augment : callable or None
+        Function that `prepare_augmentation` made, for training batches.
+    draws : Draws or None
+        Of mixup and dropout; a net that only predicts needs none.
+    frozen : bool
+        Whether the net only predicts: torch's optimisers cost a second to import.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        mixup: float = 0.0,
+        augment: Augment | None = None,
+        draws: Draws | None = None,
+        frozen: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.mixup = mixup
+        self.augment = augment
+        self.draws = draws
+        self.frozen = frozen
+
+    averaging_: WeightAverage | None = None
+
+    @property
+    def kept_module(self) -> nn.Module:
+        """The module whose weights would be kept if training ended now."""
+        return self.averaging_.model_.module if self.averaging_ else self.module_
+
+    def _encode(self, targets: Tensor) -> Tensor:
+        """Targets of a batch as rows that can be mixed."""
+        raise NotImplementedError
+
+    def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
+        """Arguments of `_loss` beside the output of the network; all of them can be mixed."""
+        raise NotImplementedError
+
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def _default_callbacks(self) -> list[Any]:
+        # A vote on accuracy after every epoch costs a pass and decides nothing here.
+        return [pair for pair in super()._default_callbacks if pair[0] != "valid_acc"]
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        return self if self.frozen else super().initialize_optimizer(*args, **kwargs)
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        return super().infer(x["x"] if isinstance(x, dict) else x, **fit_params)
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
+        self._set_training(True)
+        x, expected = self._unpack(batch, training=True)
+        assert self.draws is not None
+        if self.mixup > 0 and len(x) > 1:
+            share = float(self.draws.numpy.beta(self.mixup, self.mixup))
+            other = torch.randperm(len(x), generator=self.draws.generator).to(x.device)
+            # Windows are mixed in units of their own sd, or the louder one would win.
+            x = _mix_windows(x, x[other], share)
+            expected = tuple(share * each + (1 - share) * each[other] for each in expected)
+        with self.draws.dropout(self.module_):
+            outputs = self.infer(x, **fit_params)
+        loss = self._loss(outputs, *expected)
+        loss.backward()
+        return {"loss": loss, "y_pred": outputs}
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
+        self._set_training(False)
+        x, expected = self._unpack(batch, training=False)
+        with torch.no_grad(), fast_kernels():
+            outputs = self.kept_module(x)
+            return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
+
+    def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        inputs, targets = unpack_data(batch)
+        x, targets = inputs["x"].to(self.device), targets.to(self.device)
+        if training and self.augment is not None:
+            x, rows = self.augment(x, targets, self._encode)
+        else:
+            rows = self._encode(targets).to(x.dtype)
+        return x, self._weigh(rows, inputs["weight"].to(self.device)[:, None], training)
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
+        with notice_interrupt() as interrupted:
+            try:
+                return super().fit_loop(*args, **kwargs)
+            except KeyboardInterrupt as stop:
+                # Callbacks end a training by raising one; anything else is the user's Ctrl-C,
+                # which can arrive inside a callback as well.
+                *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
+                if frame.f_code.co_name.startswith("on_") and not interrupted():
+                    return self
+                raise Interrupted from stop
+
+
+class ClassTuner(FineTuner, NeuralNetClassifier):
+    """A skorch classifier whose targets are the weight that a window puts on every class.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        Share of a target that is spread over all classes.
+    """
+
+    def __init__(self, *args: Any, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def _encode(self, targets: Tensor) -> Tensor:
+        return F.one_hot(targets.long(), len(self.classes))
+
+    def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
+        mass = rows * weight
+        if training:
+            level = mass.mean(1, keepdim=True)
+            mass = (1 - self.label_smoothing) * mass + self.label_smoothing * level
+        return (mass,)
+
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _cross_entropy(outputs, *expected)
+
+
+class ValueTuner(FineTuner, NeuralNetRegressor):
+    """A skorch regressor with squared errors."""
+
+    def _encode(self, targets: Tensor) -> Tensor:
+        return targets
+
+    def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
+        return rows, weight
+
+    def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
+        return _squared_error(outputs, *expected)
+
+
+def _mix_windows(x: Tensor, other: Tensor, share: float) -> Tensor:
+    """Mix centred windows by `share` in units of sd; level and sd are mixed beside the shape."""
+    mean, sd = x.mean(-1, keepdim=True), x.std(-1, keepdim=True, correction=0)
+    other_mean, other_sd = other.mean(-1, keepdim=True), other.std(-1, keepdim=True, correction=0)
+    shape = share * _unit(x - mean, sd) + (1 - share) * _unit(other - other_mean, other_sd)
+    size = share * sd + (1 - share) * other_sd
+    return shape * size + share * mean + (1 - share) * other_mean
+
+
+def _unit(centred: Tensor, sd: Tensor) -> Tensor:
+    return torch.where(sd > 0, centred / torch.where(sd > 0, sd, 1.0), 0.0)
+
+
+def _cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
+    """Mean cross-entropy, each window counting as much as its mass."""
+    return -(mass * logits.log_softmax(1)).sum() / mass.sum().clamp_min(1e-12)
+
+
+def _squared_error(outputs: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error, each window counting as much as its weight."""
+    total = (weight * (outputs - values).square()).sum()
+    return total / (weight.sum() * values.shape[1]).clamp_min(1e-12)
+
+
+def make_net(
+    module: nn.Module, n_classes: int | None, device: torch.device, **kwargs: Any
+) -> FineTuner:
+    """An initialised skorch net around `module`, which only predicts unless `kwargs` say more.
+
+    Without a number of classes it is a regressor.
+    """
+    settings: dict[str, Any] = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader}
+    settings |= {"train_split": None, "verbose": 0, "frozen": True, "device": device, **kwargs}
+    net: FineTuner
+    if n_classes is None:
+        net = ValueTuner(module, criterion=nn.MSELoss, **settings)
+    else:
+        settings["classes"] = np.arange(n_classes)
+        net = ClassTuner(module, criterion=nn.CrossEntropyLoss, **settings)
+    return net.initialize()
+
+
+# --- inference -----------------------------------------------------------------------------------
+
+
+def infer(
+    module: nn.Module,
+    X: np.ndarray,
+    device: torch.device,
+    batch_size: int,
+    *,
+    rows: np.ndarray | None = None,
+    features: bool = False,
+) -> Tensor:
+    """Logits, or features, of the windows ``X[rows]`` in eval mode, on the CPU."""
+    rows = np.arange(len(X)) if rows is None else rows
+    # Without gradients four times a training batch fits, up to a bound on long windows.
+    step = max(1, min(4 * batch_size, _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])))
+    function: Any = module.features if features else module
+    module.eval()
+    with torch.inference_mode(), fast_kernels():
+        parts = [
+            function(torch.from_numpy(X[rows[start : start + step]]).to(device)).cpu()
+            for start in range(0, len(rows), step)
+        ]
+    return torch.cat(parts)
+
+
+def held_out_loss(
+    module: nn.Module, valid: LabelledWindows, device: torch.device, batch_size: int
+) -> float:
+    """Loss of held-out windows, each counting as much as its weight."""
+    outputs = infer(module, valid.X, device, batch_size, rows=valid.rows)
+    weight, targets = torch.tensor(valid.weights[:, None]), torch.from_numpy(valid.targets)
+    if valid.n_classes is None:
+        return float(_squared_error(outputs, targets, weight))
+    return float(_cross_entropy(outputs, F.one_hot(targets, valid.n_classes) * weight))

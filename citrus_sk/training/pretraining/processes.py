@@ -1,0 +1,55 @@
+"""Several processes in one run."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import Any
+
+import torch
+
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def distributed_part() -> tuple[int, int]:
+    """Number of this process, and how many share the run."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def is_launched() -> bool:
+    """Whether torchrun or Accelerate launched this process, as one of several.
+
+    Both set all of the variables. A cluster may set some of them for a single process.
+    """
+    launched = all(name in os.environ for name in _LAUNCHER_VARIABLES)
+    return launched and os.environ["WORLD_SIZE"].strip() not in ("", "1")
+
+
+def launched_together(device: Any) -> Any:
+    """Join the processes that torchrun or Accelerate launched; gives this one's device.
+
+    Nothing happens unless `is_launched`. The group is left when the interpreter ends: a process
+    that left it after a fit would meet, at the next fit, those that have not left it yet.
+    """
+    if not is_launched() or not torch.distributed.is_available():
+        return device
+    if device == "auto" and torch.cuda.is_available():
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    on_gpu = str(device).startswith("cuda")
+    if not torch.distributed.is_initialized():
+        if on_gpu:
+            torch.cuda.set_device(torch.device(device))
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
+    return device
+
+
+def same_everywhere(number: int, device: torch.device) -> int:
+    """The first process's number, in all of them."""
+    if distributed_part()[1] == 1:
+        return number
+    shared = torch.tensor([number], device=device)
+    torch.distributed.broadcast(shared, 0)
+    return int(shared.item())

@@ -1,0 +1,175 @@
+"""The file in which a pre-training run is saved, so that it can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ..._utils.files import write_atomically
+from ..._utils.interrupts import notice_interrupt
+from ..._utils.optional import progress_bar
+from .run import PretrainRun
+
+_KEY = "citrus_sk_run"
+_VERSION = 1
+
+
+class RunFile:
+    """Saves a run every few minutes, and takes it up again.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced as a whole at every save: whatever happens, a good state is there.
+    settings : mapping of str to Any
+        Settings that decide the result, as JSON: a run is only resumed with equal ones.
+    minutes : float
+        Between two saves.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], minutes: float) -> None:
+        self.path, self.minutes = path, minutes
+        self.settings = json.loads(json.dumps(settings, default=_plain))
+        if path.is_dir():
+            raise ValueError(f"checkpoint={str(path)!r} is a folder; expected a file.")
+        self.saved_at = time.monotonic()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(self, run: PretrainRun) -> None:
+        """Save the state of a run; raises OSError where the disk is full."""
+        tensors, progress = run.state()
+        header = {"version": _VERSION, "settings": self.settings, "progress": progress}
+        header["digest"] = _digest(tensors)
+        data = safetensors.torch.save(tensors, {_KEY: json.dumps(header)})
+        write_atomically(self.path, data)
+        self.saved_at = time.monotonic()
+
+    def save_if_due(self, run: PretrainRun) -> None:
+        """Save where the last time is some minutes ago."""
+        if time.monotonic() - self.saved_at >= 60 * self.minutes:
+            self.try_to_save(run)
+
+    def try_to_save(self, run: PretrainRun) -> None:
+        """Save, or warn of what stands in the way: training is not lost for want of a file."""
+        try:
+            self.save(run)
+        except OSError as error:
+            self.saved_at = time.monotonic()
+            warnings.warn(
+                f"The run could not be saved at step {run.step}: {error}. What was saved "
+                f"before is still there in {self.path}; free some space.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def load_into(self, run: PretrainRun) -> None:
+        """Take up the run that was saved here."""
+        header, tensors = _read(self.path)
+        saved = header["settings"]
+        differing = sorted(
+            name for name in {*saved, *self.settings} if saved.get(name) != self.settings.get(name)
+        )
+        if differing:
+            name = differing[0]
+            raise ValueError(
+                f"checkpoint={str(self.path)!r} is of a run with {name}={saved.get(name)!r}; this "
+                f"one has {name}={self.settings.get(name)!r}"
+                + (f" (and {', '.join(differing[1:])} differ as well)" if differing[1:] else "")
+                + ". Use the same, or begin anew with resume=False or another file."
+            )
+        run.load(tensors, header["progress"])
+
+
+def saved_seed(path: Path) -> int | None:
+    """The seed of the run that is saved in a file; None if there is no such file."""
+    if not path.exists():
+        return None
+    return int(_read(path)[0]["settings"]["seed"])
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy, or whatever else is no JSON, as JSON."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of all numbers, so that a run is not resumed from damaged data."""
+    digest = hashlib.blake2b()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        if path.is_dir():
+            raise ValueError("it is a folder")
+        with safetensors.safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.get("version") == _VERSION and header["digest"] != _digest(tensors):
+            raise ValueError("its numbers are damaged")
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint={str(path)!r} is not the state of a pre-training run: {error!r}. "
+            "Pass another file, or resume=False to begin anew (which replaces it)."
+        ) from error
+    if header.get("version") != _VERSION:
+        raise ValueError(
+            f"checkpoint={str(path)!r} was written by another version of citrus_sk; "
+            "go on with that one, or begin anew with resume=False."
+        )
+    return header, tensors
+
+
+def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose: int) -> None:
+    """Train to the last step, with a progress bar, saving the run on the way.
+
+    Parameters
+    ----------
+    run : PretrainRun
+    file : RunFile or None
+        Where the run is saved: every few minutes, on Ctrl-C and at the end.
+    resume : bool
+        Whether to continue the run in `file` where there is one.
+    verbose : int
+        1 shows a bar.
+    """
+    if file is not None and resume and file.path.exists():
+        file.load_into(run)
+    else:
+        run.prepare()
+    leads = run.part[0] == 0
+    interrupts = nullcontext(bool) if file is None else notice_interrupt(hold_back=True)
+    bar = progress_bar(
+        total=run.recipe.n_steps, initial=run.step, description="pre-training", unit="batch",
+        shown=bool(verbose and leads),
+    )  # fmt: skip
+    with bar, interrupts as interrupted:
+
+        def after_step(run: PretrainRun) -> None:
+            if not bar.disable:
+                bar.set_postfix_str(run.news(), refresh=False)
+                bar.update(1)
+            if interrupted():
+                raise KeyboardInterrupt
+            if file is not None and leads:
+                file.save_if_due(run)
+
+        try:
+            run.train(after_step)
+        finally:
+            # After the last step, or after a Ctrl-C; never in the middle of a step.
+            if file is not None and leads and not run.in_step:
+                file.try_to_save(run)
