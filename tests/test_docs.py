@@ -125,10 +125,8 @@ def test_docstring_examples_run(module):
     # A torch module that a user builds draws from torch's global state, as every one does.
     drawing = torch.random.fork_rng(devices=[]) if module == "braindecode" else nullcontext()
     home = importlib.import_module(f"citrus_sk.{module}")
-    finder, runner = (
-        doctest.DocTestFinder(),
-        doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE),
-    )
+    finder = doctest.DocTestFinder()
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     tests = finder.find(home)
     for name, value in vars(home).items():
         # The estimators give the package as their module, and the finder passes them over.
@@ -138,7 +136,7 @@ def test_docstring_examples_run(module):
         for test in tests:
             runner.run(test)
     assert runner.summarize().failed == 0
-    assert runner.summarize().attempted > 0
+    assert sum(len(test.examples) for test in tests) > 0
 
 
 @pytest.mark.parametrize(
