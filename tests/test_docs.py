@@ -10,6 +10,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -120,7 +121,15 @@ def test_modules_with_examples_are_found():
     assert len(DOCUMENTED) >= 13
 
 
+@pytest.fixture
+def figures_are_closed():
+    """Examples draw, and leave their figures to whoever looks at them."""
+    yield
+    plt.close("all")
+
+
 @pytest.mark.parametrize("module", DOCUMENTED)
+@pytest.mark.usefixtures("figures_are_closed")
 def test_docstring_examples_run(module):
     # A torch module that a user builds draws from torch's global state, as every one does.
     drawing = torch.random.fork_rng(devices=[]) if module == "braindecode" else nullcontext()
