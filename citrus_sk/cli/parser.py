@@ -322,7 +322,7 @@ def _repeats(text: str) -> int | str:
 
 
 def _integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Make a type for argparse, whose name stands in the error for a value that is not a number."""
+    """Make a type for argparse, which names it in the error for a value that is not a number."""
 
     def integer(text: str) -> int:
         value = int(text)

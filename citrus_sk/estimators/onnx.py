@@ -153,7 +153,7 @@ def _steps(estimator: Any) -> list[Any]:
 
 
 def _outputs(estimator: Any) -> str | None:
-    """Outputs of the graph of an estimator; None where there is no graph of it."""
+    """Outputs of the graph of an estimator; None if it cannot be exported."""
     if is_classifier(estimator):
         return "probabilities"
     if is_regressor(estimator):

@@ -13,6 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
+from .._utils.optional import progress_bar
 from .._utils.validation import all_or_nothing, as_flag, check_choice, check_number
 from ..nn import PRESETS, CitrusNetwork, NetworkConfig
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
@@ -284,9 +285,7 @@ class NetworkPredictor(NetworkEstimator):
     def _progress(self, n_steps: int) -> Any:
         if not self.verbose or self.strategy_ == "linear-probe":
             return nullcontext()
-        from tqdm.auto import tqdm
-
-        return tqdm(total=n_steps, desc=type(self).__name__, unit="batch")
+        return progress_bar(total=n_steps, description=type(self).__name__, unit="batch")
 
     def _warn_of_unused_parameters(self) -> None:
         """Warn of parameters that were changed and have no effect on this fit."""

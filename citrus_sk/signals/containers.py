@@ -324,7 +324,7 @@ def _check_channels(
 ) -> None:
     if names != first:
         odd = sorted(set(names) ^ set(first))
-        differ = f"differ in {first_few(map(repr, odd))}" if odd else "stand in another order"
+        differ = f"differ in {first_few(map(repr, odd))}" if odd else "are in another order"
         raise ValueError(
             f"X is a {kind} of unequal channels: those of {where} and {first_place} {differ} "
             f"(marked-bad ones are left out). Interpolate bad ones, or pick common ones: {remedy}."

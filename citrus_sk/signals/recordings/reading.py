@@ -9,7 +9,7 @@ import tempfile
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ..._utils.optional import progress_bar
 from ..._utils.validation import check_choice, check_number, check_text
 from ..container_kinds import first_of_mne
 from ..modalities import ANY_SIGNAL, as_named
@@ -157,7 +158,7 @@ def read_corpus(  # noqa: C901 - one check after the other
     report = CorpusReport(passed_over=found_files.passed_over)
     recordings: list[Recording] = []
     about: dict[str, dict[str, str]] = {}
-    for path in _progress(files) if verbose else files:
+    for path in progress_bar(files, description="recordings", unit="file", shown=bool(verbose)):
         try:
             found = load_file(path, settings, storage.path)
         except (ModuleNotFoundError, MemoryError):
@@ -197,12 +198,6 @@ class _Folder:
         else:
             self.path = Path(cache)
             self.path.mkdir(parents=True, exist_ok=True)
-
-
-def _progress(files: list[Path]) -> Iterable[Path]:
-    from tqdm.auto import tqdm
-
-    return tqdm(files, desc="recordings", unit="file")
 
 
 def is_corpus_source(X: Any) -> bool:
