@@ -1,4 +1,4 @@
-"""Write the frozen outputs that ``tests/test_reference.py`` compares with.
+"""Write the frozen outputs that ``tests/estimators/test_reference.py`` compares with.
 
     python tests/reference/make_reference.py NAME...     # entries whose output should change
     python tests/reference/make_reference.py --all

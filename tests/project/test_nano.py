@@ -17,7 +17,7 @@ from citrus_sk import (
 )
 from citrus_sk.nn import MaskedAutoencoder
 
-PAGE = Path(__file__).parents[1] / "examples" / "nano_citrus.py"
+PAGE = Path(__file__).parents[2] / "examples" / "nano_citrus.py"
 NAMES = {"encoder.0": "encoder.stem", "encoder.1": "encoder.norm"}
 NAMES |= {f"encoder.{i + 3}": f"encoder.blocks.{i}" for i in range(3)}
 NAMES |= {name: f"transformer.{name}" for name in ("embed", "positions", "layers", "norm")}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "citrus_sk"
+PACKAGE = Path(__file__).parents[2] / "citrus_sk"
 # From the top down. Rooms on one floor do not import each other.
 FLOORS = (
     ("", "cli"),

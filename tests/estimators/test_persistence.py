@@ -275,7 +275,7 @@ def test_what_is_stored_is_what_was_asked_for_in_fit(watch):
 
 
 def test_the_blocks_of_the_page_on_saving_and_sharing_run_and_print_its_figures(tmp_path):
-    page = (Path(__file__).parents[1] / "docs" / "guide" / "save_and_share.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "save_and_share.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) == 6
     full, reference = re.search(r"prints (\d\.\d\d) and (\d\.\d\d) MB", page).groups()

@@ -66,7 +66,7 @@ def test_type_hints_are_announced():
 def archives(tmp_path_factory):
     """Names inside the wheel and inside the sdist, without the sdist's own folder."""
     folder = tmp_path_factory.mktemp("dist")
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     for target in ("wheel", "sdist"):
         done = subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
@@ -107,6 +107,6 @@ def test_the_sdist_holds_what_is_needed_to_test_and_document_it(archives):
 
 
 def test_the_version_is_cited_as_it_is():
-    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    citation = (Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {citrus_sk.__version__}\n" in citation
     assert "arXiv:2412.11695" in citation

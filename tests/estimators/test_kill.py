@@ -1,6 +1,6 @@
 """``citrus-sk pretrain``, killed again and again: in the end the same bits as if it never had been.
 
-    CITRUS_KILLS=100 pytest tests/test_kill.py -k killed -s
+    CITRUS_KILLS=100 pytest tests/estimators/test_kill.py -k killed -s
 
 kills more often than the five times that are enough for every day.
 """

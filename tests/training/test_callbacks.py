@@ -28,7 +28,7 @@ from skorch.callbacks import (
 
 from citrus_sk import CitrusRegressor, SignalAligner, fraction_curve
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from citrus_sk.evaluation import fraction_curve, make_peer
 from citrus_sk.mne import make_epochs
 from citrus_sk.signals.recordings.label_tables import read_label_table
 
-PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "troubleshooting.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "troubleshooting.md").read_text()
 QUOTED = [
     " ".join(quote.split()) for quote in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL)
 ]

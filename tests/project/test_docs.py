@@ -19,7 +19,7 @@ from numpydoc.validate import validate
 
 import citrus_sk
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 # Pages whose blocks need what a test of their own prepares, or leave what one of their own reads.
 PREPARED = {"evaluate.md", "pretrain.md", "save_and_share.md", "track.md"}

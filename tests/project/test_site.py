@@ -15,7 +15,7 @@ import citrus_sk
 from citrus_sk import list_pretrained
 from citrus_sk.cli import parser as cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MARKDOWN = [
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("docs/*.md")),
