@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from citrus_sk.checkpoints.registry import describe_pretrained
+from citrus_sk.checkpoints.registry import describe_checkpoint
 
 TASK = {
     "freq": "the log spectrum (Hann frame of {frame} samples) around masked tokens",
@@ -104,7 +104,7 @@ def read_scores(paths: list[Path]) -> dict:
 
 
 def card(path: Path, scores: dict) -> str:
-    about = describe_pretrained(path)
+    about = describe_checkpoint(path)
     name, info = path.stem, about["info"]
     training, task = info["training"], info["task"]
     history = training["history"]
@@ -171,7 +171,7 @@ def draw_curves(paths: list[Path], out: Path) -> None:
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    described = {path.stem: describe_pretrained(path) for path in paths}
+    described = {path.stem: describe_checkpoint(path) for path in paths}
     panels = sorted({about["objective"] for about in described.values()})
     for axes, objective in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True

@@ -32,7 +32,7 @@ import torch
 from labelled_sets import draws, read_sets
 from sklearn.metrics import f1_score
 
-from citrus_sk import SignalAligner, from_pretrained, list_pretrained, read_corpus
+from citrus_sk import SignalAligner, list_pretrained, load_checkpoint, read_corpus
 from citrus_sk.checkpoints.registry import trunk_state
 from citrus_sk.nn import CitrusNetwork, MaskedAutoencoder
 from citrus_sk.nn.encoder import normalise
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="where to write every single score")
     arguments = parser.parse_args()
     names = {Path(name).stem if "/" in name else name: name for name in arguments.checkpoints}
-    checkpoints = {short: from_pretrained(name) for short, name in names.items()}
+    checkpoints = {short: load_checkpoint(name) for short, name in names.items()}
 
     if arguments.corpus:
         corpus = read_corpus(arguments.corpus, cache=arguments.cache)

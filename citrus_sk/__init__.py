@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from .checkpoints.checkpoint import Checkpoint
     from .checkpoints.format import CheckpointError
     from .checkpoints.registry import (
-        from_pretrained,
+        describe_checkpoint,
         list_pretrained,
+        load_checkpoint,
         load_pretrained,
-        save_pretrained,
+        save_checkpoint,
     )
     from .estimators.classifier import CitrusClassifier
     from .estimators.embedder import CitrusEmbedder
@@ -46,13 +47,14 @@ __all__ = [
     "ReconstructionDisplay",
     "SignalAligner",
     "StratifiedFractionKFold",
+    "describe_checkpoint",
     "find_learning_rate",
     "fraction_curve",
-    "from_pretrained",
     "list_pretrained",
+    "load_checkpoint",
     "load_pretrained",
     "read_corpus",
-    "save_pretrained",
+    "save_checkpoint",
     "to_onnx",
 ]
 
@@ -74,13 +76,14 @@ _HOMES = {
     "ReconstructionDisplay": ".inspection.reconstruction",
     "SignalAligner": ".signals.aligner",
     "StratifiedFractionKFold": ".evaluation",
+    "describe_checkpoint": ".checkpoints.registry",
     "find_learning_rate": ".inspection.learning_rate",
     "fraction_curve": ".evaluation",
-    "from_pretrained": ".checkpoints.registry",
     "list_pretrained": ".checkpoints.registry",
+    "load_checkpoint": ".checkpoints.registry",
     "load_pretrained": ".checkpoints.registry",
     "read_corpus": ".signals.recordings.reading",
-    "save_pretrained": ".checkpoints.registry",
+    "save_checkpoint": ".checkpoints.registry",
     "to_onnx": ".estimators.onnx",
 }
 

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from ._utils.validation import check_choice, check_number
 from .checkpoints import hub
-from .checkpoints.registry import from_pretrained as read_checkpoint
-from .checkpoints.registry import trunk_state
+from .checkpoints.registry import load_checkpoint, trunk_state
 from .estimators.base import modality_rows
 from .nn import PRESETS, CitrusNetwork, NetworkConfig
 from .nn.encoder import ConvEncoder, ResidualBlock
@@ -216,7 +215,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             return super().from_pretrained(source, strict=True, **settings)
         if "preset" in settings:
             raise ValueError("preset is told by the checkpoint; leave it out.")
-        checkpoint = read_checkpoint(source, revision=revision)
+        checkpoint = load_checkpoint(source, revision=revision)
         sizes = asdict(checkpoint.network)
         settings = {"backbone": sizes.pop("backbone"), "drop_prob": sizes["dropout"], **settings}
         model = cls(preset=sizes, **settings)

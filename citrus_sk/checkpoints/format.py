@@ -103,7 +103,7 @@ def open_file(path: Path) -> BinaryIO:
     if path.is_dir():
         raise CheckpointError(
             f"{path} is a folder; expected a file. Give the .safetensors file in it, or read a "
-            "folder that save_pretrained wrote with from_pretrained."
+            "folder that save_checkpoint wrote with load_checkpoint."
         )
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there; expected a checkpoint, a .safetensors file.")

@@ -45,7 +45,7 @@ def fetch(name: str, revision: str | None) -> Path:
         raise FileNotFoundError(
             f"pretrained={name!r}: no file or folder has this path, seen from {Path.cwd()}. "
             f"Hugging Face was not asked for a repository of this name, because {reason}. Correct "
-            f"the path, or pass from_pretrained({name!r}, revision='main') for the repository."
+            f"the path, or pass load_checkpoint({name!r}, revision='main') for the repository."
         )
     try:
         return download(name, revision)
@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> tuple[Path, str]:
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} holds no {name}; expected a folder that save_pretrained wrote, or the "
+                f"{folder} holds no {name}; expected a folder that save_checkpoint wrote, or the "
                 ".safetensors file itself."
             )
     config = folder / CONFIG

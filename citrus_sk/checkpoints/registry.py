@@ -42,7 +42,7 @@ def list_pretrained() -> list[str]:
     return sorted(_index())
 
 
-def describe_pretrained(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+def describe_checkpoint(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     """Description of a checkpoint; its weights are not read.
 
     Parameters
@@ -92,7 +92,7 @@ def load_pretrained(
     Parameters
     ----------
     name_or_path : str, os.PathLike or fitted CitrusPretrainer
-        A name of `list_pretrained`; a ``.safetensors`` file; a folder that `save_pretrained`
+        A name of `list_pretrained`; a ``.safetensors`` file; a folder that `save_checkpoint`
         wrote; or a repository on Hugging Face, ``"organisation/name"``, unless it looks like a
         path, such as ``"models/eeg"``.
     backbone : {"hybrid", "conv"}, default="hybrid"
@@ -212,44 +212,43 @@ def find_again(name_or_path: str, sha256: str) -> Checkpoint:
         ) from error
 
 
-def save_pretrained(folder: str | os.PathLike[str], source: Any) -> str:
+def save_checkpoint(checkpoint: Any, folder: str | os.PathLike[str]) -> str:
     """Write a checkpoint as a folder that can be uploaded to Hugging Face as it is.
 
     Parameters
     ----------
+    checkpoint : str, os.PathLike, Checkpoint or fitted CitrusPretrainer
+        Any value of ``pretrained=`` of the estimators. A file is copied unchanged.
     folder : str or os.PathLike
-        Where ``model.safetensors``, ``config.json`` and, where there is a model card,
-        ``README.md`` are written; made if needed.
-    source : str, os.PathLike, Checkpoint or fitted CitrusPretrainer
-        As in `resolve_pretrained`. A file is copied as it is.
+        Folder for ``model.safetensors``, ``config.json`` and, if there is a model card,
+        ``README.md``. It is made if needed.
 
     Returns
     -------
     str
-        SHA-256 of ``model.safetensors``, for `from_pretrained`.
+        SHA-256 of ``model.safetensors``, for `load_checkpoint`.
     """
     from .._utils.files import write_atomically
     from .checkpoint import write_checkpoint
 
-    checkpoint = _resolve(source)
+    content = _resolve(checkpoint)
     folder, card = Path(folder), None
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / hub.WEIGHTS
-    if isinstance(source, str | os.PathLike):
-        path, _ = _locate(source)
+    if isinstance(checkpoint, str | os.PathLike):
+        path, _ = _locate(checkpoint)
         write_atomically(file, path.read_bytes())
         beside = path.with_name(hub.CARD) if path.name == hub.WEIGHTS else path.with_suffix(".md")
         card = beside.read_bytes() if beside.is_file() else None
     else:
-        half = checkpoint.info.get("dtype") == "float16"
+        half = content.info.get("dtype") == "float16"
         write_checkpoint(
-            file, checkpoint.network, checkpoint.task, checkpoint.tensors, checkpoint.info,
-            half=half,
-        )  # fmt: skip
+            file, content.network, content.task, content.tensors, content.info, half=half
+        )
     return hub.write_companions(folder, card)
 
 
-def from_pretrained(
+def load_checkpoint(
     name_or_folder: str | os.PathLike[str],
     *,
     revision: str | None = None,
@@ -260,7 +259,7 @@ def from_pretrained(
     Parameters
     ----------
     name_or_folder : str or os.PathLike
-        A folder that `save_pretrained` wrote, or a repository, ``"organisation/name"``, which
+        A folder that `save_checkpoint` wrote, or a repository, ``"organisation/name"``, which
         needs huggingface_hub; also what else `load_pretrained` takes.
     revision : str or None, default=None
         Branch, tag or commit of the repository.

@@ -117,7 +117,7 @@ def _add_models(commands: Any) -> None:
 
 
 def _run_models(arguments: argparse.Namespace) -> None:
-    from ..checkpoints.registry import SHIPPED, describe_pretrained, list_pretrained
+    from ..checkpoints.registry import SHIPPED, describe_checkpoint, list_pretrained
 
     names = list_pretrained()
     if not names:
@@ -128,7 +128,7 @@ def _run_models(arguments: argparse.Namespace) -> None:
         return
     row = "{:<12} {:<6} {:>7} {:>6} {:>6} {:>7}  {}".format
     print(row("name", "preset", "weights", "hours", "people", "size", "trained on"))
-    for each in map(describe_pretrained, names):
+    for each in map(describe_checkpoint, names):
         print(
             row(
                 each["name"],

@@ -19,7 +19,7 @@ from ..training.pretraining.processes import is_launched
 from ..training.pretraining.sampler import draw_whole_windows
 
 # Named by the command line itself.
-_NOT_IN_RECIPE = ("checkpoint", "checkpoint_minutes", "resume", "verbose", "modality")
+_NOT_IN_RECIPE = ("run_file", "save_minutes", "resume", "verbose", "modality")
 _MOST_DRAWN = 4  # windows in the picture
 _CORPUS_KEYS = ("sfreq", "modality", "min_stretch_s", "on_error")
 
@@ -82,8 +82,8 @@ def run_pretrain(
         print(corpus.summary(), flush=True)
     pretrainer = CitrusPretrainer(
         **settings,
-        checkpoint=state,
-        checkpoint_minutes=save_minutes,
+        run_file=state,
+        save_minutes=save_minutes,
         resume=resume,
         verbose=int(progress),
     )

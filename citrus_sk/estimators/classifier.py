@@ -73,6 +73,8 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
         Weight decay of AdamW.
+    warmup : float, default=0.1
+        Share of the steps over which the learning rate rises to its peak, in [0, 1].
     label_smoothing : float, default=0.05
         In [0, 1). Share of each target that is spread over all classes.
     mixup : float, default=0.2
@@ -81,8 +83,9 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         Applied to each training batch, as transforms of braindecode are: ``(X, y)`` to the same,
         or to windows and Mixup's ``(y_a, y_b, share)``. Copies are used, whose random numbers
         come from `random_state`. ``strategy="auto"`` then fine-tunes.
-    ema : bool, default=True
-        Whether an exponential moving average of the weights is what is kept.
+    ema : float, default=0.1
+        Span of the exponential moving average of the weights, as a share of the training, in
+        [0, 1]. The averages are kept; 0 keeps the weights of the last step.
     early_stopping : bool or "auto", default="auto"
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
         part has at least 50 windows and 3 of each class; below that it is too small to trust and
@@ -213,10 +216,11 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         batch_size: int = 16,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
+        warmup: float = 0.1,
         label_smoothing: float = 0.05,
         mixup: float = 0.2,
         augmentation: Any = None,
-        ema: bool = True,
+        ema: float = 0.1,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
@@ -239,6 +243,7 @@ class CitrusClassifier(ClassifierMixin, NetworkPredictor):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.warmup = warmup
         self.mixup = mixup
         self.augmentation = augmentation
         self.ema = ema

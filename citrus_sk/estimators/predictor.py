@@ -46,8 +46,8 @@ _EPOCH_BUDGET = 7500
 
 # Parameters that have an effect only where a network is trained.
 _OF_TRAINING = (
-    "max_epochs", "learning_rate", "weight_decay", "label_smoothing", "mixup", "ema",
-    "early_stopping", "validation_fraction", "patience",
+    "max_epochs", "learning_rate", "weight_decay", "warmup", "label_smoothing", "mixup",
+    "ema", "early_stopping", "validation_fraction", "patience",
 )  # fmt: skip
 
 
@@ -69,9 +69,10 @@ class NetworkPredictor(NetworkEstimator):
     batch_size: int
     learning_rate: float
     weight_decay: float
+    warmup: float
     mixup: float
     augmentation: Any
-    ema: bool
+    ema: float
     early_stopping: bool | str
     validation_fraction: float
     patience: int | str
@@ -276,9 +277,9 @@ class NetworkPredictor(NetworkEstimator):
             # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
             trunk_factor=1.0 if self.strategy_ == "finetune" else 0.3,
             weight_decay=self.weight_decay,
-            warmup=0.1,
+            warmup=self.warmup,
             mixup=self.mixup,
-            ema=as_flag("ema", self.ema),
+            ema=self.ema,
             patience=patience,
         )
 
@@ -330,7 +331,6 @@ class NetworkPredictor(NetworkEstimator):
                 f"or leave preset={DEFAULT_PRESET!r}."
             )
         as_flag("random_kernels", self.random_kernels)
-        as_flag("ema", self.ema)
         as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
         self._check_module()
         if self.augmentation is not None:
@@ -346,6 +346,8 @@ class NetworkPredictor(NetworkEstimator):
         check_number("batch_size", self.batch_size, Integral, low=fewest)
         check_number("learning_rate", self.learning_rate, open_low=True)
         check_number("weight_decay", self.weight_decay)
+        check_number("warmup", self.warmup, high=1.0)
+        check_number("ema", self.ema, high=1.0)
         check_number("mixup", self.mixup)
         check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
         check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))

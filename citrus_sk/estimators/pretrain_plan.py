@@ -29,7 +29,7 @@ OBJECTIVES = ("time", "freq", "both")
 _SIMULTANEOUS = 4  # channels of a recording that are drawn together for cross-channel attention
 # Parameters that do not change the weights, or that only say how n_steps or the seed are found.
 _NO_MATTER = {
-    "checkpoint", "checkpoint_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
+    "run_file", "save_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
     "random_state",
 }  # fmt: skip
 
@@ -44,8 +44,8 @@ def check_parameters(params: SimpleNamespace) -> None:
         if not isinstance(getattr(params, name), bool | np.bool_):
             raise TypeError(f"{name}={getattr(params, name)!r}; expected True or False.")
     _check_modalities(params.modalities)
-    if not isinstance(params.checkpoint, str | os.PathLike | None):
-        raise TypeError(f"checkpoint={params.checkpoint!r} is not a path.")
+    if not isinstance(params.run_file, str | os.PathLike | None):
+        raise TypeError(f"run_file={params.run_file!r} is not a path.")
     check_number("verbose", params.verbose, Integral)
     check_number("n_passes", params.n_passes, open_low=True)
     check_number("max_steps", params.max_steps, Integral, low=1, alternatives=(None,))
@@ -55,16 +55,16 @@ def check_parameters(params: SimpleNamespace) -> None:
     for name in ("warmup", "ema", "unknown"):
         check_number(name, getattr(params, name), high=1.0)
     check_number("mask_ratio", params.mask_ratio, high=0.95, open_low=True)
-    check_number("held_out", params.held_out, high=0.5)
-    check_number("checkpoint_minutes", params.checkpoint_minutes)
+    check_number("validation_fraction", params.validation_fraction, high=0.5)
+    check_number("save_minutes", params.save_minutes)
     check_number("frame", params.frame, Integral, low=4, high=1024)
     if params.frame % 2:
         raise ValueError(f"frame={params.frame} is odd; expected an even number of samples.")
     # Beyond, the sampler's two-point mean would alias.
     check_pair("crop", params.crop, open_low=True, high=2.0)
     check_pair("run_length", params.run_length, Integral, low=1)
-    if params.resume and params.checkpoint is None:
-        raise ValueError("resume=True needs checkpoint=, the file of the run to go on with.")
+    if params.resume and params.run_file is None:
+        raise ValueError("resume=True needs run_file=, the file of the run to go on with.")
     n_parts, n_groups = distributed_part()[1], -(-params.batch_size // simultaneous(params))
     if n_parts > n_groups:
         raise ValueError(
@@ -163,18 +163,18 @@ def make_run_file(
     params: SimpleNamespace, n_steps: int, corpus: Corpus, seed: int
 ) -> RunFile | None:
     """The file of the run, if it is saved."""
-    if params.checkpoint is None:
+    if params.run_file is None:
         return None
     settings = {k: v for k, v in vars(params).items() if k not in _NO_MATTER}
     settings |= {"n_steps": n_steps, "corpus": corpus.fingerprint(), "seed": seed}
-    return RunFile(Path(params.checkpoint), settings, params.checkpoint_minutes)
+    return RunFile(Path(params.run_file), settings, params.save_minutes)
 
 
 def choose_seed(params: SimpleNamespace, device: torch.device) -> int:
     """The seed of the run: that of the saved one, where it is resumed."""
     saved = None
-    if params.random_state is None and params.checkpoint is not None and params.resume:
-        saved = saved_seed(Path(params.checkpoint))
+    if params.random_state is None and params.run_file is not None and params.resume:
+        saved = saved_seed(Path(params.run_file))
     # Where only the first process sees the file, the others hear of it.
     return same_everywhere(draw_seed(params.random_state) if saved is None else saved, device)
 

@@ -74,7 +74,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     warmup : float, default=0.05
         In [0, 1].
     ema : float, default=0.05
-        Span of the moving average of the weights, as a share of the run. The averages are kept.
+        Span of the exponential moving average of the weights, as a share of the run, in [0, 1]. The
+        averages are kept; 0 keeps the weights of the last step.
     crop : tuple of two float, default=(0.1, 1.5)
         Shortest and longest crop, in windows, at most 2. Crops of all these lengths are resampled
         to one window, so downstream windows of any duration resemble something seen in training.
@@ -95,15 +96,15 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     unknown : float, default=0.5
         In [0, 1]. Share of windows whose modality is hidden from the network, which trains
         the embedding that signals of any other kind will use.
-    held_out : float, default=0.1
+    validation_fraction : float, default=0.1
         In [0, 0.5]. Share of the people whose recordings are only used to measure the loss.
-    checkpoint : path-like or None, default=None
-        File in which the run is saved every `checkpoint_minutes`, on Ctrl-C and at the end, so
+    run_file : path-like or None, default=None
+        File in which the run is saved every `save_minutes`, on Ctrl-C and at the end, so
         that nothing is lost.
-    checkpoint_minutes : float, default=5
+    save_minutes : float, default=5
         Minutes between two saves.
     resume : bool, default=False
-        Whether to resume from `checkpoint` where it exists. On one CPU the result has the same bits
+        Whether to resume from `run_file` where it exists. On one CPU the result has the same bits
         as that of a run that was never stopped.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the forward pass; ``"auto"`` is bfloat16 on a GPU that has it.
@@ -142,7 +143,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     -----
     Launched by ``torchrun`` or ``accelerate launch``, every process takes its share of each batch;
     the loss curve is that of one process, but for the units that dropout leaves out. To resume
-    a run, every process needs access to the file `checkpoint`.
+    a run, every process needs access to the file `run_file`.
 
     References
     ----------
@@ -185,9 +186,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         frame: int = 128,
         cross_channel: bool = False,
         unknown: float = 0.5,
-        held_out: float = 0.1,
-        checkpoint: Any = None,
-        checkpoint_minutes: float = 5.0,
+        validation_fraction: float = 0.1,
+        run_file: Any = None,
+        save_minutes: float = 5.0,
         resume: bool = False,
         precision: str = "auto",
         compile: bool = False,  # noqa: A002 - torch's own word for it
@@ -214,9 +215,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.frame = frame
         self.cross_channel = cross_channel
         self.unknown = unknown
-        self.held_out = held_out
-        self.checkpoint = checkpoint
-        self.checkpoint_minutes = checkpoint_minutes
+        self.validation_fraction = validation_fraction
+        self.run_file = run_file
+        self.save_minutes = save_minutes
         self.resume = resume
         self.precision = precision
         self.compile = compile
@@ -299,9 +300,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         return corpus if self.modalities is None else corpus.select(self.modalities)
 
     def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
-        if self.held_out == 0 or not corpus.can_be_split:
+        if self.validation_fraction == 0 or not corpus.can_be_split:
             return corpus, None
-        train, held_out = corpus.split_by_subject(self.held_out, seed)
+        train, held_out = corpus.split_by_subject(self.validation_fraction, seed)
         # Whoever is alone in giving a modality is needed to train it.
         needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
         if not needed:

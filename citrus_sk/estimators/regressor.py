@@ -68,6 +68,8 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         Behind a probe's head the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
         Weight decay of AdamW.
+    warmup : float, default=0.1
+        Share of the steps over which the learning rate rises to its peak, in [0, 1].
     mixup : float, default=0.2
         Parameter of the Beta distribution that pairs of windows are mixed by; 0 for none.
     augmentation : callable, list of callable or None, default=None
@@ -75,8 +77,9 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         or to windows and Mixup's ``(y_a, y_b, share)``; `y` is ``(n, n_targets)``, in units of
         `target_scale_` from `target_mean_`. Copies are used, whose random numbers
         come from `random_state`. ``strategy="auto"`` then fine-tunes.
-    ema : bool, default=True
-        Whether an exponential moving average of the weights is what is kept.
+    ema : float, default=0.1
+        Span of the exponential moving average of the weights, as a share of the training, in
+        [0, 1]. The averages are kept; 0 keeps the weights of the last step.
     early_stopping : bool or "auto", default="auto"
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
         part has at least 50 windows; below that it is too small to trust and the schedule runs to
@@ -176,9 +179,10 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         batch_size: int = 16,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
+        warmup: float = 0.1,
         mixup: float = 0.2,
         augmentation: Any = None,
-        ema: bool = True,
+        ema: float = 0.1,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
@@ -200,6 +204,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.warmup = warmup
         self.mixup = mixup
         self.augmentation = augmentation
         self.ema = ema

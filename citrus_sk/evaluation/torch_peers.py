@@ -234,7 +234,7 @@ class NetworkPeer(ClassifierMixin, NetworkEstimator):
             weight_decay=self.weight_decay,
             warmup=0.1,
             mixup=0.0,
-            ema=False,
+            ema=0.0,
             patience=1,
         )
 

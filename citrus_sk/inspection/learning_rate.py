@@ -186,7 +186,7 @@ def find_learning_rate(
     )
     watch = _RangeTest(n_steps)
     _last_step(model).set_params(
-        learning_rate=low, max_epochs=n_steps, early_stopping=False, ema=False, n_estimators=1,
+        learning_rate=low, max_epochs=n_steps, early_stopping=False, ema=0, n_estimators=1,
         callbacks=[rising, lambda: watch], verbose=0,
     )  # fmt: skip
     try:

@@ -12,18 +12,25 @@ from torch.optim.swa_utils import AveragedModel
 
 from .schedule import average_share
 
-_SPAN = 0.1  # of the moving average, as a share of the run
-
 
 class WeightAverage(Callback):
-    """Exponential moving average over about a tenth of the run; validated, and kept at the end."""
+    """Exponential moving average of the weights; validated, and kept at the end.
 
-    def __init__(self, n_steps: int) -> None:
+    Parameters
+    ----------
+    n_steps : int
+        Steps of the whole run.
+    span : float
+        Span of the average, as a share of the run.
+    """
+
+    def __init__(self, n_steps: int, span: float) -> None:
         self.n_steps = n_steps
+        self.span = span
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         def update(averages: Any, currents: Any, n: Tensor | int) -> None:
-            share = average_share(float(n), self.n_steps, _SPAN)
+            share = average_share(float(n), self.n_steps, self.span)
             torch._foreach_lerp_(averages, currents, share)
 
         # skorch would take a module of its own for one more thing to train: it stays in here.

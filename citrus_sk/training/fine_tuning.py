@@ -36,7 +36,7 @@ class Recipe:
     weight_decay: float
     warmup: float
     mixup: float
-    ema: bool
+    ema: float
     patience: int
     label_smoothing: float = 0.0
 
@@ -69,7 +69,7 @@ def fine_tune(
             LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch")
         )
     if recipe.ema:
-        own.append(WeightAverage(steps))
+        own.append(WeightAverage(steps, recipe.ema))
     if bar is not None:
         own.append(Progress(bar))
     # Last of all: whoever looks at an epoch has done so before training stops after it.

@@ -34,7 +34,9 @@ def average_share(step: float, n_steps: int, span: float) -> float:
     n_steps : int
         Of the whole run.
     span : float
-        Span of the average, as a share of the run.
+        Span of the average, as a share of the run; 0 for the present weights alone.
     """
+    if span == 0:
+        return 1.0
     decay = 1 - 1 / max(2.0, span * n_steps)
     return 1 - min(decay, (1.0 + step) / (10.0 + step))

@@ -354,7 +354,7 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"is a folder; expected a file.*from_pretrained"):
+    with pytest.raises(CheckpointError, match=r"is a folder; expected a file.*load_checkpoint"):
         read_checkpoint(tmp_path)
 
 

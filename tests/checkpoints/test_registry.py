@@ -25,11 +25,11 @@ from citrus_sk.checkpoints.checkpoint import (
     write_checkpoint,
 )
 from citrus_sk.checkpoints.registry import (
-    describe_pretrained,
-    from_pretrained,
+    describe_checkpoint,
+    load_checkpoint,
     load_pretrained,
     resolve_pretrained,
-    save_pretrained,
+    save_checkpoint,
     trunk_state,
 )
 from citrus_sk.nn import PRESETS, Trunk
@@ -98,7 +98,7 @@ def test_every_checkpoint_that_ships_is_whole_and_described(name):
     latent, sequence = trunk(torch.zeros(1, 1024))
     assert latent.isfinite().all()
     assert sequence.isfinite().all()
-    info = describe_pretrained(name)
+    info = describe_checkpoint(name)
     assert info["n_parameters"] == sum(value.numel() for value in trunk.parameters())
     for entry in info["info"]["corpus"]:
         assert all(entry[key] for key in ("name", "licence", "attribution", "hours", "people"))
@@ -139,7 +139,7 @@ def test_a_shipped_file_that_is_missing_is_named(shipped):
 
 def test_a_shipped_name_wins_over_a_folder_of_that_name(shipped, file, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    save_pretrained("eeg-freq", file)
+    save_checkpoint(file, "eeg-freq")
     assert same(resolve_pretrained("eeg-freq"), seed=1)
     assert same(resolve_pretrained("./eeg-freq"), seed=2)
 
@@ -168,7 +168,7 @@ def test_a_file_may_lie_at_home_and_have_any_name(file, monkeypatch):
 
 
 def test_a_folder_may_be_a_path_or_a_string(file, monkeypatch, tmp_path):
-    save_pretrained(tmp_path / "folder", file)
+    save_checkpoint(file, tmp_path / "folder")
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / "folder", str(tmp_path / "folder"), "./folder", "folder"):
         assert same(resolve_pretrained(folder), seed=2)
@@ -228,7 +228,7 @@ def test_a_path_of_nothing_is_not_found(path, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="is not there; expected a checkpoint"):
         resolve_pretrained(path)
     with pytest.raises(FileNotFoundError, match="is not there"):
-        describe_pretrained(Path(path))
+        describe_checkpoint(Path(path))
 
 
 def test_a_folder_without_weights_says_what_is_wanted(tmp_path):
@@ -341,7 +341,7 @@ def test_a_trunk_of_nothing_is_refused():
 
 
 def test_a_description_tells_what_a_table_needs(shipped):
-    info = describe_pretrained("eeg-freq")
+    info = describe_checkpoint("eeg-freq")
     whole = info.pop("info")
     n_parameters = sum(v.numel() for k, v in make_tensors().items() if k.startswith("trunk."))
     assert info == {
@@ -365,17 +365,17 @@ def test_a_preset_is_recognised_whatever_its_modalities(preset, tmp_path):
     network = replace(PRESETS[preset], modalities=("EEG",))
     info = INFO | {"grid": {"n_times": network.n_times, "sfreq": None}, "corpus": []}
     write_checkpoint(tmp_path / "a", network, TASK, make_tensors(network), info)
-    described = describe_pretrained(tmp_path / "a")
+    described = describe_checkpoint(tmp_path / "a")
     assert described["preset"] == preset
     assert (described["hours"], described["people"], described["sfreq"]) == (None, None, None)
 
 
 def test_a_description_reads_no_weights(file, reads):
-    before = describe_pretrained(file)
+    before = describe_checkpoint(file)
     data = bytearray(file.read_bytes())
     data[-1] ^= 1  # which reading the weights would find
     file.write_bytes(data)
-    assert describe_pretrained(file) == before
+    assert describe_checkpoint(file) == before
     assert not reads
 
 
@@ -384,7 +384,7 @@ def test_a_description_reads_no_weights(file, reads):
 
 def test_a_folder_holds_the_file_a_readable_copy_of_its_header_and_the_card(shipped, tmp_path):
     folder = tmp_path / "new" / "folder"
-    returned = save_pretrained(folder, "eeg-freq")
+    returned = save_checkpoint("eeg-freq", folder)
     assert leftovers(folder) == ["README.md", "config.json", "model.safetensors"]
     data = (folder / "model.safetensors").read_bytes()
     assert data == (shipped / "eeg-freq.safetensors").read_bytes()
@@ -392,16 +392,16 @@ def test_a_folder_holds_the_file_a_readable_copy_of_its_header_and_the_card(ship
     config = json.loads((folder / "config.json").read_text())
     assert config["sha256"] == returned == hashlib.sha256(data).hexdigest()
     assert config["checkpoint"] == read_checkpoint(folder / "model.safetensors").info
-    assert same(from_pretrained(folder, sha256=returned), seed=1)
+    assert same(load_checkpoint(folder, sha256=returned), seed=1)
 
 
 def test_a_folder_can_be_saved_again_even_onto_itself(shipped, tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
-    save_pretrained(one, "eeg-freq")
+    save_checkpoint("eeg-freq", one)
     for target in (one, other):
-        save_pretrained(target, str(one))
+        save_checkpoint(str(one), target)
         assert leftovers(target) == ["README.md", "config.json", "model.safetensors"]
-        assert same(from_pretrained(target), seed=1)
+        assert same(load_checkpoint(target), seed=1)
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -409,7 +409,7 @@ def test_a_checkpoint_in_memory_is_saved_in_its_own_precision(half, file, tmp_pa
     write_checkpoint(file, NETWORK, TASK, make_tensors(), INFO, half=half)
     sources = [read_checkpoint(file), Pretrainer(file), file]
     for number, source in enumerate(sources):
-        save_pretrained(tmp_path / str(number), source)
+        save_checkpoint(source, tmp_path / str(number))
         saved = tmp_path / str(number) / "model.safetensors"
         assert saved.read_bytes() == file.read_bytes()
         assert leftovers(saved.parent) == ["config.json", "model.safetensors"]
@@ -417,14 +417,14 @@ def test_a_checkpoint_in_memory_is_saved_in_its_own_precision(half, file, tmp_pa
 
 def test_weights_that_are_not_those_of_the_folder_are_refused(file, tmp_path):
     folder = tmp_path / "folder"
-    returned = save_pretrained(folder, file)
+    returned = save_checkpoint(file, folder)
     write_checkpoint(folder / "model.safetensors", NETWORK, TASK, make_tensors(seed=3), INFO)
     with pytest.raises(CheckpointError, match="is not the published file"):
-        from_pretrained(folder)
-    save_pretrained(folder, folder / "model.safetensors")  # as someone would who changes both
-    from_pretrained(folder)
+        load_checkpoint(folder)
+    save_checkpoint(folder / "model.safetensors", folder)  # as someone would who changes both
+    load_checkpoint(folder)
     with pytest.raises(CheckpointError, match="is not the published file"):
-        from_pretrained(folder, sha256=returned)
+        load_checkpoint(folder, sha256=returned)
 
 
 @pytest.mark.parametrize(
@@ -437,31 +437,31 @@ def test_weights_that_are_not_those_of_the_folder_are_refused(file, tmp_path):
     ],
 )
 def test_a_configuration_that_names_no_hash_is_refused(config, message, file, tmp_path):
-    save_pretrained(tmp_path / "folder", file)
+    save_checkpoint(file, tmp_path / "folder")
     (tmp_path / "folder" / "config.json").write_text(config)
     with pytest.raises(CheckpointError, match=rf"config\.json .*{message}"):
-        from_pretrained(tmp_path / "folder")
+        load_checkpoint(tmp_path / "folder")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_folder_that_lacks_something_says_what(name, file, tmp_path):
-    save_pretrained(tmp_path / "folder", file)
+    save_checkpoint(file, tmp_path / "folder")
     (tmp_path / "folder" / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"holds no {name}"):
-        from_pretrained(tmp_path / "folder")
+        load_checkpoint(tmp_path / "folder")
 
 
 def test_nothing_is_written_where_the_source_is_of_no_use(file, tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="is cut short"):
-        save_pretrained(tmp_path / "folder", file)
+        save_checkpoint(file, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 
 
 @pytest.fixture
 def hub(file, monkeypatch, tmp_path):
     """A hub of one repository, ``citrus/eeg``, that keeps count of the requests."""
-    save_pretrained(tmp_path / "remote", file)
+    save_checkpoint(file, tmp_path / "remote")
     (tmp_path / "remote" / "harmful.py").write_text("raise SystemExit")
     module = types.ModuleType("huggingface_hub")
     module.requests = []
@@ -487,11 +487,11 @@ def test_a_repository_is_downloaded_once_and_no_more_of_it_than_needed(hub, tmp_
         assert same(resolve_pretrained("citrus/eeg"), seed=2)
     assert hub.requests == [("citrus/eeg", None)]
     assert leftovers(tmp_path / "cache-None") == ["config.json", "model.safetensors"]
-    assert describe_pretrained("citrus/eeg")["name"] == "citrus/eeg"
+    assert describe_checkpoint("citrus/eeg")["name"] == "citrus/eeg"
 
 
 def test_a_revision_is_passed_on(hub):
-    assert same(from_pretrained("citrus/eeg", revision="v1"), seed=2)
+    assert same(load_checkpoint("citrus/eeg", revision="v1"), seed=2)
     load_pretrained("citrus/eeg", revision="v2")
     assert hub.requests == [("citrus/eeg", "v1"), ("citrus/eeg", "v2")]
 
@@ -500,13 +500,13 @@ def test_a_download_that_is_damaged_is_refused(hub, tmp_path):
     weights = tmp_path / "remote" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(CheckpointError, match="is not the published file"):
-        from_pretrained("citrus/eeg")
+        load_checkpoint("citrus/eeg")
 
 
 def test_what_the_hub_says_is_what_the_user_sees(hub):
     message = "no file or folder has this path.* did not give .*no repository citrus/ecg"
     with pytest.raises(FileNotFoundError, match=message):
-        from_pretrained("citrus/ecg")
+        load_checkpoint("citrus/ecg")
 
 
 @pytest.mark.parametrize(
@@ -525,7 +525,7 @@ def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(
     (tmp_path / "here" / "my-weights" / "eeg-freq").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     message = rf"no file or folder has this path.*Hugging Face was not asked.*because .*{reason}"
-    for use in (resolve_pretrained, load_pretrained, from_pretrained, describe_pretrained):
+    for use in (resolve_pretrained, load_pretrained, load_checkpoint, describe_checkpoint):
         with pytest.raises(FileNotFoundError, match=message):
             use(name)
     assert not hub.requests
@@ -534,22 +534,22 @@ def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(
 def test_with_a_revision_a_repository_is_meant_whatever_lies_here(hub, tmp_path, monkeypatch):
     (tmp_path / "here" / "citrus").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
-    assert same(from_pretrained("citrus/eeg", revision="main"), seed=2)
+    assert same(load_checkpoint("citrus/eeg", revision="main"), seed=2)
     with pytest.raises(
-        FileNotFoundError, match=r"from_pretrained\('citrus/eeg', revision='main'\)"
+        FileNotFoundError, match=r"load_checkpoint\('citrus/eeg', revision='main'\)"
     ):
-        from_pretrained("citrus/eeg")
+        load_checkpoint("citrus/eeg")
 
 
 def test_a_version_in_a_name_is_not_the_ending_of_a_file(hub):
     with pytest.raises(FileNotFoundError, match="did not give a repository"):
-        from_pretrained("citrus/eeg-v1.5")
+        load_checkpoint("citrus/eeg-v1.5")
     assert hub.requests == [("citrus/eeg-v1.5", None)]
 
 
 def test_an_existing_path_wins_over_a_repository(hub, file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_pretrained("citrus/eeg", file)
+    save_checkpoint(file, "citrus/eeg")
     resolve_pretrained("citrus/eeg")
     assert not hub.requests
 
@@ -557,7 +557,7 @@ def test_an_existing_path_wins_over_a_repository(hub, file, tmp_path, monkeypatc
 @pytest.mark.parametrize("name", ["eeg-freq", "./eeg", "a/b/c", "citrus/eeg.safetensors", "../eeg"])
 def test_a_revision_is_of_a_repository(name, hub):
     with pytest.raises(ValueError, match="revision='v1' is for a repository on Hugging Face"):
-        from_pretrained(name, revision="v1")
+        load_checkpoint(name, revision="v1")
     with pytest.raises(ValueError, match="revision='v1' is for a repository on Hugging Face"):
         load_pretrained(Pretrainer(), revision="v1")
 
@@ -566,7 +566,7 @@ def test_without_huggingface_hub_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     message = "'citrus/eeg' is not a file or folder here.*pip install huggingface_hub"
     with pytest.raises(ImportError, match=message):
-        from_pretrained("citrus/eeg")
+        load_checkpoint("citrus/eeg")
     with pytest.raises(ImportError, match=message):
         resolve_pretrained("citrus/eeg")
 

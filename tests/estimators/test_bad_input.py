@@ -147,7 +147,12 @@ def test_groups_of_another_length_are_refused(quick):
         ({"validation_fraction": 0.9}, ValueError, "validation_fraction=0.9 .* at most 0.5"),
         ({"early_stopping": "yes"}, ValueError, "Expected early_stopping .* 'auto', got 'yes'"),
         ({"early_stopping": 2}, TypeError, "Expected early_stopping to be True .*, got 2"),
-        ({"ema": "no"}, TypeError, "Expected ema to be True or False, got 'no'"),
+        (
+            {"ema": True},
+            TypeError,
+            "ema=True is a bool; expected a number of 0 or more",
+        ),
+        ({"warmup": 2}, ValueError, "warmup=2 is out of range; expected a number of 0 or more"),
         ({"random_kernels": None}, TypeError, "Expected random_kernels to be True or False"),
         ({"modality": "EGG"}, ValueError, "modality='EGG' is not a known kind.*'EEG', 'EMG'"),
         ({"modality": ["EEG", "EGG"]}, ValueError, "modality='EGG' is not a known kind"),

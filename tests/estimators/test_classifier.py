@@ -534,8 +534,8 @@ def test_parameters_of_training_that_a_probe_does_not_use_are_named(tones):
         None, preset="tiny", random_kernels=False, strategy="linear-probe", random_state=0
     )
     expected = clf.fit(*tones).predict_proba(tones[0])
-    clf.set_params(max_epochs=1, mixup=0, ema=False, early_stopping=True)
-    with pytest.warns(UserWarning, match="max_epochs=1, mixup=0, ema=False, early_stopping=True"):
+    clf.set_params(max_epochs=1, mixup=0, ema=0, early_stopping=True)
+    with pytest.warns(UserWarning, match="max_epochs=1, mixup=0, ema=0, early_stopping=True"):
         clf.fit(*tones)
     assert_array_equal(clf.predict_proba(tones[0]), expected)
 

@@ -20,7 +20,7 @@ from citrus_sk import (
     CitrusEmbedder,
     CitrusPretrainer,
     SignalAligner,
-    save_pretrained,
+    save_checkpoint,
 )
 from citrus_sk.checkpoints import hub as _hub
 from citrus_sk.checkpoints.checkpoint import CheckpointError
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_is_gone_or_another_one_is_an_error_that_names_the_rem
 def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
     mine, watch, tmp_path, monkeypatch
 ):
-    save_pretrained(tmp_path / "snapshot", mine)
+    save_checkpoint(mine, tmp_path / "snapshot")
     monkeypatch.setattr(_hub, "download", lambda repository, revision: tmp_path / "snapshot")
     clf = probe(pretrained="somebody/mine").fit(watch.X, watch.y)
     data = pickle.dumps(clf)

@@ -21,7 +21,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from citrus_sk import CitrusEmbedder, CitrusPretrainer, load_pretrained, read_corpus
-from citrus_sk.checkpoints.registry import describe_pretrained
+from citrus_sk.checkpoints.registry import describe_checkpoint
 from citrus_sk.nn import PRESETS
 from citrus_sk.signals.recordings.arrays import array_corpus
 from citrus_sk.signals.recordings.reading import Corpus
@@ -60,7 +60,7 @@ X = tones(8)
 
 @pytest.fixture(scope="module")
 def fitted():
-    return pretrainer(max_steps=25, held_out=0.25).fit(X)
+    return pretrainer(max_steps=25, validation_fraction=0.25).fit(X)
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +339,7 @@ def test_the_history_knows_the_loss_of_each_modality(corpus):
 
 
 def test_with_nobody_held_out_the_history_does_not_speak_of_them():
-    for fitted in (pretrainer(held_out=0).fit(X), pretrainer().fit(X[:1])):
+    for fitted in (pretrainer(validation_fraction=0).fit(X), pretrainer().fit(X[:1])):
         assert fitted.held_out_subjects_ == []
         assert [list(row) for row in fitted.history_] == [["step", "loss", "seconds"]]
 
@@ -357,7 +357,7 @@ def test_the_loss_in_the_history_is_the_mean_over_all_steps_since_the_row_before
 @pytest.mark.parametrize("n_times", [6000, pytest.param(128)])
 def test_every_second_is_seen_as_often_as_was_asked_for(n_times, samplers):
     recordings = tones(4, 2, n_times)
-    fitted = pretrainer(n_passes=4, max_steps=None, held_out=0, batch_size=4)
+    fitted = pretrainer(n_passes=4, max_steps=None, validation_fraction=0, batch_size=4)
     fitted.fit(recordings)
     seen = sum(int(samplers[0]._draw(rng).length.sum()) for rng in steps(0, fitted.n_steps_))
     assert 2.5 < seen / recordings.size < 6
@@ -380,7 +380,7 @@ def drawn_from(sampler, n_steps):
 
 
 def test_people_held_out_are_never_trained_on(corpus, samplers):
-    fitted = pretrainer(held_out=0.25).fit(corpus)
+    fitted = pretrainer(validation_fraction=0.25).fit(corpus)
     train, held_out = samplers
     assert len(fitted.held_out_subjects_) == 1
     everybody = set(corpus.subjects)
@@ -390,7 +390,7 @@ def test_people_held_out_are_never_trained_on(corpus, samplers):
 
 def test_groups_tell_whose_windows_are_and_whole_people_are_held_out(samplers):
     groups = ["ann", "bob", "cid", "dan"] * 2
-    fitted = pretrainer(held_out=0.5).fit(X, groups=groups)
+    fitted = pretrainer(validation_fraction=0.5).fit(X, groups=groups)
     held_out = fitted.held_out_subjects_
     assert len(held_out) == 2
     assert set(held_out) < {"array/ann", "array/bob", "array/cid", "array/dan"}
@@ -401,7 +401,7 @@ def test_groups_tell_whose_windows_are_and_whole_people_are_held_out(samplers):
 
 
 def test_without_groups_every_window_is_a_person():
-    assert len(pretrainer(held_out=0.5).fit(X).held_out_subjects_) == 4
+    assert len(pretrainer(validation_fraction=0.5).fit(X).held_out_subjects_) == 4
 
 
 def people_of_two_kinds(same_dataset):
@@ -519,7 +519,7 @@ def test_modality_names_what_an_array_is():
         ({"unknown": 2}, ValueError),
         ({"mask_ratio": 0}, ValueError),
         ({"mask_ratio": 1}, ValueError),
-        ({"held_out": 0.6}, ValueError),
+        ({"validation_fraction": 0.6}, ValueError),
         ({"crop": 1.0}, TypeError),
         ({"crop": (0, 1)}, ValueError),
         ({"crop": (1, 0.5)}, ValueError),
@@ -528,13 +528,13 @@ def test_modality_names_what_an_array_is():
         ({"run_length": (1.5, 4)}, TypeError),
         ({"frame": 2}, ValueError),
         ({"frame": 65}, ValueError),
-        ({"checkpoint_minutes": -1}, ValueError),
+        ({"save_minutes": -1}, ValueError),
         ({"device": "warp"}, ValueError),
         ({"random_state": "seed"}, ValueError),
         ({"resume": True}, ValueError),
         pytest.param({"modalities": 3}, TypeError),
         pytest.param({"modalities": []}, ValueError),
-        pytest.param({"checkpoint": 3}, TypeError),
+        pytest.param({"run_file": 3}, TypeError),
         pytest.param({"verbose": "loud"}, (TypeError, ValueError)),
         pytest.param({"cross_channel": "no"}, (TypeError, ValueError)),
         pytest.param({"flip": "no"}, (TypeError, ValueError)),
@@ -583,7 +583,7 @@ def test_groups_of_another_length_are_refused():
 def test_a_flat_channel_is_never_drawn(samplers):
     some = X.copy()
     some[2, 1] = 5.0
-    pretrainer(held_out=0).fit(some)
+    pretrainer(validation_fraction=0).fit(some)
     drawn = {
         (int(number), int(channel))
         for rng in steps(0, 60)
@@ -601,7 +601,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_recordings_of_its_batch
         r"\d+ to \d+; .*Lower learning_rate \(it is 1e\+30\)"
     )
     with pytest.raises(FloatingPointError, match=message):
-        fitted.set_params(learning_rate=1e30, max_steps=20, held_out=0.5).fit(X[:, :1])
+        fitted.set_params(learning_rate=1e30, max_steps=20, validation_fraction=0.5).fit(X[:, :1])
     assert_array_equal(fitted.transform(X), before)
     assert fitted.history_ is history
 
@@ -644,7 +644,7 @@ def test_a_saved_file_gives_the_same_features(saved):
 
 def test_a_saved_file_knows_where_it_comes_from(saved, corpus):
     fitted, path = saved
-    about = describe_pretrained(path)
+    about = describe_checkpoint(path)
     assert about["objective"] == "both"
     assert about["preset"] == "tiny"
     assert about["modalities"] == ["EEG", "EOG"]
@@ -663,7 +663,7 @@ def test_a_saved_file_knows_where_it_comes_from(saved, corpus):
     assert training["learning_rate"] == 1e-3
     assert training["history"] == fitted.history_
     assert training["held_out_subjects"] == fitted.held_out_subjects_
-    assert not {"checkpoint", "device", "random_state"} & set(training)  # of this machine or run
+    assert not {"run_file", "device", "random_state"} & set(training)  # of this machine or run
 
 
 def test_half_precision_takes_half_the_space_and_hardly_changes_a_feature(saved, tmp_path):
@@ -676,18 +676,19 @@ def test_half_precision_takes_half_the_space_and_hardly_changes_a_feature(saved,
 
 def test_what_was_trained_on_an_array_can_be_saved_though_its_hours_are_not_known(fitted, tmp_path):
     fitted.save(tmp_path / "array.safetensors")
-    about = describe_pretrained(tmp_path / "array.safetensors")
+    about = describe_checkpoint(tmp_path / "array.safetensors")
     assert (about["hours"], about["sfreq"], about["people"]) == (None, None, 8)
 
 
 def test_numbers_of_numpy_as_parameters_can_be_saved(corpus, tmp_path):
     numbers = {
-        "batch_size": np.int64(8), "learning_rate": np.float32(1e-3), "held_out": np.float32(0.25),
+        "batch_size": np.int64(8), "learning_rate": np.float32(1e-3),
+        "validation_fraction": np.float32(0.25),
         "run_length": (np.int64(4), np.int64(8)),
     }  # fmt: skip
     path = tmp_path / "weights.safetensors"
     pretrainer(**numbers).fit(corpus).save(path)
-    training = describe_pretrained(path)["info"]["training"]
+    training = describe_checkpoint(path)["info"]["training"]
     assert (training["batch_size"], training["run_length"]) == (8, [4, 8])
 
 
@@ -776,7 +777,7 @@ def run_together(folder, runs):
 
 RUNS = [
     {"max_steps": 24, "random_state": 0, "cross_channel": True},
-    {"max_steps": 3, "checkpoint": "state.run", "checkpoint_minutes": 0},
+    {"max_steps": 3, "run_file": "state.run", "save_minutes": 0},
     {"max_steps": 1},
 ]
 
@@ -836,7 +837,7 @@ def test_the_command_line_under_torchrun_writes_one_checkpoint(folder, tmp_path)
     assert done.stdout.count("SHA-256") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.safetensors"]
     alone = pretrainer(max_steps=3, batch_size=64).fit(read_corpus(folder))
-    loss = describe_pretrained(tmp_path / "a.safetensors")["metrics"]["held_out_loss"]
+    loss = describe_checkpoint(tmp_path / "a.safetensors")["metrics"]["held_out_loss"]
     assert loss == pytest.approx(alone.history_[-1]["held_out_loss"], rel=1e-2)
 
 

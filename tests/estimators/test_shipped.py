@@ -13,8 +13,8 @@ from citrus_sk import (
     CitrusClassifier,
     CitrusEmbedder,
     SignalAligner,
-    from_pretrained,
     list_pretrained,
+    load_checkpoint,
     load_pretrained,
 )
 from citrus_sk.checkpoints.registry import SHIPPED
@@ -121,7 +121,7 @@ def test_fitting_leaves_the_weights_of_the_next_fit_alone(split):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_trained_is_a_better_guess_than_the_mean(name, watch_windows):
     # On signals that none of the checkpoints has seen the like of. Zero is the corpus's mean.
-    checkpoint = from_pretrained(name)
+    checkpoint = load_checkpoint(name)
     with torch.device("meta"):
         model = MaskedAutoencoder(checkpoint.network, checkpoint.task)
     model.load_state_dict(checkpoint.tensors, assign=True)

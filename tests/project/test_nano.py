@@ -12,7 +12,7 @@ from citrus_sk import (
     CitrusClassifier,
     CitrusEmbedder,
     SignalAligner,
-    from_pretrained,
+    load_checkpoint,
     load_pretrained,
 )
 from citrus_sk.nn import MaskedAutoencoder
@@ -102,7 +102,7 @@ def test_the_logits_are_those_of_the_package(nano, windows, watch):
 
 
 def test_the_auto_encoder_is_that_of_the_package(nano, windows):
-    checkpoint = from_pretrained("eeg-freq")
+    checkpoint = load_checkpoint("eeg-freq")
     theirs = MaskedAutoencoder(checkpoint.network, checkpoint.task).eval()
     theirs.load_state_dict(checkpoint.tensors)
     ours = nano.MaskedAutoencoder(load_trunk(nano, "eeg-freq")).eval()

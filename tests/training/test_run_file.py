@@ -26,7 +26,7 @@ X = np.cumsum(RNG.standard_normal((6, 2, 500)), axis=2).astype(np.float32)
 
 def pretrainer(path=None, **parameters):
     settings = {"preset": "tiny", "max_steps": N_STEPS, "batch_size": 4, "random_state": 0}
-    settings |= {"checkpoint": path, "held_out": 0.2}
+    settings |= {"run_file": path, "validation_fraction": 0.2}
     return CitrusPretrainer(**(settings | parameters))
 
 
@@ -124,7 +124,7 @@ def test_a_run_may_be_stopped_again_and_again(path, never_stopped):
     "parameters",
     [
         {"objective": "both", "masking": "input", "cross_channel": True, "flip": True},
-        {"held_out": 0, "warmup": 0.5, "ema": 0.5, "weight_decay": 0.5},
+        {"validation_fraction": 0, "warmup": 0.5, "ema": 0.5, "weight_decay": 0.5},
         {"precision": "bfloat16"},
     ],
     ids=["tasks", "schedule", "bfloat16"],
@@ -137,13 +137,13 @@ def test_other_runs_go_on_to_the_same_bits_as_well(path, parameters):
 
 
 def test_saving_does_not_change_the_run(path, never_stopped):
-    assert_same_bits(pretrainer(path, checkpoint_minutes=0).fit(X), never_stopped)
+    assert_same_bits(pretrainer(path, save_minutes=0).fit(X), never_stopped)
 
 
 @pytest.mark.parametrize("step", [1, 7, 11])
 def test_a_crash_costs_only_the_steps_since_the_last_save(path, never_stopped, step):
     with at_step(step, crash), pytest.raises(RuntimeError, match="the power is gone"):
-        pretrainer(path, checkpoint_minutes=0).fit(X)
+        pretrainer(path, save_minutes=0).fit(X)
     # Never half a step: what crashed is done again.
     assert (read(path)[0] if path.exists() else 0) == step - 1
     assert_same_bits(pretrainer(path, resume=True).fit(X), never_stopped)
@@ -156,10 +156,10 @@ def test_a_state_is_saved_once_it_is_due_and_at_the_end(path, monkeypatch):
     monkeypatch.setattr(
         RunFile, "save", lambda file, run: saved.append(run.step) or save(file, run)
     )
-    pretrainer(path, checkpoint_minutes=0).fit(X)
+    pretrainer(path, save_minutes=0).fit(X)
     assert sorted(set(saved)) == list(range(1, N_STEPS + 1))
     saved.clear()
-    pretrainer(path, checkpoint_minutes=60).fit(X)
+    pretrainer(path, save_minutes=60).fit(X)
     assert saved == [N_STEPS]
 
 
@@ -170,7 +170,7 @@ def test_a_second_control_c_is_heard_at_once(path):
         at_step(5, lambda: [control_c(times=2)(), finished.append(True)]),
         pytest.raises(KeyboardInterrupt),
     ):
-        pretrainer(path, checkpoint_minutes=0).fit(X)
+        pretrainer(path, save_minutes=0).fit(X)
     assert not finished
     assert read(path)[0] == 4  # what was saved before; the step that broke off is none
     assert signal.getsignal(signal.SIGINT) is handler
@@ -226,7 +226,7 @@ def test_not_to_resume_is_to_begin_anew(path, never_stopped):
 def test_what_changes_no_weight_may_differ(path, never_stopped, capsys):
     with at_step(4, control_c()), pytest.raises(KeyboardInterrupt):
         pretrainer(path).fit(X)
-    resumed = pretrainer(path, resume=True, checkpoint_minutes=0, verbose=1, device="cpu").fit(X)
+    resumed = pretrainer(path, resume=True, save_minutes=0, verbose=1, device="cpu").fit(X)
     assert_same_bits(resumed, never_stopped)
     assert f"{N_STEPS}/{N_STEPS}" in capsys.readouterr().err
 
@@ -311,7 +311,7 @@ def test_where_the_disk_is_full_the_run_goes_on_and_the_last_good_state_stays(
                 UserWarning, match=r"could not be saved at step \d+: .*No space"
             ) as caught,
         ):
-            fitted = pretrainer(path, checkpoint_minutes=0).fit(X)
+            fitted = pretrainer(path, save_minutes=0).fit(X)
     assert_same_bits(fitted, never_stopped)
     messages = [str(warning.message) for warning in caught]
     steps = {int(message.partition("at step ")[2].partition(":")[0]) for message in messages}
@@ -330,7 +330,7 @@ def test_once_there_is_space_again_the_run_is_saved_again(path):
             patch.setattr(os, "fsync", lambda number: [patch.undo(), no_space()])
 
         with at_step(5, shortly_full), pytest.warns(UserWarning, match="No space") as caught:
-            pretrainer(path, checkpoint_minutes=0).fit(X)
+            pretrainer(path, save_minutes=0).fit(X)
     assert len(caught) == 1
     assert read(path)[0] == N_STEPS
 
@@ -357,7 +357,7 @@ def test_a_file_that_truly_cannot_grow_costs_nothing_but_the_saves(path, never_s
         largest_file(len(before) // 2),
         pytest.warns(UserWarning, match=r"could not be saved at step \d+: .*File too large"),
     ):
-        fitted = pretrainer(path, resume=True, checkpoint_minutes=0).fit(X)
+        fitted = pretrainer(path, resume=True, save_minutes=0).fit(X)
     assert_same_bits(fitted, never_stopped)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -473,12 +473,12 @@ def test_a_file_that_is_not_taken_up_leaves_the_earlier_fit(begun):
     fitted = pretrainer(max_steps=1).fit(X)
     before = fitted.transform(X)
     with pytest.raises(ValueError, match="is of a run with"):
-        fitted.set_params(max_steps=9, checkpoint=begun, resume=True).fit(X)
+        fitted.set_params(max_steps=9, run_file=begun, resume=True).fit(X)
     np.testing.assert_array_equal(fitted.transform(X), before)
 
 
 def test_to_resume_takes_a_file_to_resume_from():
-    with pytest.raises(ValueError, match="resume=True needs checkpoint="):
+    with pytest.raises(ValueError, match="resume=True needs run_file="):
         pretrainer(resume=True).fit(X)
 
 

@@ -42,7 +42,7 @@ class RunFile:
         self.path, self.minutes = path, minutes
         self.settings = json.loads(json.dumps(settings, default=_plain))
         if path.is_dir():
-            raise ValueError(f"checkpoint={str(path)!r} is a folder; expected a file.")
+            raise ValueError(f"run_file={str(path)!r} is a folder; expected a file.")
         self.saved_at = time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -83,7 +83,7 @@ class RunFile:
         if differing:
             name = differing[0]
             raise ValueError(
-                f"checkpoint={str(self.path)!r} is of a run with {name}={saved.get(name)!r}; this "
+                f"run_file={str(self.path)!r} is of a run with {name}={saved.get(name)!r}; this "
                 f"one has {name}={self.settings.get(name)!r}"
                 + (f" (and {', '.join(differing[1:])} differ as well)" if differing[1:] else "")
                 + ". Use the same, or begin anew with resume=False or another file."
@@ -122,12 +122,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ValueError("its numbers are damaged")
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
-            f"checkpoint={str(path)!r} is not the state of a pre-training run: {error!r}. "
+            f"run_file={str(path)!r} is not the state of a pre-training run: {error!r}. "
             "Pass another file, or resume=False to begin anew (which replaces it)."
         ) from error
     if header.get("version") != _VERSION:
         raise ValueError(
-            f"checkpoint={str(path)!r} was written by another version of citrus_sk; "
+            f"run_file={str(path)!r} was written by another version of citrus_sk; "
             "go on with that one, or begin anew with resume=False."
         )
     return header, tensors
