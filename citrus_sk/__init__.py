@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     )
     from .estimators.classifier import CitrusClassifier
     from .estimators.embedder import CitrusEmbedder
+    from .estimators.module_classifier import ModuleClassifier
+    from .estimators.module_regressor import ModuleRegressor
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
     from .estimators.regressor import CitrusRegressor
@@ -43,6 +45,8 @@ __all__ = [
     "EmbeddingDisplay",
     "FractionCurveDisplay",
     "LearningRateDisplay",
+    "ModuleClassifier",
+    "ModuleRegressor",
     "NetworkConfig",
     "ReconstructionDisplay",
     "SignalAligner",
@@ -72,6 +76,8 @@ _HOMES = {
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
     "LearningRateDisplay": ".inspection.learning_rate",
+    "ModuleClassifier": ".estimators.module_classifier",
+    "ModuleRegressor": ".estimators.module_regressor",
     "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
     "SignalAligner": ".signals.aligner",
@@ -95,6 +101,8 @@ TRUSTED_TYPES = [
         "CitrusEmbedder",
         "CitrusPretrainer",
         "CitrusRegressor",
+        "ModuleClassifier",
+        "ModuleRegressor",
         "SignalAligner",
     )
 ]
