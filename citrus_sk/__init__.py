@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .estimators.embedder import CitrusEmbedder
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
+    from .estimators.recenter import GroupRecenter
     from .estimators.regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
@@ -42,6 +43,7 @@ __all__ = [
     "Corpus",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
+    "GroupRecenter",
     "LearningRateDisplay",
     "NetworkConfig",
     "ReconstructionDisplay",
@@ -58,7 +60,8 @@ __all__ = [
     "to_onnx",
 ]
 
-# Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
+# Imported on first use: the transformers of arrays and the folds need no torch, and
+# `citrus-sk --help` nothing.
 _HOMES = {
     "AttributionDisplay": ".inspection",
     "BandOcclusionDisplay": ".inspection",
@@ -71,6 +74,7 @@ _HOMES = {
     "Corpus": ".signals.recordings.corpus",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
+    "GroupRecenter": ".estimators.recenter",
     "LearningRateDisplay": ".inspection.learning_rate",
     "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
@@ -95,6 +99,7 @@ TRUSTED_TYPES = [
         "CitrusEmbedder",
         "CitrusPretrainer",
         "CitrusRegressor",
+        "GroupRecenter",
         "SignalAligner",
     )
 ]

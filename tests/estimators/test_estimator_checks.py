@@ -3,7 +3,13 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusRegressor,
+    GroupRecenter,
+    SignalAligner,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +34,7 @@ FLOAT32_VALUES = FLOAT32 | {
 
 
 def expected(estimator):
-    if isinstance(estimator, SignalAligner):
+    if isinstance(estimator, SignalAligner | GroupRecenter):
         return {}
     return FLOAT32_VALUES if isinstance(estimator, CitrusRegressor) else FLOAT32
 
@@ -41,6 +47,8 @@ def expected(estimator):
         SignalAligner(32, method="pad"),
         SignalAligner(method="native"),
         SignalAligner(16, method="rate", sfreq=50.0),
+        GroupRecenter(),
+        GroupRecenter(when="always"),
         CitrusEmbedder(pretrained=None, preset="tiny"),
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
         CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3, random_kernels=False),
