@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     )
     from .estimators.classifier import CitrusClassifier
     from .estimators.embedder import CitrusEmbedder
+    from .estimators.module_classifier import ModuleClassifier
+    from .estimators.module_regressor import ModuleRegressor
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
     from .estimators.recenter import GroupRecenter
@@ -45,6 +47,8 @@ __all__ = [
     "FractionCurveDisplay",
     "GroupRecenter",
     "LearningRateDisplay",
+    "ModuleClassifier",
+    "ModuleRegressor",
     "NetworkConfig",
     "ReconstructionDisplay",
     "SignalAligner",
@@ -76,6 +80,8 @@ _HOMES = {
     "FractionCurveDisplay": ".evaluation",
     "GroupRecenter": ".estimators.recenter",
     "LearningRateDisplay": ".inspection.learning_rate",
+    "ModuleClassifier": ".estimators.module_classifier",
+    "ModuleRegressor": ".estimators.module_regressor",
     "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
     "SignalAligner": ".signals.aligner",
@@ -100,6 +106,8 @@ TRUSTED_TYPES = [
         "CitrusPretrainer",
         "CitrusRegressor",
         "GroupRecenter",
+        "ModuleClassifier",
+        "ModuleRegressor",
         "SignalAligner",
     )
 ]

@@ -91,7 +91,8 @@ class GroupRecenter(Documented, OneToOneFeatureMixin, TransformerMixin, BaseEsti
         Number of windows beyond the first at which a person's mean gets half of the weight. The
         mean of a person with :math:`n` windows is moved by
         :math:`(n - 1) / (n - 1 + \mathrm{shrinkage})` of its distance from the population's, so
-        one window is never moved. 0 moves the means of all other people by the whole distance.
+        one window is never moved. 0 moves the mean of everyone with two or more windows by the
+        whole distance.
     when : {"auto", "always"}, default="auto"
         When to recentre:
 
