@@ -134,7 +134,8 @@ class GroupRecenter(Documented, OneToOneFeatureMixin, TransformerMixin, BaseEsti
     At prediction, pass `groups` only if the windows of a person cover the classes in about the
     same shares as in training. If a new person has windows of one class only, recentring removes
     the difference between this class and the others, and predictions become worse. The training
-    data cannot reveal this. Without `groups`, rows are not changed.
+    data cannot reveal this. Without `groups`, rows are not changed, and a model fitted on
+    recentred rows can then be slightly less accurate than one fitted on unchanged rows.
 
     The model behind this is that of a random intercept for each person, :math:`x = \mu + b + e`
     with variances :math:`\tau^2` of :math:`b` and :math:`\sigma^2` of :math:`e`. The best estimate
