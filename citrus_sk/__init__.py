@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .estimators.module_regressor import ModuleRegressor
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
+    from .estimators.recenter import GroupRecenter
     from .estimators.regressor import CitrusRegressor
     from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
@@ -44,6 +45,7 @@ __all__ = [
     "Corpus",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
+    "GroupRecenter",
     "LearningRateDisplay",
     "ModuleClassifier",
     "ModuleRegressor",
@@ -62,7 +64,8 @@ __all__ = [
     "to_onnx",
 ]
 
-# Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
+# Imported on first use: the transformers of arrays and the folds need no torch, and
+# `citrus-sk --help` nothing.
 _HOMES = {
     "AttributionDisplay": ".inspection",
     "BandOcclusionDisplay": ".inspection",
@@ -75,6 +78,7 @@ _HOMES = {
     "Corpus": ".signals.recordings.corpus",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
+    "GroupRecenter": ".estimators.recenter",
     "LearningRateDisplay": ".inspection.learning_rate",
     "ModuleClassifier": ".estimators.module_classifier",
     "ModuleRegressor": ".estimators.module_regressor",
@@ -101,6 +105,7 @@ TRUSTED_TYPES = [
         "CitrusEmbedder",
         "CitrusPretrainer",
         "CitrusRegressor",
+        "GroupRecenter",
         "ModuleClassifier",
         "ModuleRegressor",
         "SignalAligner",
