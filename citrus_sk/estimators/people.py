@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
@@ -36,13 +37,13 @@ class PeoplePredictor(NetworkPredictor):
     _is_personal = False
 
     @property
-    def adaptation_(self) -> Decision:
+    def adaptation_(self) -> dict[str, Any]:
         """How windows of a person are predicted together, and why."""
         check_is_fitted(self)
-        first = self._adaptive[0]
         if self.adaptation is None:
-            return Decision(None, np.nan, np.nan, np.nan, "adaptation=None was passed.")
-        return NO_GROUPS if first is None else first.decision
+            return asdict(Decision(None, np.nan, np.nan, np.nan, "adaptation=None was passed."))
+        first = self._adaptive[0]
+        return asdict(NO_GROUPS if first is None else first.decision)
 
     def adapt(self, X: Any) -> Self:
         """Adapt to one person from windows without labels.
