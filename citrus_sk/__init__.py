@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
     from .estimators.regressor import CitrusRegressor
-    from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
+    from .evaluation import (
+        FractionCurveDisplay,
+        LeaveOnePersonOut,
+        StratifiedFractionKFold,
+        fraction_curve,
+    )
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
     from .inspection.learning_rate import LearningRateDisplay, find_learning_rate
     from .inspection.reconstruction import ReconstructionDisplay
@@ -43,6 +48,7 @@ __all__ = [
     "EmbeddingDisplay",
     "FractionCurveDisplay",
     "LearningRateDisplay",
+    "LeaveOnePersonOut",
     "NetworkConfig",
     "ReconstructionDisplay",
     "SignalAligner",
@@ -72,6 +78,7 @@ _HOMES = {
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
     "LearningRateDisplay": ".inspection.learning_rate",
+    "LeaveOnePersonOut": ".evaluation",
     "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
     "SignalAligner": ".signals.aligner",

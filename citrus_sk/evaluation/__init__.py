@@ -8,6 +8,7 @@ from .curve_display import FractionCurveDisplay
 from .curves import fraction_curve
 from .outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
 from .peers import list_peers, make_peer
+from .person_splitter import LeaveOnePersonOut
 from .report import write_report
 from .result import FractionCurve
 from .splitters import StratifiedFractionKFold
@@ -18,6 +19,7 @@ __all__ = [
     "CriticalDifferenceDisplay",
     "FractionCurve",
     "FractionCurveDisplay",
+    "LeaveOnePersonOut",
     "PairedDifferenceDisplay",
     "ReliabilityDisplay",
     "StratifiedFractionKFold",
