@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils.parallel import Parallel, delayed
@@ -69,7 +70,9 @@ def fraction_curve(
         Class labels.
     groups : array-like of shape (n_windows,), default=None
         Person or recording of each window; no group is both trained and tested on. Pass them
-        whenever windows of one person resemble each other or overlap.
+        whenever windows of one person resemble each other or overlap. With metadata routing
+        enabled, they also reach each ``fit``, each method that predicts and each scorer that
+        requests ``groups``, such as those of an estimator that adapts to people.
     fractions : sequence of float, default=None
         Fractions of the training fold in (0, 1], in increasing order. None is (0.01, 0.02, 0.05,
         0.1, 0.2, 0.5, 1.0), or no fraction if `shots` is passed.
@@ -87,8 +90,8 @@ def fraction_curve(
     params : dict of str to object, default=None
         Parameters of each ``fit``, such as ``{"groups": people}`` or
         ``{"citrusclassifier__groups": people}``. Values with one entry per window are indexed with
-        the windows. With metadata routing enabled, they are routed to the estimators and scorers
-        that request them.
+        the windows. With metadata routing enabled, they are routed to the fits, predictions and
+        scorers that request them.
     random_state : int, RandomState instance or None, default=0
         Seed of the folds and draws; None takes a new one at each call. Repeat ``r`` has the folds
         of ``StratifiedFractionKFold(cv, train_fraction=..., random_state=random_state + r)`` if
@@ -168,9 +171,10 @@ def fraction_curve(
     data = fingerprint(X, y, groups) if run_dir is not None else None
     store = None if run_dir is None else RunDirectory(Path(run_dir), str(data))
     tasks = [(name, draw) for draw in draws for name in models]
-    keys = (
-        _keys(tasks, models, scorers, [params, report_oracle_epoch]) if store else [""] * len(tasks)
-    )
+    others = [params, report_oracle_epoch]
+    if get_config()["enable_metadata_routing"]:  # which decides who is given the people
+        others.append("metadata routing")
+    keys = _keys(tasks, models, scorers, others) if store else [""] * len(tasks)
     kept = store.rows if store else {}
     # A fit that failed because memory or a package was missing may succeed now.
     done = {key: row for key, row in kept.items() if np.isfinite(row.get("predict_time", np.nan))}
@@ -178,7 +182,7 @@ def fraction_curve(
     cells = (
         delayed(_indexed_cell)(
             os.getpid(), i, models[name], X, y, draw.train, draw.test, scorers, params, n_threads,
-            report_oracle_epoch,
+            report_oracle_epoch, groups,
         )
         for i, (name, draw) in enumerate(tasks)
         if keys[i] not in done
@@ -207,10 +211,10 @@ def fraction_curve(
 def _indexed_cell(
     parent: int, i: int, estimator: Any, X: Any, y: np.ndarray, train: np.ndarray,
     test: np.ndarray, scorers: Mapping[str, Any], params: Mapping[str, Any],
-    n_threads: int | None, oracle: bool,
+    n_threads: int | None, oracle: bool, groups: np.ndarray | None,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
     end_with(parent)
-    return i, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle)
+    return i, run_cell(estimator, X, y, train, test, scorers, params, n_threads, oracle, groups)
 
 
 def check_estimators(estimators: Any) -> dict[str, Any]:
