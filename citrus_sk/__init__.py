@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     )
     from .estimators.classifier import CitrusClassifier
     from .estimators.embedder import CitrusEmbedder
+    from .estimators.module_classifier import ModuleClassifier
+    from .estimators.module_regressor import ModuleRegressor
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
     from .estimators.regressor import CitrusRegressor
@@ -49,6 +51,8 @@ __all__ = [
     "FractionCurveDisplay",
     "LearningRateDisplay",
     "LeaveOnePersonOut",
+    "ModuleClassifier",
+    "ModuleRegressor",
     "NetworkConfig",
     "ReconstructionDisplay",
     "SignalAligner",
@@ -79,6 +83,8 @@ _HOMES = {
     "FractionCurveDisplay": ".evaluation",
     "LearningRateDisplay": ".inspection.learning_rate",
     "LeaveOnePersonOut": ".evaluation",
+    "ModuleClassifier": ".estimators.module_classifier",
+    "ModuleRegressor": ".estimators.module_regressor",
     "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
     "SignalAligner": ".signals.aligner",
@@ -102,6 +108,8 @@ TRUSTED_TYPES = [
         "CitrusEmbedder",
         "CitrusPretrainer",
         "CitrusRegressor",
+        "ModuleClassifier",
+        "ModuleRegressor",
         "SignalAligner",
     )
 ]

@@ -42,7 +42,7 @@ def quick():
 
     def make(**parameters):
         settings = {"pretrained": None, "random_kernels": False, "random_state": 0} | parameters
-        if settings["pretrained"] is None and settings.get("module") is None:
+        if settings["pretrained"] is None:
             settings.setdefault("preset", "tiny")
         if settings.get("strategy") != "linear-probe" and not settings["random_kernels"]:
             settings.setdefault("max_epochs", 2)

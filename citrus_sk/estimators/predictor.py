@@ -1,9 +1,7 @@
-"""The base of classifier and regressor: from labelled windows to trained networks."""
+"""The base of classifiers and regressors: from labelled windows to trained networks."""
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from contextlib import nullcontext
 from numbers import Integral
 from typing import Any, ClassVar
@@ -11,60 +9,34 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
 
 from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
 from .._utils.optional import progress_bar
-from .._utils.validation import all_or_nothing, as_flag, check_choice, check_number
-from ..nn import PRESETS, CitrusNetwork, NetworkConfig
+from .._utils.validation import all_or_nothing, as_flag, check_number
+from ..nn import CitrusNetwork
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
 from ..signals.windows import read_windows, to_float32
 from ..training.fine_tuning import Recipe
-from ..training.foreign import ForeignModule, auto_epochs, resolve_module
+from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
 from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
 from ..training.members import MemberPlan, fit_member
 from ..training.nets import FineTuner, infer, make_net
-from .base import (
-    STORE_WEIGHTS,
-    NetworkEstimator,
-    Reference,
-    make_reference,
-    modality_rows,
-    pack,
-    starting_point,
-    unpack,
-)
-
-DEFAULT_PRESET = "small"
-STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
-# Channel-windows of 1024 samples that "small" gets through in about 40 s on two cores.
-_EPOCH_BUDGET = 7500
-
-
-# Parameters that have an effect only where a network is trained.
-_OF_TRAINING = (
-    "max_epochs", "learning_rate", "weight_decay", "warmup", "label_smoothing", "mixup",
-    "ema", "early_stopping", "validation_fraction", "patience",
-)  # fmt: skip
+from .base import NetworkEstimator, Reference, pack
 
 
 class NetworkPredictor(NetworkEstimator):
-    """An estimator that trains networks on labelled windows; see `CitrusClassifier`.
+    """An estimator that trains networks on labelled windows.
 
-    A subclass defines the targets, and how a head is fitted to frozen features.
+    One subclass defines the targets (classes or numbers), and one the networks (those of this
+    package, or of another one). A public class inherits from one of each.
     """
 
-    # Parameters; each public class spells them out, as scikit-learn reads them from there.
-    pretrained: Any
-    modality: Any
-    strategy: str
-    backbone: str
-    random_kernels: bool
-    preset: str
-    module: Any
+    # Parameters that all have; each public class spells them out, where scikit-learn reads them.
     max_epochs: int | str
     batch_size: int
     learning_rate: float
@@ -78,12 +50,11 @@ class NetworkPredictor(NetworkEstimator):
     patience: int | str
     n_estimators: int
     callbacks: list[Any] | None
-    store_weights: str
     device: Any
     random_state: Any
     verbose: int
 
-    # --- defined by subclasses -------------------------------------------------------------------
+    # --- defined by the targets ------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
         """Check `y`, note what prediction needs of it, and join it to the windows."""
@@ -103,21 +74,62 @@ class NetworkPredictor(NetworkEstimator):
     def _n_outputs(self) -> int:
         raise NotImplementedError
 
+    # --- defined by the networks -----------------------------------------------------------------
+
+    # Fewest windows in a batch: batch normalisation, which most networks have, needs two.
+    _smallest_batch: ClassVar[int]
+    # What to do where memory runs out, besides smaller batches.
+    _memory_hint: ClassVar[str] = ""
+    _foreign: ForeignModule | None = None
+    _reference: Reference | None = None
+
+    def _find_origin(self) -> Any:
+        """Find the weights, or the class of networks, that the parameters name."""
+        raise NotImplementedError
+
+    def _set_network(
+        self, origin: Any, windows: Windows, labelled: LabelledWindows
+    ) -> dict[str, Tensor] | None:
+        """Note what building a network for these windows needs, and return the trunk's weights."""
+        raise NotImplementedError
+
+    def _build(self) -> Any:
+        """Make a network, with weights drawn at random."""
+        raise NotImplementedError
+
+    def _rebuild_module(self, weights: dict[str, Any], device: torch.device) -> nn.Module:
+        """Make the network that packed weights belong to."""
+        raise NotImplementedError
+
+    def _choose_strategy(self) -> str:
+        raise NotImplementedError
+
+    def _auto_epochs(self, n_windows: int) -> int:
+        """Number of epochs for ``max_epochs="auto"``."""
+        raise NotImplementedError
+
+    def _can_hold_out(self, asked: Any) -> bool:
+        """Whether windows may be held out, where ``early_stopping`` is `asked`."""
+        raise NotImplementedError
+
+    @property
+    def _trunk_factor(self) -> float:
+        """Learning rate of the trunk, as a share of that of the head."""
+        return 1.0
+
     # --- fit and predict -------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         with (
             all_or_nothing(self),
             usual_modes(),
-            out_of_memory_hint(self.batch_size, ", or random_kernels=False"),
+            out_of_memory_hint(self.batch_size, self._memory_hint),
         ):
             self._check_parameters()
             self._fit_members(X, y, sample_weight, groups)
 
     def _fit_members(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
-        make = None if self.module is None else resolve_module(self.module)
-        if make is None:
-            config, weights = starting_point(self.pretrained, self.preset, self.backbone)
+        origin = self._find_origin()
         device = resolve_device(self.device)
         self._target_column = y if isinstance(y, str) else None
         self._targets_passed = y is not None and self._target_column is None
@@ -126,17 +138,7 @@ class NetworkPredictor(NetworkEstimator):
         labelled = self._label(y, windows, sample_weight, groups)
         self._amplitude = amplitude_range(labelled.X)
         self.strategy_ = self._choose_strategy()
-        self._warn_of_unused_parameters()
-        if make is None:
-            frozen = self.strategy_ == "linear-probe"
-            self._reference = make_reference(self.store_weights, self.pretrained, frozen)
-            self._foreign, self._config = None, config
-            self._with_kernels = bool(self.random_kernels)  # as fitted, whatever is set later
-            self._modality_rows = modality_rows(self.modality, config, windows.n_chans)
-        else:
-            shape = (windows.n_chans, labelled.X.shape[2], labelled.n_outputs)
-            self._foreign = ForeignModule(make, *shape, windows.sfreq, windows.chs)
-            self._reference = weights = None
+        weights = self._set_network(origin, windows, labelled)
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(
             self.n_estimators
         )
@@ -204,12 +206,6 @@ class NetworkPredictor(NetworkEstimator):
     # --- storage ---------------------------------------------------------------------------------
 
     _network_attributes = ("members_", "net_")
-    _records: ClassVar = {
-        "_config": NetworkConfig,
-        "_foreign": ForeignModule,
-        "_reference": Reference,
-    }
-    _foreign: ForeignModule | None = None
     _target_column: str | None = None
     _targets_passed: bool = True
 
@@ -223,10 +219,7 @@ class NetworkPredictor(NetworkEstimator):
     def _rebuild(
         self, weights: dict[str, Any], epochs: list[dict[str, Any]], device: torch.device
     ) -> FineTuner:
-        if self._foreign is None:
-            module = unpack(self._build, weights, device, self._reference)
-        else:
-            module = self._foreign.rebuild(weights, device)
+        module = self._rebuild_module(weights, device)
         net = make_net(module, self._n_classes, device)
         for row in epochs:
             net.history.new_epoch()
@@ -236,46 +229,26 @@ class NetworkPredictor(NetworkEstimator):
 
     # --- training --------------------------------------------------------------------------------
 
-    def _build(self) -> CitrusNetwork:
-        kernel_times = self.n_times_ if self._with_kernels else None
-        return CitrusNetwork(
-            self._config, self.n_chans_, self._n_outputs, self._modality_rows, kernel_times
-        )
-
-    def _choose_strategy(self) -> str:
-        if self.module is not None:
-            return "finetune"
-        if self.strategy != "auto":
-            return self.strategy
-        probe = self.random_kernels and self.augmentation is None
-        return "linear-probe" if probe else "probe-then-finetune"
-
     def _hold_out(
         self, labelled: LabelledWindows, seed: int
     ) -> tuple[LabelledWindows, LabelledWindows | None]:
         """Training and validation part; no validation part where it could not be trusted."""
         asked = as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
-        by_schedule = asked == "auto" and self._foreign is not None
-        if not asked or by_schedule or self.strategy_ == "linear-probe":
+        if not asked or not self._can_hold_out(asked):
             return labelled, None
         forced = asked is True
         return hold_out(labelled, self.validation_fraction, seed % 2**31, forced=forced)
 
     def _recipe(self, labelled: LabelledWindows) -> Recipe:
         max_epochs: Any = self.max_epochs
-        if max_epochs == "auto" and self._foreign is not None:
-            max_epochs = auto_epochs(len(labelled), self.batch_size)
-        elif max_epochs == "auto":
-            work = len(labelled) * self.n_chans_ * max(self.n_times_, 128) / 1024
-            max_epochs = int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
+        if max_epochs == "auto":
+            max_epochs = self._auto_epochs(len(labelled))
         patience: Any = max(3, max_epochs // 4) if self.patience == "auto" else self.patience
         return Recipe(
             max_epochs=max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            # A probe's head multiplies whatever moves below it: the first epochs of a trunk at
-            # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
-            trunk_factor=1.0 if self.strategy_ == "finetune" else 0.3,
+            trunk_factor=self._trunk_factor,
             weight_decay=self.weight_decay,
             warmup=self.warmup,
             mixup=self.mixup,
@@ -288,62 +261,12 @@ class NetworkPredictor(NetworkEstimator):
             return nullcontext()
         return progress_bar(total=n_steps, description=type(self).__name__, unit="batch")
 
-    def _warn_of_unused_parameters(self) -> None:
-        """Warn of parameters that were changed and have no effect on this fit."""
-        if self.strategy_ != "linear-probe":
-            return
-        defaults = inspect.signature(type(self).__init__).parameters
-        unused = [
-            f"{name}={getattr(self, name)!r}"
-            for name in _OF_TRAINING
-            if name in defaults and not _is_default(getattr(self, name), defaults[name].default)
-        ]
-        if unused:
-            warnings.warn(
-                f"{', '.join(unused)}: without effect on a linear probe, which trains nothing by "
-                f"steps (strategy={self.strategy!r}). Use strategy='finetune' or "
-                "'probe-then-finetune', or leave the default.",
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _check_module(self) -> None:
-        if self.module is None:
-            return
-        if self.strategy not in ("auto", "finetune"):
-            raise ValueError(
-                f"strategy={self.strategy!r} needs pre-trained features, and module= has none. Use "
-                "'auto' or 'finetune'."
-            )
-        if self.store_weights == "reference":
-            raise ValueError(
-                "store_weights='reference' names a pre-trained checkpoint, and module= has none. "
-                "Use store_weights='full'."
-            )
-
     def _check_parameters(self) -> None:
-        check_choice("strategy", self.strategy, STRATEGIES)
-        check_choice("preset", self.preset, tuple(PRESETS))
-        if self.preset != DEFAULT_PRESET and self.pretrained is not None and self.module is None:
-            raise ValueError(
-                f"preset={self.preset!r} is the size of a network that is trained from scratch, "
-                f"but pretrained={self.pretrained!r} has a size of its own. Pass pretrained=None, "
-                f"or leave preset={DEFAULT_PRESET!r}."
-            )
-        as_flag("random_kernels", self.random_kernels)
         as_flag("early_stopping", self.early_stopping, alternatives=("auto",))
-        self._check_module()
         if self.augmentation is not None:
             check_augmentation(self.augmentation)
-            if self.strategy == "linear-probe" and self.module is None:
-                raise ValueError(
-                    "augmentation changes training batches, and strategy='linear-probe' has none. "
-                    "Use 'auto', 'finetune' or 'probe-then-finetune'."
-                )
         check_number("max_epochs", self.max_epochs, Integral, low=1, alternatives=("auto",))
-        # Batch normalisation, which most others have, knows no batch of one.
-        fewest = 1 if self.module is None else 2
-        check_number("batch_size", self.batch_size, Integral, low=fewest)
+        check_number("batch_size", self.batch_size, Integral, low=self._smallest_batch)
         check_number("learning_rate", self.learning_rate, open_low=True)
         check_number("weight_decay", self.weight_decay)
         check_number("warmup", self.warmup, high=1.0)
@@ -352,20 +275,9 @@ class NetworkPredictor(NetworkEstimator):
         check_number("validation_fraction", self.validation_fraction, high=0.5, open_low=True)
         check_number("patience", self.patience, Integral, low=1, alternatives=("auto",))
         check_number("n_estimators", self.n_estimators, Integral, low=1)
-        check_choice("store_weights", self.store_weights, STORE_WEIGHTS)
         if not isinstance(self.verbose, bool):
             check_number("verbose", self.verbose, Integral)
         check_callbacks(self.callbacks)
-        if self.callbacks and self._choose_strategy() == "linear-probe":
-            # Fine-tuning instead would let a logger change what it looks at.
-            raise ValueError(
-                f"callbacks follow a training, and strategy={self.strategy!r} has none here: it "
-                "fits a linear probe. Use 'probe-then-finetune' or 'finetune', or callbacks=None."
-            )
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    return value is default or bool(value == default)
 
 
 def _epochs(net: FineTuner) -> list[dict[str, Any]]:

@@ -5,104 +5,105 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import RegressorMixin
 
 from ..nn import CitrusNetwork
-from ..signals.containers import Windows
-from ..signals.targets import check_values
-from ..signals.windows import to_float32
-from ..training.labelled import LabelledWindows, regression_windows
+from ..training.labelled import LabelledWindows
 from ..training.probes import fit_fused_values
-from .predictor import NetworkPredictor
+from .citrus_predictor import CitrusPredictor
+from .outputs import ValuePredictor
 
 
-class CitrusRegressor(RegressorMixin, NetworkPredictor):
+class CitrusRegressor(CitrusPredictor, ValuePredictor):
     """Conv-transformer that predicts numbers from small sets of bio-signal windows.
 
     Heart rate, force, age: the network, the strategies and the checks of `CitrusClassifier`, with
     squared errors in the place of cross-entropy.
 
+    Parameters are listed by what they belong to: the network (`pretrained` to `preset`), the
+    probe (`strategy`), the training of a network (`max_epochs` to `patience`), which has no effect
+    on a linear probe, and the run (`n_estimators` to `verbose`).
+
     Parameters
     ----------
     pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
-        Name of a checkpoint, see `list_pretrained`; a file or folder, as `load_pretrained` takes
-        them; a fitted pre-trainer. None trains from scratch.
+        Name of a checkpoint (see `list_pretrained`), path of a checkpoint file or folder, or a
+        fitted pre-trainer. None trains from scratch.
     modality : str, sequence of str or None, default=None
-        What the channels record, such as ``"EEG"``, or one for each channel: one of the kinds that
-        the checkpoint was trained on. None is right for all others. Without `pretrained` it
-        changes nothing.
-    strategy : {"auto", "linear-probe", "finetune", "probe-then-finetune"}, default="auto"
-        What is trained:
-
-        - ``"linear-probe"``: a cross-validated linear head on frozen features. Seconds. With
-          `random_kernels`, the average of ridges on the network's features, on the kernels of
-          shape and on those of amplitude; without, one ridge on the network's.
-        - ``"finetune"``: the whole network, from a head of zeros.
-        - ``"probe-then-finetune"``: the probe becomes the head, then the whole network is
-          trained from there (Kumar et al., 2022). Where windows are held out and no epoch
-          is better on them than the probe was, the probe is what is kept.
-        - ``"auto"``: ``"linear-probe"`` with `random_kernels`, else ``"probe-then-finetune"``;
-          ``"finetune"`` for a `module`, which knows no other.
+        Kind of signal, such as ``"EEG"``, of all channels or of each one. It must be one of the
+        kinds that the checkpoint was trained on; None stands for any other kind. It has no effect
+        on a network without `pretrained`.
     backbone : {"hybrid", "conv"}, default="hybrid"
-        Convolution and transformer, or the convolution alone.
+        Convolution followed by a transformer, or the convolution alone.
     random_kernels : bool, default=True
-        Whether fixed random convolutions (MiniRocket's kernels) and the power in bands of
-        frequency are used beside the network's features. With few labels they contribute most of
-        the shape and amplitude information.
+        Whether fixed random convolutions (MiniRocket's kernels) and the power in frequency bands
+        are used beside the network's features. With few labels they contribute most of the
+        information about shape and amplitude.
     preset : {"tiny", "small", "base"}, default="small"
-        Size of a network that is trained from scratch; a checkpoint has its own.
-    module : class, str, functools.partial or None, default=None
-        Another network, which is trained from scratch: a class of braindecode's models or its
-        name, or ``functools.partial(EEGNet, drop_prob=0.25)`` to pass more. It receives channels
-        of mean 0 and sd 1, their number and that of samples and targets, and of `mne.Epochs` also
-        ``sfreq`` and ``chs_info``. `pretrained`, `modality`, `backbone`, `random_kernels` and
-        `preset` then have no effect.
+        Size of a network that is trained from scratch; a checkpoint has its own size.
+    strategy : {"auto", "linear-probe", "finetune", "probe-then-finetune"}, default="auto"
+        How the labelled windows are used:
+
+        - ``"linear-probe"`` fits a cross-validated linear head on frozen features, in seconds.
+          With `random_kernels`, it averages ridges on the network's features, on the kernels of
+          shape and on those of amplitude; without, it is one ridge on the network's features.
+        - ``"finetune"`` trains the whole network, from a head of zeros.
+        - ``"probe-then-finetune"`` trains the whole network from the head of the probe (Kumar et
+          al., 2022). The probe is kept if windows are held out and no epoch is better on them.
+        - ``"auto"`` is ``"linear-probe"`` with `random_kernels` and without `augmentation`, and
+          ``"probe-then-finetune"`` otherwise.
     max_epochs : int or "auto", default="auto"
-        Passes over the training windows. ``"auto"``: from 6 for thousands of windows to 40 for a
-        few, so that time grows more slowly than the data; for a `module`, 10 to 100, of 1500
-        batches in all.
+        Number of passes over the training windows. ``"auto"`` takes from 6, for thousands of
+        windows, to 40, for a few, so that time grows more slowly than the data.
     batch_size : int, default=16
-        Windows in a training batch; inference takes four times as many.
+        Windows in a training batch. Inference takes four times as many.
     learning_rate : float, default=1e-3
-        Peak of AdamW's schedule: linear warm-up over a tenth of the steps, then a cosine to zero.
-        Behind a probe's head the convolution and the transformer get 0.3 of it.
+        Peak learning rate of AdamW, reached after the warm-up and followed by a cosine to
+        zero.
+        Behind the head of a probe, the convolution and the transformer get 0.3 of it.
     weight_decay : float, default=0.05
         Weight decay of AdamW.
     warmup : float, default=0.1
-        Share of the steps over which the learning rate rises to its peak, in [0, 1].
+        Share of the training over which the learning rate rises to its peak, in [0, 1].
     mixup : float, default=0.2
-        Parameter of the Beta distribution that pairs of windows are mixed by; 0 for none.
+        Parameter of the Beta distribution by which pairs of windows are mixed; 0 mixes none.
     augmentation : callable, list of callable or None, default=None
-        Applied to each training batch, as transforms of braindecode are: ``(X, y)`` to the same,
-        or to windows and Mixup's ``(y_a, y_b, share)``; `y` is ``(n, n_targets)``, in units of
-        `target_scale_` from `target_mean_`. Copies are used, whose random numbers
-        come from `random_state`. ``strategy="auto"`` then fine-tunes.
+        Applied to each training batch, like the transforms of braindecode: from ``(X, y)`` to the
+        same, or to windows and Mixup's ``(y_a, y_b, share)``. `y` has shape ``(n, n_targets)``, in
+        units of `target_scale_` from `target_mean_`. Copies are used, whose random numbers come
+        from `random_state`.
     ema : float, default=0.1
         Span of the exponential moving average of the weights, as a share of the training, in
         [0, 1]. The averages are kept; 0 keeps the weights of the last step.
     early_stopping : bool or "auto", default="auto"
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
-        part has at least 50 windows; below that it is too small to trust and the schedule runs to
-        its end, as it does for a `module`. True takes any part, and warns where there is none.
+        part has at least 50 windows; a smaller part is too unreliable, and the schedule runs to its
+        end. True accepts any part, and warns if there is none.
         With `groups`, whole groups are held out.
     validation_fraction : float, default=0.2
-        In (0, 0.5]. Share that early stopping holds out, to the nearest twentieth where there are
-        windows (or groups) enough.
+        Share of the windows that early stopping holds out, in (0, 0.5], rounded to a twentieth
+        where there are enough windows (or groups).
     patience : int or "auto", default="auto"
-        Epochs without a lower validation loss before training stops; a quarter of `max_epochs`,
-        at least 3, for ``"auto"``.
+        Epochs without a lower validation loss before training stops. ``"auto"`` is a quarter of
+        `max_epochs`, and at least 3.
     n_estimators : int, default=1
-        Networks with seeds of their own, whose predictions are averaged.
+        Number of networks, trained from different seeds, whose predictions are averaged.
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        As for `CitrusClassifier`; a linear probe has no epochs to follow and refuses them.
+        Skorch callbacks that follow or change the training, with or without names, or functions
+        that make one. Functions are called and objects copied for each training; `net_` holds
+        the copies in ``callbacks_``. An ``LRScheduler`` replaces the schedule above.
+        A linear probe has no epochs and refuses callbacks.
     store_weights : {"full", "reference"}, default="full"
-        As in `CitrusClassifier`: what a pickle holds of a trunk that is not trained, its weights or
-        the name of their checkpoint.
+        Content of a pickle where a linear probe left the pre-trained trunk unchanged: the weights
+        of the trunk, or only the name and the SHA-256 of the checkpoint. With ``"reference"`` the
+        checkpoint must be available when the estimator is loaded, and is checked then;
+        docs/guide/save_and_share.md has more. ``fit`` raises ValueError if it trains the trunk.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
+        Device to train and predict on. ``"auto"`` is a CUDA device or Apple's GPU (MPS) if there
+        is one, else the CPU.
     random_state : int, RandomState instance or None, default=None
-        As for `CitrusClassifier`: an int gives the same bits on every run on one CPU, alone or
-        beside other fits in one process. None draws a new seed each time.
+        Seed of the initial weights, the kernels and the training. An int gives the same bits on
+        every run on one CPU, alone or beside other fits in one process; None draws a new seed each
+        time. See the Notes.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 also prints skorch's table of epochs.
 
@@ -170,11 +171,10 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         pretrained: Any = "eeg-freq",
         *,
         modality: Any = None,
-        strategy: str = "auto",
         backbone: str = "hybrid",
         random_kernels: bool = True,
         preset: str = "small",
-        module: Any = None,
+        strategy: str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int = 16,
         learning_rate: float = 1e-3,
@@ -195,11 +195,10 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
     ) -> None:
         self.pretrained = pretrained
         self.modality = modality
-        self.strategy = strategy
         self.backbone = backbone
         self.random_kernels = random_kernels
         self.preset = preset
-        self.module = module
+        self.strategy = strategy
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -218,106 +217,7 @@ class CitrusRegressor(RegressorMixin, NetworkPredictor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
-    ) -> CitrusRegressor:
-        """Train on measured windows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
-mne.Epochs, or windows of braindecode
-            Signals in physical units; Epochs in volts, as MNE holds them.
-        y : array-like of shape (n_windows,) or (n_windows, n_targets), or str
-            Numbers, in any unit; or the name of a column of the metadata of Epochs or of a data
-            set of braindecode.
-        sample_weight : array-like of shape (n_windows,) or None, default=None
-            Weight of each window, 0 or more. Only their ratios count.
-        groups : array-like of shape (n_windows,), str or None, default=None
-            Person or recording of each window, or the name of a column that holds it: inner
-            validation never has one on both sides.
-
-        Returns
-        -------
-        CitrusRegressor
-            Itself.
-        """
-        if y is None:  # the events of Epochs are labels, not measurements
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None. Pass a number for each window, or the name of a column of X's metadata."
-            )
-        self._fit(X, y, sample_weight, groups)
-        return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predicted number of each window.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
-or mne.Epochs
-
-        Returns
-        -------
-        ndarray of shape (n_windows,) or (n_windows, n_targets)
-            Float64, in the unit of `y`; one axis where `y` had one.
-        """
-        standard = self._outputs(X).mean(0).numpy()
-        values = standard * self.target_scale_ + self.target_mean_
-        return values[:, 0] if self._is_1d else values
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Coefficient of determination R2 on the given windows and values.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
-mne.Epochs, or windows of braindecode
-        y : array-like of shape (n_windows,) or (n_windows, n_targets), str or None, default=None
-            True values, or the name of a column of the metadata. None takes the column that
-            ``fit`` was called with.
-        sample_weight : array-like of shape (n_windows,) or None, default=None
-            Weight of each window.
-
-        Returns
-        -------
-        float
-            At most 1; 0 for a model that predicts the mean of `y`.
-
-        Raises
-        ------
-        ValueError
-            If `y` is None and ``fit`` was given values, or `X` has no column of that name.
-        """
-        return super().score(X, self._targets_to_score(X, y), sample_weight)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    # --- used by the base ------------------------------------------------------------------------
-
-    def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
-        values = check_values(y, len(windows), type(self).__name__)
-        measured = regression_windows(
-            to_float32(windows), values.reshape(len(values), -1),
-            sample_weight=sample_weight, groups=groups,
-        )  # fmt: skip
-        self._is_1d = values.ndim == 1
-        self.target_mean_, self.target_scale_ = measured.target_statistics()
-        return measured.standardised(self.target_mean_, self.target_scale_)
-
     def _fit_head(
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
         return fit_fused_values(features, module.families, labelled)
-
-    @property
-    def _n_classes(self) -> None:
-        return None
-
-    @property
-    def _n_outputs(self) -> int:
-        return len(self.target_mean_)

@@ -67,9 +67,9 @@ def _logistic() -> LogisticRegression:
 
 
 def _network(sfreq: float | None, random_state: Any, *, model: str) -> ClassifierMixin:
-    from .torch_peers import NetworkPeer
+    from .torch_peers import make_network
 
-    return NetworkPeer(model, sfreq=sfreq, random_state=random_state)
+    return make_network(model, sfreq, random_state)
 
 
 def _majority(sfreq: float | None, random_state: Any) -> DummyClassifier:

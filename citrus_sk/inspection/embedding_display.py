@@ -223,9 +223,9 @@ def features_of(model: FittedModel, X: Any) -> np.ndarray:
         module = last.net_.module_
         if not hasattr(module, "features"):
             raise TypeError(
-                f"{type(last).__name__} was fitted with module={type(module.network).__name__}, "
-                "which has no method for its features. Expected one without module=, or a "
-                "transformer such as CitrusEmbedder."
+                f"{type(last).__name__} fits a network of another library, "
+                f"{type(module.network).__name__}, which has no method for its features. Expected "
+                "CitrusClassifier, CitrusRegressor or a transformer such as CitrusEmbedder."
             )
         grid = pass_steps(model, len(model.steps) - 1, windows, None)
         device = next(module.parameters()).device

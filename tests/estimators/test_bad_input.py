@@ -270,7 +270,7 @@ CPU_IS_FULL = [
 ]
 FULL_AT = {
     "fit": ("citrus_sk.training.nets._cross_entropy", "finetune"),
-    "copy of X": ("citrus_sk.estimators.classifier.to_float32", "finetune"),
+    "copy of X": ("citrus_sk.estimators.outputs.to_float32", "finetune"),
     "ridge": ("citrus_sk.training.probes._ridge", "auto"),
     "logistic": ("citrus_sk.training.probes._logistic", "linear-probe"),
 }

@@ -1,14 +1,30 @@
 """scikit-learn's own checks, on every public estimator."""
 
 import pytest
+import torch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusRegressor,
+    ModuleClassifier,
+    ModuleRegressor,
+    SignalAligner,
+)
 
 
 @pytest.fixture(autouse=True)
 def same_global_state():
     """scikit-learn's checks themselves draw from numpy's global state: conftest's is off here."""
+
+
+class SmallNetwork(torch.nn.Sequential):
+    """Two layers, for windows of any length."""
+
+    def __init__(self, n_chans, n_times, n_outputs):
+        layers = [torch.nn.Flatten(), torch.nn.Linear(n_chans * n_times, 16), torch.nn.GELU()]
+        super().__init__(*layers, torch.nn.Linear(16, n_outputs))
 
 
 FLOAT32 = {
@@ -30,7 +46,7 @@ FLOAT32_VALUES = FLOAT32 | {
 def expected(estimator):
     if isinstance(estimator, SignalAligner):
         return {}
-    return FLOAT32_VALUES if isinstance(estimator, CitrusRegressor) else FLOAT32
+    return FLOAT32_VALUES if isinstance(estimator, CitrusRegressor | ModuleRegressor) else FLOAT32
 
 
 @parametrize_with_checks(
@@ -50,6 +66,8 @@ def expected(estimator):
         CitrusClassifier(
             pretrained=None, preset="tiny", max_epochs=2, strategy="probe-then-finetune"
         ),
+        ModuleClassifier(SmallNetwork, max_epochs=60),
+        ModuleRegressor(SmallNetwork, max_epochs=60),
         CitrusRegressor(pretrained=None, preset="tiny"),
         CitrusRegressor(
             pretrained=None,

@@ -19,7 +19,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor, SignalAligner, to_onnx
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusRegressor,
+    ModuleClassifier,
+    SignalAligner,
+    to_onnx,
+)
 from citrus_sk.estimators.onnx import alignment_layer
 from citrus_sk.nn.kernels import KernelBank, longest_stretch
 from citrus_sk.nn.onnx_ops import (
@@ -105,7 +112,7 @@ def test_an_embedder_with_shipped_weights_gives_its_features(watch, tmp_path):
 
 def test_a_network_of_braindecode_gives_its_probabilities(tones, tmp_path):
     X, y = tones
-    clf = CitrusClassifier(module="EEGNet", max_epochs=2, random_state=0).fit(X, y)
+    clf = ModuleClassifier(module="EEGNet", max_epochs=2, random_state=0).fit(X, y)
     to_onnx(clf, tmp_path / "eegnet.onnx")
     assert_allclose(answers(tmp_path / "eegnet.onnx", X), clf.predict_proba(X), atol=1e-4)
 
@@ -243,11 +250,11 @@ def test_windows_of_no_fixed_length_are_refused(tmp_path):
 def test_an_answer_that_is_not_the_estimators_keeps_the_file_from_being_written(
     tones, tmp_path, monkeypatch
 ):
-    clf = CitrusClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(*tones)
+    clf = ModuleClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(*tones)
     (tmp_path / "kept.onnx").write_bytes(b"earlier")
     levels = [logging.getLogger(name).level for name in ("torch.onnx", "onnxscript")]
-    right = CitrusClassifier.predict_proba
-    monkeypatch.setattr(CitrusClassifier, "predict_proba", lambda self, X: right(self, X) + 0.01)
+    right = ModuleClassifier.predict_proba
+    monkeypatch.setattr(ModuleClassifier, "predict_proba", lambda self, X: right(self, X) + 0.01)
     with pytest.raises(RuntimeError, match=r"differ by .* nothing is written"):
         to_onnx(clf, tmp_path / "kept.onnx")
     assert (tmp_path / "kept.onnx").read_bytes() == b"earlier"

@@ -243,8 +243,6 @@ def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
     [
         ({"strategy": "finetune"}, "this fit trains it. Use strategy='linear-probe', or store_w"),
         ({"strategy": "auto"}, "this fit trains it. Use strategy='linear-probe'"),
-        ({"module": "EEGNet", "strategy": "auto"}, "module= has none. Use store_weights='full'"),
-        ({"module": "EEGNet", "strategy": "finetune"}, "module= has none. Use store_weights='fu"),
         ({"pretrained": None}, "pretrained is None. Pass the name or the path"),
         (
             {"store_weights": "none"},

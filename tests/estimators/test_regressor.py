@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from citrus_sk import CitrusClassifier, CitrusRegressor, SignalAligner
+from citrus_sk import CitrusClassifier, CitrusRegressor, ModuleRegressor, SignalAligner
 from citrus_sk.training import probes as probe
 from citrus_sk.training.labelled import inner_folds, regression_windows
 
@@ -97,7 +97,11 @@ def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, speed):
 
 @pytest.mark.parametrize(
     "make",
-    [quick, lambda: quick(n_estimators=2, strategy="finetune"), lambda: quick(module="EEGNet")],
+    [
+        quick,
+        lambda: quick(n_estimators=2, strategy="finetune"),
+        lambda: ModuleRegressor("EEGNet", max_epochs=2),
+    ],
 )
 def test_a_pickle_predicts_the_same_bits_and_a_clone_fits_another_shape(make):
     reg = make().fit(X[:20], Y[:20])

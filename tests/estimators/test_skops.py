@@ -11,10 +11,10 @@ from sklearn.pipeline import make_pipeline
 import citrus_sk
 from citrus_sk import (
     TRUSTED_TYPES,
-    CitrusClassifier,
     CitrusEmbedder,
     CitrusPretrainer,
     CitrusRegressor,
+    ModuleClassifier,
     SignalAligner,
 )
 
@@ -76,7 +76,7 @@ def test_a_pretrainer_gives_the_same_bits_and_the_same_weights_to_others(watch, 
 
 def test_a_network_of_braindecode_asks_for_its_own_class_and_nothing_else(tones, tmp_path):
     X, y = tones
-    clf = CitrusClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(X, y)
+    clf = ModuleClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(X, y)
     loaded = through_skops(clf, tmp_path, also=[EEGNET])
     assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
     with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException, match="EEGNet"):
@@ -84,11 +84,11 @@ def test_a_network_of_braindecode_asks_for_its_own_class_and_nothing_else(tones,
 
 
 def test_of_a_file_from_anywhere_nothing_but_a_network_is_called(tones):
-    clf = CitrusClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(*tones)
+    clf = ModuleClassifier(module="EEGNet", max_epochs=1, random_state=0).fit(*tones)
     state = clf.__getstate__()
     state["_foreign"]["make"] = np.savetxt
     with pytest.raises(TypeError, match=r"module is a .*; expected a class"):
-        CitrusClassifier().__setstate__(state)
+        ModuleClassifier().__setstate__(state)
 
 
 def test_the_list_of_trusted_types_holds_every_estimator_and_no_other_class():

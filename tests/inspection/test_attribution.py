@@ -18,6 +18,7 @@ from citrus_sk import (
     CitrusClassifier,
     CitrusEmbedder,
     CitrusRegressor,
+    ModuleClassifier,
     SignalAligner,
 )
 from citrus_sk.inspection import attribution, band_occlusion
@@ -49,7 +50,7 @@ def fitted(bursts):
         return {
             "kernels": CitrusClassifier(**settings).fit(X, y),
             "network": CitrusClassifier(**settings, random_kernels=False, max_epochs=10).fit(X, y),
-            "EEGNet": CitrusClassifier(module="EEGNet", max_epochs=15, random_state=0).fit(X, y),
+            "EEGNet": ModuleClassifier(module="EEGNet", max_epochs=15, random_state=0).fit(X, y),
         }
 
 

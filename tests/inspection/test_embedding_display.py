@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusEmbedder, EmbeddingDisplay, SignalAligner
+from citrus_sk import CitrusEmbedder, EmbeddingDisplay, ModuleClassifier, SignalAligner
 from citrus_sk.inspection.embedding_display import share_between
 
 
@@ -114,6 +114,6 @@ def test_bad_input_is_refused(embedder, watch, quick):
         EmbeddingDisplay.from_estimator(
             LogisticRegression(max_iter=100, tol=1).fit(flat, watch.y), flat
         )
-    eegnet = quick(module="EEGNet", max_epochs=1).fit(watch.X, watch.y)
-    with pytest.raises(TypeError, match="module=EEGNet"):
+    eegnet = ModuleClassifier("EEGNet", max_epochs=1).fit(watch.X, watch.y)
+    with pytest.raises(TypeError, match="fits a network of another library, EEGNet"):
         EmbeddingDisplay.from_estimator(eegnet, watch.X)

@@ -12,7 +12,13 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
-from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusPretrainer, CitrusRegressor
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusPretrainer,
+    CitrusRegressor,
+    ModuleClassifier,
+)
 from citrus_sk._utils.devices import isolated_seed
 from citrus_sk.nn import PRESETS, Trunk, dropout_from
 from citrus_sk.training.draws import own_draws
@@ -42,7 +48,7 @@ ESTIMATORS = [
     CitrusClassifier(**SMALL),
     CitrusClassifier(**TRAINED, callbacks=[Draw()]),
     CitrusClassifier(**TRAINED, augmentation=jitter),
-    CitrusClassifier(module="ShallowFBCSPNet", max_epochs=1),
+    ModuleClassifier(module="ShallowFBCSPNet", max_epochs=1),
     CitrusRegressor(**TRAINED, strategy="finetune"),
     CitrusEmbedder(**SMALL),
     CitrusPretrainer(preset="tiny", max_steps=2),

@@ -1,0 +1,265 @@
+"""Whether to recentre people, to pool their windows, or neither; and both of these operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .consistency import CONSISTENCIES, TRUST, label_consistency
+from .people import mean_weight, ordered_mean, rows_of_people, share_of_others
+
+Calibrate = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+
+_MANY = 10.0  # mean number of windows of a person from which the log loss overrules the labels
+_ENOUGH_PEOPLE = 5  # from which the log loss alone justifies recentring
+_NEARLY_THE_SAME = 0.15  # expected ICC of the labels below which it may do so
+_FARTHEST = 1.5  # longest shift of a new person, in lengths of the longest of a training person
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How the windows of one person are predicted together, and why.
+
+    Attributes
+    ----------
+    kind : {"recenter", "pool"} or None
+        "recenter" takes the person's mean decision away, "pool" draws the decisions towards it,
+        None leaves them unchanged.
+    loss : float
+        Mean log loss of left-out people who have two windows or more, without adaptation.
+    adapted_loss : float
+        The same with pooling where each person has one class, otherwise with recentring.
+    consistency : float
+        Expected share of the label's variance that lies between people: about 0 where people
+        have the same classes equally often, 1 where each person has one class.
+    reason : str
+        One sentence.
+    """
+
+    kind: str | None
+    loss: float
+    adapted_loss: float
+    consistency: float
+    reason: str
+
+
+def recentred(
+    decisions: np.ndarray,
+    groups: np.ndarray,
+    reference: np.ndarray,
+    weights: np.ndarray | None = None,
+    farthest: float = np.inf,
+) -> np.ndarray:
+    """Move the mean decision of each person towards that of all people.
+
+    Centring the outputs of a linear head equals centring its inputs, so this covers the features
+    of the network, the kernels and the bands at once.
+
+    Parameters
+    ----------
+    decisions : ndarray of shape (n, n_outputs)
+    groups : ndarray of shape (n,)
+        Person of each window.
+    reference : ndarray of shape (n_outputs,)
+        Mean decision over the training people.
+    weights : ndarray of shape (n,), optional
+        Number of windows that each row stands for; 1 by default.
+    farthest : float, optional
+        Length of the longest shift, see `farthest_shift`; longer ones are shortened to it. A
+        person with one class only has a mean that is unlike that of any training person.
+
+    Returns
+    -------
+    ndarray of shape (n, n_outputs)
+    """
+    moved = np.array(decisions, dtype=np.float64)
+    for rows, n_windows in rows_of_people(groups, weights):
+        part = None if weights is None else weights[rows]
+        shift = ordered_mean(decisions[rows], part) - reference
+        length = float(np.sqrt((shift**2).sum()))
+        share = mean_weight(n_windows) * min(1.0, farthest / max(length, 1e-12))
+        moved[rows] -= share * shift
+    return moved
+
+
+def farthest_shift(
+    left_out: np.ndarray,
+    groups: np.ndarray,
+    reference: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> float:
+    """Length of the longest plausible shift: 1.5 times the longest of any training person.
+
+    Parameters
+    ----------
+    left_out : ndarray of shape (n, n_outputs)
+        Decisions for the training windows, each from a head fitted without its person.
+    groups, reference, weights
+        As in `recentred`. People with one window are ignored.
+
+    Returns
+    -------
+    float
+        Infinite where nobody has two windows.
+    """
+    lengths = []
+    for rows, n_windows in rows_of_people(groups, weights):
+        if n_windows > 1:
+            part = None if weights is None else weights[rows]
+            shift = np.average(left_out[rows], axis=0, weights=part) - reference
+            lengths.append(np.sqrt((shift**2).sum()))
+    return _FARTHEST * float(max(lengths)) if lengths else np.inf
+
+
+def pooled(
+    decisions: np.ndarray, groups: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw the decisions towards their person's mean: by 1/2 for two windows, 9/10 for ten.
+
+    Parameters and return value are those of `recentred`.
+    """
+    moved = np.array(decisions, dtype=np.float64)
+    for rows, n_windows in rows_of_people(groups, weights):
+        mean = ordered_mean(decisions[rows], None if weights is None else weights[rows])
+        moved[rows] += share_of_others(n_windows) * (mean - decisions[rows])
+    return moved
+
+
+def within_people(
+    features: np.ndarray, targets: np.ndarray, weights: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features and targets without most of their person's mean, for a ridge on differences within.
+
+    Centring both corresponds to a random-intercept model: a person with more windows of some
+    classes does not bias the coefficients, and a person with one class hardly affects them.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_features)
+    targets : ndarray of shape (n, n_outputs)
+    weights : ndarray of shape (n,)
+        Number of windows that each row stands for.
+    groups : ndarray of shape (n,)
+        Person of each window.
+
+    Returns
+    -------
+    features : ndarray of shape (n, n_features)
+        Centred features.
+    targets : ndarray of shape (n, n_outputs)
+        Centred targets, with the mean over all people.
+    """
+    level = np.average(targets, axis=0, weights=weights)
+    centred = np.array(features, np.float64)
+    centred_targets = np.array(targets, np.float64)
+    for rows, n_windows in rows_of_people(groups, weights):
+        part = weights[rows]
+        share = share_of_others(n_windows)  # not shrunk further: labels carry no noise
+        centred[rows] -= share * np.average(features[rows], axis=0, weights=part)
+        shift = np.average(targets[rows], axis=0, weights=part) - level
+        centred_targets[rows] -= share * shift
+    return centred, centred_targets
+
+
+def decide(
+    left_out: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    calibrate: Calibrate,
+) -> Decision:
+    """Choose between recentring, pooling and neither, on the training people.
+
+    The labels come first. A person's mean is safe to take away where people have the same classes
+    equally often; pooling suits labels that each person has one of. The log loss of left-out
+    people comes second: it overrules the labels where there are windows enough, and decides
+    between the two cases. One window for each person holds no evidence, and nothing is done.
+
+    Parameters
+    ----------
+    left_out : ndarray of shape (n, n_classes)
+        Decisions for the training windows, each from a head fitted without its person.
+    codes : ndarray of int, shape (n,)
+        Class of each window.
+    weights : ndarray of shape (n,)
+        Number of windows that each row stands for.
+    groups : ndarray of shape (n,)
+        Person of each window.
+    calibrate : callable
+        ``calibrate(decisions, codes, weights)`` returns a positive float by which the decisions
+        are multiplied before the softmax.
+
+    Returns
+    -------
+    Decision
+    """
+    probabilities = label_consistency(codes, groups, left_out.shape[1])
+    consistency = float(probabilities @ CONSISTENCIES)
+    sizes = np.unique(groups, return_counts=True)[1]
+    losses = _losses(left_out, codes, weights, groups, calibrate)
+    if sizes.max() < 2 or len(sizes) < 3:
+        loss = float(losses.mean())
+        reason = "There are fewer than three people, or each of them has one window only."
+        return Decision(None, loss, loss, consistency, reason)
+    if probabilities[-1] > TRUST:
+        adapted = pooled(left_out, groups, weights)
+    else:
+        reference = np.average(left_out, axis=0, weights=weights)
+        adapted = recentred(left_out, groups, reference, weights)
+    several = sizes > 1  # the decisions of the other people are unchanged
+    loss = float(losses[several].mean())
+    change = (_losses(adapted, codes, weights, groups, calibrate) - losses)[several]
+    gain, error = _mean_gain(change)
+    kind, reason = _choice(probabilities, sizes, loss, gain, error)
+    return Decision(kind, loss, loss - gain, consistency, reason)
+
+
+def _choice(
+    probabilities: np.ndarray, sizes: np.ndarray, loss: float, gain: float, error: float
+) -> tuple[str | None, str]:
+    """Kind of adaptation and its reason; `error` is the standard error of `gain`, in log loss."""
+    many = sizes.mean() >= _MANY
+    if probabilities[0] > TRUST:
+        if many and gain < -2 * error:
+            return None, "Recentring raises the log loss of left-out people."
+        return "recenter", "People have the same classes about equally often."
+    if probabilities[-1] > TRUST:
+        if gain > max(error, 0.01 * loss):
+            return "pool", "Each person has one class, and pooling lowers the log loss."
+        return None, "Each person has one class, and pooling does not lower the log loss."
+    nearly_the_same = float(probabilities @ CONSISTENCIES) < _NEARLY_THE_SAME
+    if nearly_the_same and many and len(sizes) >= _ENOUGH_PEOPLE and gain > 2 * error:
+        return (
+            "recenter",
+            "People have nearly the same classes, and recentring lowers the log loss.",
+        )
+    return None, "People have different classes, or the same in different shares."
+
+
+def _mean_gain(change: np.ndarray) -> tuple[float, float]:
+    """Mean decrease of the losses of people, and its standard error."""
+    error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else np.inf
+    return -float(change.mean()), float(error)
+
+
+def _losses(
+    decisions: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    calibrate: Calibrate,
+) -> np.ndarray:
+    """Mean log loss of each person."""
+    log_probabilities = log_softmax(calibrate(decisions, codes, weights) * decisions)
+    loss = -log_probabilities[np.arange(len(codes)), codes]
+    return np.array(
+        [np.average(loss[rows], weights=weights[rows]) for rows, _ in rows_of_people(groups)]
+    )
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Log probabilities of each row."""
+    scores = scores - scores.max(axis=1, keepdims=True)
+    return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))

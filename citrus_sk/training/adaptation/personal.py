@@ -1,0 +1,258 @@
+"""A linear head for one person, from the person's own windows with few labels or none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .decision import log_softmax
+from .people import mean_weight, ordered_mean
+
+LABEL_NOISE = 0.3  # ridge penalty of a labelled window, before it is chosen by cross-validation
+_GUESS_NOISE = 2.0  # ridge penalty of a window with a guessed label, in mean squared norms
+_LABEL_NOISES = np.array([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0])
+_N_ROUNDS = 5
+_MAX_SCALE = 2.0  # largest factor between a person's scale of guesses and the training people's
+
+
+def canonical_order(decisions: np.ndarray) -> np.ndarray:
+    """Order of one person's rows that depends on their values only.
+
+    Sort the rows by it before `person_kernel`, `self_trained` and `correction_head`: sums in
+    another order differ in the last bits.
+
+    Parameters
+    ----------
+    decisions : ndarray of shape (n, n_classes)
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    return np.lexsort(decisions.T[::-1])
+
+
+def person_kernel(features: np.ndarray, families: list[int]) -> np.ndarray:
+    """Inner products of one person's centred windows, with the same weight for each family.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_features)
+        Standardised features.
+    families : list of int
+        Number of columns of each family.
+
+    Returns
+    -------
+    ndarray of shape (n, n)
+        The mean of its diagonal is 1.
+    """
+    scaled = scale_families(features - ordered_mean(features), families)
+    return np.asarray(scaled @ scaled.T)
+
+
+def scale_families(centred: np.ndarray, families: list[int]) -> np.ndarray:
+    """Divide the columns of each family so that its mean squared norm is 1 / number of families.
+
+    Parameters
+    ----------
+    centred : ndarray of shape (n, n_features)
+        Features of mean 0.
+    families : list of int
+        Number of columns of each family.
+
+    Returns
+    -------
+    ndarray of shape (n, n_features)
+    """
+    parts = _families(centred, families)
+    return np.concatenate([part / np.sqrt(size) for part, size in parts], axis=1)
+
+
+def _families(centred: np.ndarray, families: list[int]) -> list[tuple[np.ndarray, float]]:
+    """Columns of each family, with its mean squared norm times the number of families."""
+    parts = np.split(np.asarray(centred, np.float64), np.cumsum(families)[:-1], axis=1)
+    norms = [np.sort((part**2).sum(axis=1)).sum() / len(part) for part in parts]
+    return [
+        (part, float(max(norm, 1e-12) * len(parts)))
+        for part, norm in zip(parts, norms, strict=True)
+    ]
+
+
+def self_trained(
+    kernel: np.ndarray,
+    decisions: np.ndarray,
+    sharpness: float,
+    usual: np.ndarray,
+    labels: np.ndarray | None = None,
+    label_noise: float = LABEL_NOISE,
+) -> np.ndarray:
+    """Coefficients of a correction to the head, by self-training on one person's windows.
+
+    A ridge fits the predicted probabilities, which are closer to 0 and 1 than the decisions are,
+    on this person's features, in five rounds. Its prior mean is the head's decisions. The
+    probabilities of each class are scaled to the size of the decisions, so that repeated rounds
+    do not raise the confidence.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Inner products of the person's windows, see `person_kernel`.
+    decisions : ndarray of shape (n, n_classes)
+        Recentred decisions.
+    sharpness : float
+        Factor of the decisions before the softmax.
+    usual : ndarray of shape (n_classes,)
+        `guess_scale` of the training windows.
+    labels : ndarray of int, shape (n,), optional
+        Class of each window; -1 where it is unknown. All are unknown by default.
+    label_noise : float, default=0.3
+        Ridge penalty of a labelled window, see `choose_label_noise`.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes)
+        ``decisions + kernel @ coefficients`` are the corrected decisions.
+    """
+    n, n_classes = decisions.shape
+    known = np.zeros(n, bool) if labels is None else labels >= 0
+    noise = np.where(known, label_noise, _GUESS_NOISE)
+    residual, coefficients = np.zeros_like(decisions), np.zeros_like(decisions)
+    if labels is not None:
+        residual[known] = 2.0 * np.eye(n_classes)[labels[known]] - 1 - decisions[known]
+        coefficients[known] = np.linalg.solve(
+            kernel[np.ix_(known, known)] + np.diag(noise[known]), residual[known]
+        )
+    if known.all():
+        return coefficients
+    inverse = np.linalg.inv(kernel + np.diag(noise))
+    centred = decisions - ordered_mean(decisions)
+    scale = guess_scale(decisions, sharpness, usual)
+    for _ in range(_N_ROUNDS):
+        guesses = np.exp(log_softmax(sharpness * (decisions + kernel @ coefficients)))
+        guesses -= ordered_mean(guesses)
+        residual[~known] = (scale * guesses - centred)[~known]
+        coefficients = inverse @ residual
+    return coefficients
+
+
+def choose_label_noise(
+    kernel: np.ndarray, decisions: np.ndarray, labels: np.ndarray, sharpness: float
+) -> float:
+    """Ridge penalty of a person's labelled windows, chosen by leaving out each of them.
+
+    The population's decisions are the prior mean of the ridge. The left-out log loss is added to
+    a normal prior on the logarithm of the penalty: with one window of each class, the class of
+    the left-out one does not occur in the others, and leave-one-out alone would choose the
+    largest penalty.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Inner products of the labelled windows: the rows and columns of `person_kernel`.
+    decisions : ndarray of shape (n, n_classes)
+        Recentred decisions.
+    labels : ndarray of int, shape (n,)
+        Class of each window.
+    sharpness : float
+        Factor of the decisions before the softmax.
+
+    Returns
+    -------
+    float
+    """
+    rows = np.arange(len(labels))
+    targets = 2.0 * np.eye(decisions.shape[1])[labels] - 1
+    costs = []
+    for noise in _LABEL_NOISES:
+        inverse = np.linalg.inv(kernel + noise * np.eye(len(rows)))
+        left_out = targets - inverse @ (targets - decisions) / np.diag(inverse)[:, None]
+        misfit = -log_softmax(sharpness * left_out)[rows, labels].sum()
+        costs.append(misfit + 0.5 * np.log(noise / LABEL_NOISE) ** 2)
+    return float(_LABEL_NOISES[np.argmin(costs)])
+
+
+def guess_scale(
+    decisions: np.ndarray, sharpness: float, usual: np.ndarray | None = None
+) -> np.ndarray:
+    """Factor for each class that scales predicted probabilities to the size of the decisions.
+
+    Parameters
+    ----------
+    decisions : ndarray of shape (n, n_classes)
+        Recentred decisions: left-out ones of the training windows, or those of one person.
+    sharpness : float
+        Factor of the decisions before the softmax.
+    usual : ndarray of shape (n_classes,), optional
+        Factors of the training windows. The result lies between half and twice of them: where all
+        windows of a person are alike, the probabilities hardly vary and their factor would be
+        huge. By default, the factor of all classes together takes their place.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+    """
+    guesses = np.exp(log_softmax(sharpness * decisions))
+    guesses -= ordered_mean(guesses)
+    centred = decisions - ordered_mean(decisions)
+    size, overlap = (centred**2).sum(axis=0), (guesses * centred).sum(axis=0)
+    if usual is None:
+        usual = np.full(len(size), size.sum() / max(overlap.sum(), 1e-12))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(overlap > 0, size / overlap, usual)
+    return np.clip(scale, usual / _MAX_SCALE, usual * _MAX_SCALE)
+
+
+def blended_scores(
+    plain: np.ndarray, adapted: np.ndarray, sharpness: tuple[float, float], n_windows: float
+) -> np.ndarray:
+    """Weighted mean of the scores of the plain and the adapted head, for one person's windows.
+
+    Parameters
+    ----------
+    plain : ndarray of shape (n, n_classes)
+        Decisions of the plain head.
+    adapted : ndarray of shape (n, n_classes)
+        Decisions of the adapted head.
+    sharpness : tuple of float
+        Factors of the plain and of the adapted decisions.
+    n_windows : float
+        Number of windows of the person. For one window the plain head is used alone, and the
+        result has the same bits as without groups.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes)
+        Their softmax is calibrated.
+    """
+    share = mean_weight(n_windows)
+    if share == 0:
+        return sharpness[0] * plain
+    return (1 - share) * sharpness[0] * plain + share * sharpness[1] * adapted
+
+
+def correction_head(
+    features: np.ndarray, families: list[int], coefficients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias that add the correction of `self_trained` to a linear head.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_features)
+        Standardised features of the windows that the kernel was computed from.
+    families : list of int
+        Number of columns of each family.
+    coefficients : ndarray of shape (n, n_classes)
+        Result of `self_trained`.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_classes, n_features)
+    bias : ndarray of shape (n_classes,)
+    """
+    middle = ordered_mean(features)
+    # Both factors of the kernel are scaled, so the scale enters squared.
+    weight = np.concatenate(
+        [coefficients.T @ part / size for part, size in _families(features - middle, families)],
+        axis=1,
+    )
+    return weight, -weight @ middle
