@@ -6,6 +6,8 @@ Imports `estimators` and all that is below it.
 from .comparison_display import CriticalDifferenceDisplay, PairedDifferenceDisplay
 from .curve_display import FractionCurveDisplay
 from .curves import fraction_curve
+from .new_person import new_person_curve
+from .new_person_result import NewPersonCurve
 from .outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
 from .peers import list_peers, make_peer
 from .person_splitter import LeaveOnePersonOut
@@ -20,6 +22,7 @@ __all__ = [
     "FractionCurve",
     "FractionCurveDisplay",
     "LeaveOnePersonOut",
+    "NewPersonCurve",
     "PairedDifferenceDisplay",
     "ReliabilityDisplay",
     "StratifiedFractionKFold",
@@ -29,6 +32,7 @@ __all__ = [
     "fraction_curve",
     "list_peers",
     "make_peer",
+    "new_person_curve",
     "rank_models",
     "write_report",
 ]

@@ -71,7 +71,12 @@ def route(
 
 def requested(consumer: Any, method: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of `metadata` that a method of an estimator or a scorer requests."""
-    names = get_routing_for_object(consumer).consumes(method, metadata)
+    if not metadata:
+        return {}
+    try:
+        names = get_routing_for_object(consumer).consumes(method, metadata)
+    except NotImplementedError:  # a meta-estimator that does not support metadata routing
+        return {}
     if not names:
         return {}
     router = MetadataRouter(owner=_OWNER)
