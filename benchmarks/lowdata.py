@@ -73,7 +73,7 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
         features = self.kernels_(x, normalise(x)[0])
         self.head_.set_statistics(features, torch.tensor(labelled.weights))
         standard = self.head_.standardise(features).numpy()
-        self.weights_ = fit_fused_probe(standard, self.kernels_.families, labelled)
+        self.weights_ = fit_fused_probe(standard, self.kernels_.families, labelled).head
         return self
 
     def predict_proba(self, X):

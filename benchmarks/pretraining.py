@@ -38,10 +38,10 @@ from citrus_sk.nn import CitrusNetwork, MaskedAutoencoder
 from citrus_sk.nn.encoder import normalise
 from citrus_sk.nn.heads import LinearHead
 from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.logistic import fit_probe
 from citrus_sk.training.nets import infer
 from citrus_sk.training.pretraining.run import masked_loss
 from citrus_sk.training.pretraining.sampler import CropSampler, Sampling
-from citrus_sk.training.probes import fit_probe
 
 CPU = torch.device("cpu")
 # The views that the trunk's weights have a part in: segments, tokens, latent means and sds.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .estimators.module_regressor import ModuleRegressor
     from .estimators.onnx import to_onnx
     from .estimators.pretrainer import CitrusPretrainer
+    from .estimators.recenter import GroupRecenter
     from .estimators.regressor import CitrusRegressor
     from .evaluation import (
         FractionCurveDisplay,
@@ -49,6 +50,7 @@ __all__ = [
     "Corpus",
     "EmbeddingDisplay",
     "FractionCurveDisplay",
+    "GroupRecenter",
     "LearningRateDisplay",
     "LeaveOnePersonOut",
     "ModuleClassifier",
@@ -68,7 +70,8 @@ __all__ = [
     "to_onnx",
 ]
 
-# Imported on first use: the aligner and the folds need no torch, and `citrus-sk --help` nothing.
+# Imported on first use: the transformers of arrays and the folds need no torch, and
+# `citrus-sk --help` nothing.
 _HOMES = {
     "AttributionDisplay": ".inspection",
     "BandOcclusionDisplay": ".inspection",
@@ -81,6 +84,7 @@ _HOMES = {
     "Corpus": ".signals.recordings.corpus",
     "EmbeddingDisplay": ".inspection",
     "FractionCurveDisplay": ".evaluation",
+    "GroupRecenter": ".estimators.recenter",
     "LearningRateDisplay": ".inspection.learning_rate",
     "LeaveOnePersonOut": ".evaluation",
     "ModuleClassifier": ".estimators.module_classifier",
@@ -108,6 +112,7 @@ TRUSTED_TYPES = [
         "CitrusEmbedder",
         "CitrusPretrainer",
         "CitrusRegressor",
+        "GroupRecenter",
         "ModuleClassifier",
         "ModuleRegressor",
         "SignalAligner",

@@ -22,7 +22,7 @@ from .base import (
     starting_point,
     unpack,
 )
-from .predictor import NetworkPredictor
+from .people import PeoplePredictor
 
 DEFAULT_PRESET = "small"
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
@@ -35,7 +35,7 @@ _OF_TRAINING = (
 )  # fmt: skip
 
 
-class CitrusPredictor(NetworkPredictor):
+class CitrusPredictor(PeoplePredictor):
     """The part of `CitrusClassifier` and `CitrusRegressor` that is about their network."""
 
     # Parameters; each public class spells them out, where scikit-learn reads them.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..nn import CitrusNetwork
+from ..training.adaptation.heads import Linear
+from ..training.adaptive_probes import adapt_probe, adapt_trained_head
 from ..training.labelled import LabelledWindows
-from ..training.probes import fit_fused_probe, fit_probe
+from ..training.logistic import fit_probe
+from ..training.members import MakeAdaptive
+from ..training.probes import fit_fused_probe
 from .citrus_predictor import CitrusPredictor
 from .outputs import ClassPredictor
 
@@ -53,6 +58,11 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
           al., 2022). The probe is kept if windows are held out and no epoch is better on them.
         - ``"auto"`` is ``"linear-probe"`` with `random_kernels` and without `augmentation`, and
           ``"probe-then-finetune"`` otherwise.
+    adaptation : {"auto", "recenter"} or None, default="auto"
+        How the windows of one person are predicted together, where `groups` are passed to ``fit``
+        and to ``predict``. ``"auto"`` chooses between recentring the person, pooling the person's
+        windows, and neither, from the people of the training set, and `adaptation_` holds the
+        reason. ``"recenter"`` always recentres. None predicts each window by itself.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as in other scikit-learn classifiers.
     max_epochs : int or "auto", default="auto"
@@ -135,6 +145,10 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
+    adaptation_ : Decision
+        Choice of ``adaptation="auto"``: ``kind`` is "recenter", "pool" or None; ``loss`` and
+        ``adapted_loss`` are the losses of left-out people without and with it; ``reason`` is a
+        sentence.
 
     See Also
     --------
@@ -206,6 +220,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         random_kernels: bool = True,
         preset: str = "small",
         strategy: str = "auto",
+        adaptation: str | None = "auto",
         class_weight: Any = None,
         max_epochs: int | str = "auto",
         batch_size: int = 16,
@@ -232,6 +247,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         self.random_kernels = random_kernels
         self.preset = preset
         self.strategy = strategy
+        self.adaptation = adaptation
         self.class_weight = class_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -254,7 +270,14 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
 
     def _fit_head(
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Linear, MakeAdaptive]:
+        families, parts, people = module.families, module.parts, self._without_people(labelled)
         if self._with_kernels:
-            return fit_fused_probe(features, module.families, labelled)
-        return fit_probe(features, labelled, seed)
+            probe = fit_fused_probe(features, families, labelled)
+            return probe.head, partial(
+                adapt_probe, probe, features, families, parts, people, always=self._always
+            )
+        head = fit_probe(features, labelled, seed)
+        return head, partial(
+            adapt_trained_head, head, features, families, parts, people, always=self._always
+        )

@@ -7,10 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import column_or_1d
 
-from .._utils.validation import check_number
+from .._utils.validation import check_number, first_few
 from ..signals.containers import Windows
-from ..signals.targets import check_labels, check_values
+from ..signals.targets import check_labels, check_number_of, check_values, unwrap
 from ..signals.windows import to_float32
 from ..training.fine_tuning import Recipe
 from ..training.labelled import LabelledWindows, label_windows, regression_windows
@@ -53,33 +55,43 @@ mne.Epochs, or windows of braindecode
         self._fit(X, y, sample_weight, groups)
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, groups: Any = None) -> np.ndarray:
         """Probability of each class.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, or the name of a column of the metadata. The windows of one
+            person are predicted together, and those of other people have no effect on them. They
+            should cover the classes as the training windows do. None predicts each window by
+            itself.
 
         Returns
         -------
         ndarray of shape (n_windows, n_classes)
             Float64; columns in the order of ``classes_``.
         """
-        return np.exp(self.predict_log_proba(X))
+        return np.exp(self.predict_log_proba(X, groups))
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: Any, groups: Any = None) -> np.ndarray:
         """Logarithm of the probability of each class, as `predict_proba`."""
-        logs = self._outputs(X).log_softmax(2)
+        logs = self._outputs(X, groups).log_softmax(2)
         return (logs.logsumexp(0) - np.log(len(logs))).numpy()
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any, groups: Any = None) -> np.ndarray:
         """Logarithm of the probability of each class, or of the odds of two.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, or the name of a column of the metadata. The windows of one
+            person are predicted together, and those of other people have no effect on them. They
+            should cover the classes as the training windows do. None predicts each window by
+            itself.
 
         Returns
         -------
@@ -87,15 +99,30 @@ or mne.Epochs
             With two classes, the logarithm of the odds of ``classes_[1]``: above 0 where it is
             predicted. Otherwise the largest value is that of the predicted class.
         """
-        logs = self.predict_log_proba(X)
+        logs = self.predict_log_proba(X, groups)
         return logs[:, 1] - logs[:, 0] if len(self.classes_) == 2 else logs
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Most probable class of each window, shape (n_windows,)."""
-        best = self.predict_log_proba(X).argmax(1)
+    def predict(self, X: Any, groups: Any = None) -> np.ndarray:
+        """Most probable class of each window.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, or the name of a column of the metadata. The windows of one
+            person are predicted together, and those of other people have no effect on them. They
+            should cover the classes as the training windows do. None predicts each window by
+            itself.
+
+        Returns
+        -------
+        ndarray of shape (n_windows,)
+        """
+        best = self.predict_log_proba(X, groups).argmax(1)
         return self.classes_[best]
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> float:
         """Accuracy on the given windows and labels.
 
         Parameters
@@ -108,6 +135,8 @@ mne.Epochs, or windows of braindecode
             set of braindecode.
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window.
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, as in `predict`.
 
         Returns
         -------
@@ -119,7 +148,8 @@ mne.Epochs, or windows of braindecode
         ValueError
             If `y` is None and ``fit`` was given labels as values, or `X` holds no labels.
         """
-        return super().score(X, self._targets_to_score(X, y), sample_weight)
+        y = self._targets_to_score(X, y)
+        return float(accuracy_score(y, self.predict(X, groups), sample_weight=sample_weight))
 
     # --- used by the base ------------------------------------------------------------------------
 
@@ -131,6 +161,19 @@ mne.Epochs, or windows of braindecode
         )  # fmt: skip
         self.classes_ = classes
         return labelled
+
+    def _person_targets(self, y: Any, n_windows: int) -> np.ndarray:
+        labels = column_or_1d(unwrap(y, "y", n_windows))
+        check_number_of(labels, n_windows)
+        unseen = sorted({repr(label) for label in np.setdiff1d(labels, self.classes_).tolist()})
+        if unseen:
+            raise ValueError(
+                f"y holds {', '.join(unseen)}, and fit has not seen such a label; expected labels "
+                f"among {first_few(self.classes_.tolist())}. Leave these windows out, or fit on "
+                "windows of all classes."
+            )
+        codes = np.searchsorted(self.classes_, labels)
+        return 2.0 * np.eye(len(self.classes_))[codes] - 1
 
     @property
     def _n_classes(self) -> int:
@@ -188,24 +231,29 @@ mne.Epochs, or windows of braindecode
         self._fit(X, y, sample_weight, groups)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, groups: Any = None) -> np.ndarray:
         """Predicted number of each window.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, or the name of a column of the metadata. The windows of one
+            person are predicted together, and those of other people have no effect on them. Their
+            values should be spread as those of the training windows are. None predicts each window
+            by itself.
 
         Returns
         -------
         ndarray of shape (n_windows,) or (n_windows, n_targets)
             Float64, in the unit of `y`; one axis where `y` had one.
         """
-        standard = self._outputs(X).mean(0).numpy()
+        standard = self._outputs(X, groups).mean(0).numpy()
         values = standard * self.target_scale_ + self.target_mean_
         return values[:, 0] if self._is_1d else values
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> float:
         """Coefficient of determination R2 on the given windows and values.
 
         Parameters
@@ -217,6 +265,8 @@ mne.Epochs, or windows of braindecode
             ``fit`` was called with.
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window.
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, as in `predict`.
 
         Returns
         -------
@@ -228,7 +278,8 @@ mne.Epochs, or windows of braindecode
         ValueError
             If `y` is None and ``fit`` was given values, or `X` has no column of that name.
         """
-        return super().score(X, self._targets_to_score(X, y), sample_weight)
+        y = self._targets_to_score(X, y)
+        return float(r2_score(y, self.predict(X, groups), sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -246,6 +297,14 @@ mne.Epochs, or windows of braindecode
         self._is_1d = values.ndim == 1
         self.target_mean_, self.target_scale_ = measured.target_statistics()
         return measured.standardised(self.target_mean_, self.target_scale_)
+
+    def _person_targets(self, y: Any, n_windows: int) -> np.ndarray:
+        values = check_values(y, n_windows, type(self).__name__).reshape(n_windows, -1)
+        if values.shape[1] != len(self.target_mean_):
+            raise ValueError(
+                f"y has {values.shape[1]} columns; expected {len(self.target_mean_)}, as in fit."
+            )
+        return (values - self.target_mean_) / self.target_scale_
 
     @property
     def _n_classes(self) -> None:

@@ -19,12 +19,13 @@ from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
 from ..signals.windows import read_windows, to_float32
+from ..training.adaptation.heads import AdaptiveHead, Linear
 from ..training.fine_tuning import Recipe
 from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
 from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
-from ..training.members import MemberPlan, fit_member
+from ..training.members import MakeAdaptive, MemberPlan, fit_member
 from ..training.nets import FineTuner, infer, make_net
 from .base import NetworkEstimator, Reference, pack
 
@@ -62,8 +63,12 @@ class NetworkPredictor(NetworkEstimator):
 
     def _fit_head(
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Weight ``(n_outputs, n_features)`` and bias of a head on standardised features."""
+    ) -> tuple[Linear, MakeAdaptive]:
+        """Weight ``(n_outputs, n_features)`` and bias of a head, and how it is adapted."""
+        raise NotImplementedError
+
+    def _person_targets(self, y: Any, n_windows: int) -> np.ndarray:
+        """Targets of labelled windows of one person, float ``(n_windows, n_outputs)``."""
         raise NotImplementedError
 
     @property
@@ -80,6 +85,7 @@ class NetworkPredictor(NetworkEstimator):
     _smallest_batch: ClassVar[int]
     # What to do where memory runs out, besides smaller batches.
     _memory_hint: ClassVar[str] = ""
+    _adapt_trained: Any = None  # a method where networks can be adapted to people
     _foreign: ForeignModule | None = None
     _reference: Reference | None = None
 
@@ -137,36 +143,43 @@ class NetworkPredictor(NetworkEstimator):
         windows = read_windows(self, X, reset=True)
         labelled = self._label(y, windows, sample_weight, groups)
         self._amplitude = amplitude_range(labelled.X)
+        self._fitted_on_groups = labelled.groups is not None
         self.strategy_ = self._choose_strategy()
         weights = self._set_network(origin, windows, labelled)
         seeds = np.random.SeedSequence(draw_seed(self.random_state)).generate_state(
             self.n_estimators
         )
         plan = MemberPlan(
-            self.strategy_, self._build, weights, self._fit_head, self._foreign,
+            self.strategy_, self._build, weights, self._fit_head, self._adapt_trained,
+            self._foreign,
             self._recipe(labelled), device, self.augmentation, self.callbacks,
             verbose=max(0, self.verbose - 1),
         )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
         n_steps = sum(plan.recipe.n_steps(len(train)) for _, train, _ in splits)
         with self._progress(n_steps) as bar:
-            self.members_ = [
+            fitted = [
                 fit_member(plan, labelled, train, valid, seed, bar) for seed, train, valid in splits
             ]
+        self.members_ = [net for net, _ in fitted]
+        self._adaptive = [adaptive for _, adaptive in fitted]
         self.net_ = self.members_[0]
 
-    def _outputs(self, X: Any) -> torch.Tensor:
+    def _outputs(self, X: Any, groups: Any = None) -> torch.Tensor:
         """Output of each network, float64 ``(n_estimators, n_windows, n_outputs)``."""
+        if groups is not None:
+            raise ValueError(
+                f"{type(self).__name__} does not adapt to people, so it takes no groups when it "
+                "predicts. Leave them out."
+            )
         check_is_fitted(self)
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = to_float32(read_windows(self, X, reset=False))
             warn_of_other_amplitude(self, values)
-            return torch.stack(
-                [
-                    infer(net.module_, values, torch.device(net.device), self.batch_size).double()
-                    for net in self.members_
-                ]
-            )
+            return torch.stack([self._infer(net, values).double() for net in self.members_])
+
+    def _infer(self, net: FineTuner, values: np.ndarray) -> torch.Tensor:
+        return infer(net.module_, values, torch.device(net.device), self.batch_size)
 
     def _targets_to_score(self, X: Any, y: Any) -> Any:
         """`y` of ``score`` as values: None means the column, or the events, that ``fit`` used.
@@ -203,17 +216,40 @@ class NetworkPredictor(NetworkEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
 
+    def get_metadata_routing(self) -> Any:
+        """Requests of metadata; unless set, ``score`` requests groups where ``predict`` does.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRequest
+        """
+        requests = super().get_metadata_routing()
+        if requests.score.requests.get("groups") is None:
+            asked = requests.predict.requests.get("groups")
+            requests.score.add_request(param="groups", alias=asked is True)
+        return requests
+
     # --- storage ---------------------------------------------------------------------------------
 
-    _network_attributes = ("members_", "net_")
+    _network_attributes = ("members_", "net_", "_adaptive")
     _target_column: str | None = None
     _targets_passed: bool = True
 
     def _pack_networks(self) -> list[tuple[Any, ...]]:
-        return [(pack(net.module_, self._reference), _epochs(net)) for net in self.members_]
+        return [
+            (
+                pack(net.module_, self._reference),
+                _epochs(net),
+                None if adaptive is None else adaptive.to_dict(),
+            )
+            for net, adaptive in zip(self.members_, self._adaptive, strict=True)
+        ]
 
     def _unpack_networks(self, packed: list[tuple[Any, ...]], device: torch.device) -> None:
-        self.members_ = [self._rebuild(weights, rows, device) for weights, rows in packed]
+        self.members_ = [self._rebuild(weights, rows, device) for weights, rows, _ in packed]
+        self._adaptive = [
+            None if stored is None else AdaptiveHead.from_dict(stored) for _, _, stored in packed
+        ]
         self.net_ = self.members_[0]
 
     def _rebuild(

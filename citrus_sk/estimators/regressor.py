@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..nn import CitrusNetwork
+from ..training.adaptation.heads import Linear
+from ..training.adaptive_probes import adapt_probe
 from ..training.labelled import LabelledWindows
+from ..training.members import MakeAdaptive
 from ..training.probes import fit_fused_values
 from .citrus_predictor import CitrusPredictor
 from .outputs import ValuePredictor
@@ -51,6 +55,11 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
           al., 2022). The probe is kept if windows are held out and no epoch is better on them.
         - ``"auto"`` is ``"linear-probe"`` with `random_kernels` and without `augmentation`, and
           ``"probe-then-finetune"`` otherwise.
+    adaptation : {"auto", "recenter"} or None, default="auto"
+        How the windows of one person are predicted together, where `groups` are passed to ``fit``
+        and to ``predict``. ``"auto"`` chooses between recentring the person, pooling the person's
+        windows, and neither, from the people of the training set, and `adaptation_` holds the
+        reason. ``"recenter"`` always recentres. None predicts each window by itself.
     max_epochs : int or "auto", default="auto"
         Number of passes over the training windows. ``"auto"`` takes from 6, for thousands of
         windows, to 40, for a few, so that time grows more slowly than the data.
@@ -131,6 +140,10 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
         held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
+    adaptation_ : Decision
+        Choice of ``adaptation="auto"``: ``kind`` is "recenter", "pool" or None; ``loss`` and
+        ``adapted_loss`` are the losses of left-out people without and with it; ``reason`` is a
+        sentence.
 
     See Also
     --------
@@ -175,6 +188,7 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
         random_kernels: bool = True,
         preset: str = "small",
         strategy: str = "auto",
+        adaptation: str | None = "auto",
         max_epochs: int | str = "auto",
         batch_size: int = 16,
         learning_rate: float = 1e-3,
@@ -199,6 +213,7 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
         self.random_kernels = random_kernels
         self.preset = preset
         self.strategy = strategy
+        self.adaptation = adaptation
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -219,5 +234,9 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
 
     def _fit_head(
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return fit_fused_values(features, module.families, labelled)
+    ) -> tuple[Linear, MakeAdaptive]:
+        probe = fit_fused_values(features, module.families, labelled)
+        return probe.head, partial(
+            adapt_probe, probe, features, module.families, module.parts,
+            self._without_people(labelled), always=self._always,
+        )  # fmt: skip

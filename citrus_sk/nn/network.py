@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -104,6 +105,25 @@ class CitrusNetwork(nn.Module):
         if self.kernels is None:
             return [self.readout.n_features]
         return [self.readout.n_features + self.n_chans * N_BANDS, *self.kernels.families]
+
+    @property
+    def parts(self) -> list[int]:
+        """Sizes of the parts that the features consist of, in their order.
+
+        Network; band power; kernels on shape; kernels on amplitude.
+        """
+        if self.kernels is None:
+            return [self.readout.n_features]
+        return [self.readout.n_features, self.n_chans * N_BANDS, *self.kernels.families]
+
+    def with_head(self, weight: Tensor, bias: Tensor) -> CitrusNetwork:
+        """Make a network that shares everything but the weights of its head with this one."""
+        network = copy.copy(self)
+        network._modules = {**self._modules, "head": copy.deepcopy(self.head)}
+        with torch.no_grad():
+            network.head.linear.weight.copy_(weight)
+            network.head.linear.bias.copy_(bias)
+        return network
 
     def fit_kernels(self, x: Tensor, seed: int) -> None:
         """Draw the random kernels and take their thresholds from training windows."""

@@ -61,6 +61,9 @@ class LabelledWindows:
             groups=groups,
         )
 
+    def without_groups(self) -> LabelledWindows:
+        return replace(self, groups=None)
+
     def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Weighted mean and sd of the numbers in each column; an sd of 1 where they are all one."""
         mean = np.average(self.targets, axis=0, weights=self.weights)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn import CitrusNetwork
+from .adaptation.heads import AdaptiveHead, Linear
 from .draws import Draws, own_draws
 from .fine_tuning import Recipe, fine_tune
 from .foreign import ForeignModule, settle_batch_norm
@@ -20,8 +21,12 @@ from .nets import FineTuner, held_out_loss, infer, make_net
 
 _KERNEL_WINDOWS = 512  # for the scales of the kernels; in hash order, so not sorted by class
 
-# From standardised features, their network, their windows and a seed to weight and bias of a head.
-FitHead = Callable[[np.ndarray, CitrusNetwork, LabelledWindows, int], tuple[np.ndarray, np.ndarray]]
+# From standardised features, their network, their windows and a seed to weight and bias of a head,
+# and to a function that makes its adaptation to new people.
+MakeAdaptive = Callable[[], AdaptiveHead | None]
+FitHead = Callable[[np.ndarray, CitrusNetwork, LabelledWindows, int], tuple[Linear, MakeAdaptive]]
+# The adaptation of a network that was trained, from its features of the windows.
+AdaptTrained = Callable[[np.ndarray, CitrusNetwork, LabelledWindows], AdaptiveHead | None]
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class MemberPlan:
         Of the trunk; None leaves it at random.
     fit_head : callable
         See `FitHead`. Not called for ``"finetune"``, which begins with a head of zeros.
+    adapt_trained : callable or None
+        See `AdaptTrained`. None does without adaptation.
     foreign : ForeignModule or None
         Another network, which has neither weights nor a probe.
     recipe : Recipe
@@ -51,6 +58,7 @@ class MemberPlan:
     build: Callable[[], CitrusNetwork]
     weights: dict[str, Tensor] | None
     fit_head: FitHead
+    adapt_trained: AdaptTrained | None
     foreign: ForeignModule | None
     recipe: Recipe
     device: torch.device
@@ -71,8 +79,8 @@ def fit_member(
     valid: LabelledWindows | None,
     seed: int,
     bar: Any = None,
-) -> FineTuner:
-    """Train one network.
+) -> tuple[FineTuner, AdaptiveHead | None]:
+    """Train one network, and learn how its head is adapted to new people.
 
     Parameters
     ----------
@@ -88,9 +96,9 @@ def fit_member(
     device, batch_size = plan.device, plan.recipe.batch_size
     # The head must not have seen what the epochs are chosen by.
     with own_draws(seed, device, shared=plan.runs_foreign_code) as draws:
-        module = _probed(plan, train, seed, draws)
+        module, adaptive = _probed(plan, train, seed, draws)
         if plan.strategy == "linear-probe":
-            return make_net(module, labelled.n_classes, device)
+            return make_net(module, labelled.n_classes, device), adaptive()
         probe_loss = np.inf
         if valid is not None and plan.strategy == "probe-then-finetune":
             probe_loss = held_out_loss(module, valid, device, batch_size)
@@ -102,28 +110,39 @@ def fit_member(
         if plan.foreign is not None:
             settle_batch_norm(net.module_, train, device, batch_size)
     if np.isinf(probe_loss) or min(net.history[:, "valid_loss"]) < probe_loss:
-        return net
+        return net, _adapt_trained(plan, net.module_, train)
     # Fine-tuning did not beat the probe: keep the probe, fitted on all windows.
     with own_draws(seed, device) as draws:
-        return make_net(_probed(plan, labelled, seed, draws), labelled.n_classes, device)
+        module, adaptive = _probed(plan, labelled, seed, draws)
+        return make_net(module, labelled.n_classes, device), adaptive()
 
 
-def _probed(plan: MemberPlan, labelled: LabelledWindows, seed: int, draws: Draws) -> nn.Module:
-    """A new network with the head that it starts from."""
+def _adapt_trained(plan: MemberPlan, module: Any, labelled: LabelledWindows) -> AdaptiveHead | None:
+    if plan.adapt_trained is None:
+        return None
+    device, batch_size = plan.device, plan.recipe.batch_size
+    features = infer(module, labelled.X, device, batch_size, rows=labelled.rows, features=True)
+    standard = module.head.standardise(features.to(device)).cpu().numpy()
+    return plan.adapt_trained(standard, module, labelled)
+
+
+def _probed(
+    plan: MemberPlan, labelled: LabelledWindows, seed: int, draws: Draws
+) -> tuple[nn.Module, MakeAdaptive]:
+    """A new network with the head that it starts from, and how to adapt that."""
     if plan.foreign is not None:
         foreign = plan.foreign.build_or_refuse()
         foreign.set_statistics(labelled)
-        return foreign.to(plan.device)
+        return foreign.to(plan.device), lambda: None
     module = draws.make(plan.build).to(plan.device)
     if plan.weights is not None:
         module.trunk.load_state_dict(plan.weights)
-    _start_head(plan, module, labelled, seed)
-    return module
+    return module, _start_head(plan, module, labelled, seed)
 
 
 def _start_head(
     plan: MemberPlan, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-) -> None:
+) -> MakeAdaptive:
     """Standardise the features on the training windows; give the head the probe's weights."""
     with torch.inference_mode():
         picked = labelled.rows[:_KERNEL_WINDOWS]
@@ -134,10 +153,12 @@ def _start_head(
     head = module.head
     head.cpu()
     head.set_statistics(features, torch.tensor(labelled.weights))
+    adaptive: MakeAdaptive = lambda: None  # noqa: E731
     if plan.strategy != "finetune":
         standard = head.standardise(features).numpy()
-        weight, bias = plan.fit_head(standard, module, labelled, seed % 2**31)
+        (weight, bias), adaptive = plan.fit_head(standard, module, labelled, seed % 2**31)
         with torch.no_grad():
             head.linear.weight.copy_(torch.tensor(weight))
             head.linear.bias.copy_(torch.tensor(bias))
     head.to(plan.device)
+    return adaptive

@@ -274,11 +274,17 @@ def infer(
     *,
     rows: np.ndarray | None = None,
     features: bool = False,
+    one_by_one: bool = False,
 ) -> Tensor:
-    """Logits, or features, of the windows ``X[rows]`` in eval mode, on the CPU."""
+    """Logits, or features, of the windows ``X[rows]`` in eval mode, on the CPU.
+
+    With `one_by_one`, no window is in a batch with another one, and none has an effect on the
+    rounding of another one.
+    """
     rows = np.arange(len(X)) if rows is None else rows
     # Without gradients four times a training batch fits, up to a bound on long windows.
-    step = max(1, min(4 * batch_size, _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])))
+    most = _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])
+    step = 1 if one_by_one else max(1, min(4 * batch_size, most))
     function: Any = module.features if features else module
     module.eval()
     with torch.inference_mode(), fast_kernels():

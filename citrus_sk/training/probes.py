@@ -1,13 +1,12 @@
-"""Linear heads fitted in closed form or by logistic regression on frozen features."""
+"""Linear heads on frozen features: ridges in closed form, one for each family of features."""
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from dataclasses import dataclass
 
-from .._utils.warnings import ignored
-from .labelled import LabelledWindows, inner_folds
+import numpy as np
+
+from .labelled import LabelledWindows
 
 # In units of a window's mean squared norm. Above the strongest, few windows with large left-out
 # errors would shrink every decision to the commonest class.
@@ -20,9 +19,38 @@ _DOUBT = 0.5  # windows of no particular class that calibration adds to each cla
 _USUAL = (0.5, 0.4)  # log sharpness: mean and sd before any window was seen
 
 
+@dataclass(frozen=True)
+class FusedProbe:
+    """Averaged ridges, with what their adaptation to a person starts from.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_outputs, n_features)
+    bias : ndarray of shape (n_outputs,)
+        The softmax of ``features @ weight.T + bias`` is calibrated. A class without a window has a
+        bias that rules it out.
+    left_out : ndarray of shape (n, n_present)
+        Decision for each training window from ridges fitted without it, or without its group.
+    sharpness : float
+        Outputs per decision; 1 for numbers.
+    outputs : ndarray of int, shape (n_present,)
+        The classes that have a window, or all numbers.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    left_out: np.ndarray
+    sharpness: float
+    outputs: np.ndarray
+
+    @property
+    def head(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.weight, self.bias
+
+
 def fit_fused_probe(
     features: np.ndarray, families: list[int], labelled: LabelledWindows
-) -> tuple[np.ndarray, np.ndarray]:
+) -> FusedProbe:
     """Fit a ridge classifier on each family of features and average their decisions.
 
     Decisions rather than features are averaged: each family has its own penalty, and thousands of
@@ -38,35 +66,35 @@ def fit_fused_probe(
     features : ndarray of shape (n, n_features)
         Standardised features of ``labelled``.
     families : list of int
-        How many columns belong to each family.
+        Number of columns of each family.
     labelled : LabelledWindows
-
-    Returns
-    -------
-    weight : ndarray of shape (n_classes, n_features)
-    bias : ndarray of shape (n_classes,)
-        Softmax of ``features @ weight.T + bias`` is calibrated. A class without a window gets a
-        bias that rules it out.
     """
-    present, codes = np.unique(labelled.targets, return_inverse=True)
-    targets = 2.0 * np.eye(len(present))[codes] - 1
+    present, codes, targets, weights = class_targets(labelled)
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
-    mass = np.bincount(codes, labelled.weights)
-    weights = labelled.weights / mass[codes] ** _RARITY
-    fits = [_ridge(part, targets, weights, labelled.groups) for part in parts]
+    fits = [fit_ridge(part, targets, weights, labelled.groups) for part in parts]
     left_out = np.mean([fit[2] for fit in fits], axis=0)
-    sharpness = _sharpness(left_out, codes, labelled.weights)
+    sharpness = fit_sharpness(left_out, codes, labelled.weights)
     weight = np.zeros((labelled.n_outputs, features.shape[1]))
     bias = np.full(labelled.n_outputs, _RULED_OUT)
     share = sharpness / len(fits)
     weight[present] = share * np.concatenate([fit[0] for fit in fits], axis=0).T
     bias[present] = share * np.sum([fit[1] for fit in fits], axis=0)
-    return weight, bias
+    return FusedProbe(weight, bias, left_out, sharpness, present)
+
+
+def class_targets(
+    labelled: LabelledWindows,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Classes with a window, their codes, targets of 1 and -1, and the weights in a ridge."""
+    present, codes = np.unique(labelled.targets, return_inverse=True)
+    mass = np.bincount(codes, labelled.weights)
+    targets = 2.0 * np.eye(len(present))[codes] - 1
+    return present, codes, targets, labelled.weights / mass[codes] ** _RARITY
 
 
 def fit_fused_values(
     features: np.ndarray, families: list[int], labelled: LabelledWindows
-) -> tuple[np.ndarray, np.ndarray]:
+) -> FusedProbe:
     """Fit a ridge regression on each family of features and average what they predict.
 
     As `fit_fused_probe`, for numbers; a family counts by the inverse square of its left-out squared
@@ -78,18 +106,14 @@ def fit_fused_values(
     features : ndarray of shape (n, n_features)
         Standardised features of ``labelled``.
     families : list of int
-        How many columns belong to each family.
+        Number of columns of each family.
     labelled : LabelledWindows
-
-    Returns
-    -------
-    weight : ndarray of shape (n_outputs, n_features)
-    bias : ndarray of shape (n_outputs,)
     """
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
     targets = labelled.targets.astype(np.float64)
     fits = [
-        _ridge(part, targets, labelled.weights, labelled.groups, VALUE_PENALTIES) for part in parts
+        fit_ridge(part, targets, labelled.weights, labelled.groups, VALUE_PENALTIES)
+        for part in parts
     ]
     errors = [
         np.average((left_out - targets) ** 2, axis=0, weights=labelled.weights)
@@ -99,10 +123,12 @@ def fit_fused_values(
     trust /= trust.sum(axis=0)
     coef = [each * fit[0] for each, fit in zip(trust, fits, strict=True)]
     bias = [each * fit[1] for each, fit in zip(trust, fits, strict=True)]
-    return np.concatenate(coef, axis=0).T, np.sum(bias, axis=0)
+    left_out = np.sum([each * fit[2] for each, fit in zip(trust, fits, strict=True)], axis=0)
+    outputs = np.arange(targets.shape[1])
+    return FusedProbe(np.concatenate(coef, axis=0).T, np.sum(bias, axis=0), left_out, 1.0, outputs)
 
 
-def _ridge(
+def fit_ridge(
     features: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
@@ -154,7 +180,7 @@ def _leave_out(
     return left
 
 
-def _sharpness(decisions: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> float:
+def fit_sharpness(decisions: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> float:
     """The most probable sharpness, by the log loss against softened targets and by what is usual.
 
     Few left-out decisions are often all correct, so the likelihood alone would push confidence to
@@ -175,96 +201,3 @@ def _sharpness(decisions: np.ndarray, codes: np.ndarray, weights: np.ndarray) ->
         misfit = weights @ -(targets * logs).sum(1)
         costs.append(misfit + 0.5 * ((np.log(sharpness) - mean) / sd) ** 2)
     return float(SHARPNESSES[np.argmin(costs)])
-
-
-# Features come in with unit length on average, so one grid serves every number of them.
-STRENGTHS = np.logspace(-0.5, 3.5, 5)
-DEFAULT_STRENGTH = 10.0
-
-
-def fit_probe(
-    features: np.ndarray, labelled: LabelledWindows, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a multinomial logistic regression whose strength is chosen by inner log loss.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, n_features)
-        Standardised features of ``labelled``.
-    labelled : LabelledWindows
-    seed : int
-        Of the inner folds.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_classes, n_features)
-    bias : ndarray of shape (n_classes,)
-        A class without a window gets a bias that rules it out.
-    """
-    features = np.asarray(features, np.float64)
-    reduced, back = _rotate(features)
-    strength = _choose_strength(reduced, labelled, seed)
-    model = _logistic(reduced, labelled, strength)
-    weight = np.zeros((labelled.n_outputs, features.shape[1]))
-    bias = np.full(labelled.n_outputs, -30.0)
-    coef, intercept = model.coef_, model.intercept_
-    if back is not None:
-        coef = coef @ back
-    if len(model.classes_) == 2:
-        coef, intercept = np.vstack([-coef, coef]) / 2, np.r_[-intercept, intercept] / 2
-    weight[model.classes_], bias[model.classes_] = coef, intercept
-    return weight, bias
-
-
-def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Coordinates in the row space, and the way back; None where nothing was rotated.
-
-    The L2 penalty does not change under rotation, so with fewer windows than features the fit is
-    the same and the cost falls from n_features to n_windows.
-    """
-    if len(features) >= features.shape[1]:
-        return features, None
-    # By the products of the rows: an SVD of the features themselves takes twice as long.
-    squared, left = np.linalg.eigh(features @ features.T)
-    kept = squared > 1e-12 * squared[-1]
-    singular, left = np.sqrt(squared[kept]), left[:, kept]
-    if not len(singular):  # no feature varies
-        return np.zeros((len(features), 1)), np.zeros((1, features.shape[1]))
-    return left * singular, (left / singular).T @ features
-
-
-def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int) -> float:
-    """The smallest strength whose inner log loss is within half a standard error of the lowest.
-
-    The plain minimum, taken over a handful of windows, is often a head that is too sure of itself;
-    Breiman's rule of one whole standard error gives away accuracy.
-    """
-    folds = inner_folds(labelled, 5, seed)
-    if not folds:
-        return DEFAULT_STRENGTH
-    losses, weights = [], []
-    for train, test in folds:
-        inner = labelled.take(train)
-        models = [_logistic(features[train], inner, strength) for strength in STRENGTHS]
-        # Every class stands in every training part, so a code is a column.
-        columns = np.searchsorted(models[0].classes_, labelled.targets[test])
-        proba = np.stack([model.predict_proba(features[test]) for model in models])
-        right = proba[:, np.arange(len(test)), columns]
-        losses.append(-np.log(right.clip(1e-12)))
-        weights.append(labelled.weights[test])
-    loss, weight = np.concatenate(losses, axis=1), np.concatenate(weights)
-    mean = np.average(loss, axis=1, weights=weight)
-    lowest = np.argmin(mean)
-    variance = np.average((loss[lowest] - mean[lowest]) ** 2, weights=weight)
-    error = np.sqrt(variance / weight.sum() * (weight**2).sum() / weight.sum())
-    return float(STRENGTHS[np.argmax(mean <= mean[lowest] + error / 2)])
-
-
-def _logistic(
-    features: np.ndarray, labelled: LabelledWindows, strength: float
-) -> LogisticRegression:
-    # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
-    with ignored(ConvergenceWarning):
-        return LogisticRegression(C=strength, max_iter=300).fit(
-            features, labelled.targets, sample_weight=labelled.weights
-        )

@@ -271,8 +271,8 @@ CPU_IS_FULL = [
 FULL_AT = {
     "fit": ("citrus_sk.training.nets._cross_entropy", "finetune"),
     "copy of X": ("citrus_sk.estimators.outputs.to_float32", "finetune"),
-    "ridge": ("citrus_sk.training.probes._ridge", "auto"),
-    "logistic": ("citrus_sk.training.probes._logistic", "linear-probe"),
+    "ridge": ("citrus_sk.training.probes.fit_ridge", "auto"),
+    "logistic": ("citrus_sk.training.logistic._logistic", "linear-probe"),
 }
 
 

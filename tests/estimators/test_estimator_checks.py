@@ -8,6 +8,7 @@ from citrus_sk import (
     CitrusClassifier,
     CitrusEmbedder,
     CitrusRegressor,
+    GroupRecenter,
     ModuleClassifier,
     ModuleRegressor,
     SignalAligner,
@@ -44,7 +45,7 @@ FLOAT32_VALUES = FLOAT32 | {
 
 
 def expected(estimator):
-    if isinstance(estimator, SignalAligner):
+    if isinstance(estimator, SignalAligner | GroupRecenter):
         return {}
     return FLOAT32_VALUES if isinstance(estimator, CitrusRegressor | ModuleRegressor) else FLOAT32
 
@@ -57,6 +58,8 @@ def expected(estimator):
         SignalAligner(32, method="pad"),
         SignalAligner(method="native"),
         SignalAligner(16, method="rate", sfreq=50.0),
+        GroupRecenter(),
+        GroupRecenter(when="always"),
         CitrusEmbedder(pretrained=None, preset="tiny"),
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
         CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3, random_kernels=False),

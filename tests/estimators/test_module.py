@@ -37,9 +37,8 @@ def test_a_module_of_ones_own_learns_string_labels_behind_the_aligner(tones):
 
 def test_a_regressor_has_the_unit_of_its_targets(tones):
     X, y = tones
-    reg = ModuleRegressor(Pooled, learning_rate=0.03, random_state=0).fit(
-        X[::2], 1000 + 50 * y[::2]
-    )
+    targets = 1000 + 50 * y
+    reg = ModuleRegressor(Pooled, learning_rate=0.03, random_state=0).fit(X[::2], targets[::2])
     predicted = reg.predict(X[1::2])
     assert predicted[y[1::2] == 0].mean() == pytest.approx(1000, abs=15)
     assert predicted[y[1::2] == 1].mean() == pytest.approx(1050, abs=15)

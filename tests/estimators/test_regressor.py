@@ -143,7 +143,7 @@ def test_each_familys_head_is_scikit_learns_ridge(monkeypatch):
     measured = regression_windows(X.astype(np.float32), Y[:, None])
     measured = measured.standardised(*measured.target_statistics())
     features = RNG.standard_normal((60, 9))
-    weight, bias = probe.fit_fused_values(features, [9], measured)
+    weight, bias = probe.fit_fused_values(features, [9], measured).head
     unit = ((features - features.mean(0)) ** 2).sum(1).mean()
     model = Ridge(alpha=0.3 * unit).fit(features, measured.targets)
     assert_allclose(weight, model.coef_.reshape(1, -1), atol=1e-8)
@@ -155,7 +155,7 @@ def test_a_useless_family_has_little_say():
     measured = measured.standardised(*measured.target_statistics())
     useful = measured.targets + 0.3 * RNG.standard_normal((60, 4))
     features = np.c_[useful, RNG.standard_normal((60, 300)) / 17]
-    weight, _ = probe.fit_fused_values(features, [4, 300], measured)
+    weight, _ = probe.fit_fused_values(features, [4, 300], measured).head
     assert np.abs(features[:, 4:] @ weight[0, 4:]).mean() < 0.1
 
 

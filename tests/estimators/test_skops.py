@@ -14,6 +14,7 @@ from citrus_sk import (
     CitrusEmbedder,
     CitrusPretrainer,
     CitrusRegressor,
+    GroupRecenter,
     ModuleClassifier,
     SignalAligner,
 )
@@ -55,6 +56,16 @@ def test_features_before_a_model_of_scikit_learn_give_the_same_bits(watch, tmp_p
     pipe.set_params(logisticregression__tol=1e3).fit(watch.X, watch.y)
     loaded = through_skops(pipe, tmp_path)
     assert_array_equal(loaded.predict_proba(watch.X), pipe.predict_proba(watch.X))
+
+
+def test_recentred_features_have_the_same_bits(watch, tmp_path):
+    X = watch.X[:, :, :8].reshape(len(watch.X), -1)
+    recenter = GroupRecenter().fit(X, watch.y, groups=watch.groups)
+    loaded = through_skops(recenter, tmp_path)
+    moved = recenter.transform(X, groups=watch.groups)
+    assert_array_equal(loaded.transform(X, groups=watch.groups), moved)
+    assert loaded.adaptation_ == recenter.adaptation_
+    assert recenter.adaptation_["kind"] == "recenter"
 
 
 def test_a_regressor_gives_the_same_bits(watch, tmp_path):

@@ -150,7 +150,14 @@ def test_docstring_examples_run(module):
 
 @pytest.mark.parametrize(
     "name",
-    ["CitrusClassifier", "CitrusEmbedder", "CitrusPretrainer", "CitrusRegressor", "SignalAligner"],
+    [
+        "CitrusClassifier",
+        "CitrusEmbedder",
+        "CitrusPretrainer",
+        "CitrusRegressor",
+        "GroupRecenter",
+        "SignalAligner",
+    ],
 )
 def test_every_parameter_is_documented_in_its_order(name):
     cls = getattr(citrus_sk, name)

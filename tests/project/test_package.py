@@ -34,8 +34,8 @@ def test_importing_everything_takes_hardly_more_modules_than_torch_sklearn_and_s
     assert int(python(f"from citrus_sk import *; {count}")) < 1.15 * base
 
 
-def test_the_aligner_and_the_folds_need_no_torch():
-    code = "from citrus_sk import SignalAligner, StratifiedFractionKFold"
+def test_the_transformers_of_arrays_and_the_folds_need_no_torch():
+    code = "from citrus_sk import GroupRecenter, SignalAligner, StratifiedFractionKFold"
     assert python(f"import sys; {code}; print('torch' in sys.modules)") == "False"
 
 

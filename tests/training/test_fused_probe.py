@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 
 from citrus_sk.training import probes as _fused_probe
 from citrus_sk.training.labelled import label_windows
-from citrus_sk.training.probes import _ridge, _sharpness, fit_fused_probe
+from citrus_sk.training.probes import fit_fused_probe, fit_ridge, fit_sharpness
 
 RNG = np.random.default_rng(0)
 
@@ -37,7 +37,7 @@ def penalty(features, weights):
 def test_it_is_scikit_learns_ridge(one_penalty, n_features):
     weights = RNG.integers(1, 4, 40).astype(float)
     features, labelled, targets = problem(n_features=n_features, weights=weights)
-    coef, intercept, _ = _ridge(features, targets, labelled.weights, labelled.groups)
+    coef, intercept, _ = fit_ridge(features, targets, labelled.weights, labelled.groups)
     share = labelled.weights / labelled.weights.mean()
     model = Ridge(alpha=penalty(features, share)).fit(features, targets, sample_weight=share)
     assert_allclose(coef.T, model.coef_, atol=1e-8)
@@ -48,7 +48,7 @@ def test_it_is_scikit_learns_ridge(one_penalty, n_features):
 def test_left_out_decisions_are_those_of_a_ridge_without_the_window_or_group(one_penalty, grouped):
     groups = np.arange(40) // 5 if grouped else None
     features, labelled, targets = problem(groups=groups)
-    _, _, left_out = _ridge(features, targets, labelled.weights, labelled.groups)
+    _, _, left_out = fit_ridge(features, targets, labelled.weights, labelled.groups)
     units = labelled.groups if grouped else np.arange(40)
     for unit in np.unique(units)[:6]:
         out = units == unit
@@ -61,7 +61,9 @@ def test_noise_asks_for_a_stronger_penalty_than_signal():
     for noise in (0.05, 50.0):
         features, labelled, targets = problem(noise=noise)
         features /= features.std() * np.sqrt(features.shape[1])
-        sizes.append(_ridge(features, targets, labelled.weights, labelled.groups)[2].std(0).mean())
+        sizes.append(
+            fit_ridge(features, targets, labelled.weights, labelled.groups)[2].std(0).mean()
+        )
     assert sizes[1] < 0.7 * sizes[0]
 
 
@@ -70,10 +72,10 @@ def test_a_weak_signal_is_not_answered_with_the_commonest_class_alone():
     labelled = label_windows(X, (np.arange(300) % 10 == 0).astype(int), np.arange(2))
     rare = labelled.targets == 1
     features = (0.6 * rare[:, None] + RNG.standard_normal((300, 20))) / np.sqrt(20)
-    weight, bias = fit_fused_probe(features, [20], labelled)
+    weight, bias = fit_fused_probe(features, [20], labelled).head
     recall = (features @ weight.T + bias).argmax(1)[rare].mean()
     targets = 2.0 * np.eye(2)[labelled.targets] - 1
-    coef, level, _ = _ridge(features, targets, labelled.weights, None)
+    coef, level, _ = fit_ridge(features, targets, labelled.weights, None)
     assert recall > 2 * (features @ coef + level).argmax(1)[rare].mean()
     assert recall > 0.4
 
@@ -81,29 +83,29 @@ def test_a_weak_signal_is_not_answered_with_the_commonest_class_alone():
 def test_a_useless_family_costs_little():
     features, labelled, _ = problem(n=90, noise=1.0)
     noise = RNG.standard_normal((90, 500)) / np.sqrt(500)
-    weight, _ = fit_fused_probe(np.hstack([features, noise]), [60, 500], labelled)
+    weight, _ = fit_fused_probe(np.hstack([features, noise]), [60, 500], labelled).head
     right = np.abs(features @ weight[:, :60].T).mean()
     assert np.abs(noise @ weight[:, 60:].T).mean() < 0.9 * right
 
 
 def test_certainty_is_bounded_on_a_handful_and_grows_with_evidence():
-    few = _sharpness(np.eye(2)[[0, 0, 1, 1]] * 2 - 1, np.array([0, 0, 1, 1]), np.ones(4))
+    few = fit_sharpness(np.eye(2)[[0, 0, 1, 1]] * 2 - 1, np.array([0, 0, 1, 1]), np.ones(4))
     codes = np.arange(400) % 2
-    many = _sharpness(np.eye(2)[codes] * 2 - 1, codes, np.ones(400))
+    many = fit_sharpness(np.eye(2)[codes] * 2 - 1, codes, np.ones(400))
     assert few < many
     assert softmax(few * np.array([1.0, -1.0]))[0] < 0.98
 
 
 def test_decisions_that_are_wrong_get_no_certainty():
     codes = np.arange(300) % 3
-    assert _sharpness(RNG.standard_normal((300, 3)), codes, np.ones(300)) < 0.5
+    assert fit_sharpness(RNG.standard_normal((300, 3)), codes, np.ones(300)) < 0.5
 
 
 def test_many_windows_outvote_what_is_usual():
     def found(n):
         codes = np.arange(n) % 3
         odds = 6 * np.eye(3)[codes] + np.random.default_rng(0).standard_normal((n, 3))
-        return _sharpness(odds / 10, codes, np.ones(n))  # which deserve to be made far sharper
+        return fit_sharpness(odds / 10, codes, np.ones(n))  # which deserve to be made far sharper
 
     usual = np.exp(_fused_probe._USUAL[0])
     assert usual / 2 < found(3) < 2 * usual
@@ -113,20 +115,20 @@ def test_many_windows_outvote_what_is_usual():
 def test_a_class_without_a_window_is_ruled_out():
     features, labelled, _ = problem(n_classes=2)
     labelled = label_windows(labelled.X, labelled.targets[np.argsort(labelled.rows)], np.arange(3))
-    weight, bias = fit_fused_probe(features, [60], labelled)
+    weight, bias = fit_fused_probe(features, [60], labelled).head
     assert softmax(features @ weight.T + bias, axis=1)[:, 2].max() < 1e-9
 
 
 def test_features_that_do_not_vary_give_the_most_frequent_class():
     X = RNG.standard_normal((12, 1, 8)).astype(np.float32)
     labelled = label_windows(X, np.repeat([0, 1], [9, 3]), np.arange(2))
-    weight, bias = fit_fused_probe(np.zeros((12, 40)), [30, 10], labelled)
+    weight, bias = fit_fused_probe(np.zeros((12, 40)), [30, 10], labelled).head
     assert not weight.any()
     assert bias[0] > bias[1]
 
 
 def test_two_windows_are_no_trouble():
     features, labelled, _ = problem(n=2, n_classes=2)
-    weight, bias = fit_fused_probe(features, [30, 30], labelled)
+    weight, bias = fit_fused_probe(features, [30, 30], labelled).head
     assert np.isfinite(weight).all()
     assert np.isfinite(bias).all()

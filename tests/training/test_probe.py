@@ -7,7 +7,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from citrus_sk.training.labelled import label_windows
-from citrus_sk.training.probes import STRENGTHS, _choose_strength, _rotate, fit_probe
+from citrus_sk.training.logistic import STRENGTHS, _choose_strength, _rotate, fit_probe
 
 RNG = np.random.default_rng(0)
 

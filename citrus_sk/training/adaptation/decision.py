@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .consistency import CONSISTENCIES, TRUST, label_consistency
+from .consistency import CONSISTENCIES, TRUST, label_consistency, value_consistency
 from .people import mean_weight, ordered_mean, rows_of_people, share_of_others
 
 Calibrate = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
@@ -28,7 +28,8 @@ class Decision:
         "recenter" takes the person's mean decision away, "pool" draws the decisions towards it,
         None leaves them unchanged.
     loss : float
-        Mean log loss of left-out people who have two windows or more, without adaptation.
+        Mean log loss (squared error, for numbers) of left-out people who have two windows or
+        more, without adaptation.
     adapted_loss : float
         The same with pooling where each person has one class, otherwise with recentring.
     consistency : float
@@ -195,12 +196,92 @@ def decide(
     -------
     Decision
     """
+
+    def losses(decisions: np.ndarray) -> np.ndarray:
+        log_probabilities = log_softmax(calibrate(decisions, codes, weights) * decisions)
+        return -log_probabilities[np.arange(len(codes)), codes]
+
     probabilities = label_consistency(codes, groups, left_out.shape[1])
+    return _decide(left_out, probabilities, weights, groups, losses, _OF_CLASSES)
+
+
+def decide_values(
+    left_out: np.ndarray, values: np.ndarray, weights: np.ndarray, groups: np.ndarray
+) -> Decision:
+    """Choose between recentring, pooling and neither, for a regression.
+
+    As `decide`, with squared errors in place of log losses.
+
+    Parameters
+    ----------
+    left_out : ndarray of shape (n, n_outputs)
+        Predictions for the training windows, each from a head fitted without its person.
+    values : ndarray of shape (n, n_outputs)
+        True values.
+    weights : ndarray of shape (n,)
+        Number of windows that each row stands for.
+    groups : ndarray of shape (n,)
+        Person of each window.
+
+    Returns
+    -------
+    Decision
+    """
+
+    def losses(predicted: np.ndarray) -> np.ndarray:
+        return np.asarray(((predicted - values) ** 2).mean(axis=1))
+
+    probabilities = np.mean([value_consistency(each, groups) for each in values.T], axis=0)
+    return _decide(left_out, probabilities, weights, groups, losses, _OF_VALUES)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How the reasons name the targets and their loss."""
+
+    same: str
+    nearly: str
+    one: str
+    different: str
+    loss: str
+
+
+_OF_CLASSES = _Words(
+    "People have the same classes about equally often",
+    "People have nearly the same classes",
+    "Each person has one class",
+    "People have different classes, or the same in different shares",
+    "log loss",
+)
+_OF_VALUES = _Words(
+    "The values of all people are alike",
+    "The values of all people are nearly alike",
+    "Each person has one value",
+    "People have different values",
+    "squared error",
+)
+
+
+def _decide(
+    left_out: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    losses: Callable[[np.ndarray], np.ndarray],
+    words: _Words,
+) -> Decision:
+    """Choose by the probabilities of `CONSISTENCIES` and by the loss of each window."""
+    people = rows_of_people(groups)
+
+    def by_person(decisions: np.ndarray) -> np.ndarray:
+        loss = losses(decisions)
+        return np.array([np.average(loss[rows], weights=weights[rows]) for rows, _ in people])
+
     consistency = float(probabilities @ CONSISTENCIES)
-    sizes = np.unique(groups, return_counts=True)[1]
-    losses = _losses(left_out, codes, weights, groups, calibrate)
+    sizes = np.array([len(rows) for rows, _ in people])
+    before = by_person(left_out)
     if sizes.max() < 2 or len(sizes) < 3:
-        loss = float(losses.mean())
+        loss = float(before.mean())
         reason = "There are fewer than three people, or each of them has one window only."
         return Decision(None, loss, loss, consistency, reason)
     if probabilities[-1] > TRUST:
@@ -209,54 +290,40 @@ def decide(
         reference = np.average(left_out, axis=0, weights=weights)
         adapted = recentred(left_out, groups, reference, weights)
     several = sizes > 1  # the decisions of the other people are unchanged
-    loss = float(losses[several].mean())
-    change = (_losses(adapted, codes, weights, groups, calibrate) - losses)[several]
-    gain, error = _mean_gain(change)
-    kind, reason = _choice(probabilities, sizes, loss, gain, error)
+    loss = float(before[several].mean())
+    gain, error = _mean_gain((by_person(adapted) - before)[several])
+    kind, reason = _choice(probabilities, sizes, loss, gain, error, words)
     return Decision(kind, loss, loss - gain, consistency, reason)
 
 
 def _choice(
-    probabilities: np.ndarray, sizes: np.ndarray, loss: float, gain: float, error: float
+    probabilities: np.ndarray,
+    sizes: np.ndarray,
+    loss: float,
+    gain: float,
+    error: float,
+    words: _Words,
 ) -> tuple[str | None, str]:
-    """Kind of adaptation and its reason; `error` is the standard error of `gain`, in log loss."""
+    """Kind of adaptation and its reason; `error` is the standard error of `gain`."""
     many = sizes.mean() >= _MANY
     if probabilities[0] > TRUST:
         if many and gain < -2 * error:
-            return None, "Recentring raises the log loss of left-out people."
-        return "recenter", "People have the same classes about equally often."
+            return None, f"Recentring raises the {words.loss} of left-out people."
+        return "recenter", f"{words.same}."
     if probabilities[-1] > TRUST:
         if gain > max(error, 0.01 * loss):
-            return "pool", "Each person has one class, and pooling lowers the log loss."
-        return None, "Each person has one class, and pooling does not lower the log loss."
+            return "pool", f"{words.one}, and pooling lowers the {words.loss}."
+        return None, f"{words.one}, and pooling does not lower the {words.loss}."
     nearly_the_same = float(probabilities @ CONSISTENCIES) < _NEARLY_THE_SAME
     if nearly_the_same and many and len(sizes) >= _ENOUGH_PEOPLE and gain > 2 * error:
-        return (
-            "recenter",
-            "People have nearly the same classes, and recentring lowers the log loss.",
-        )
-    return None, "People have different classes, or the same in different shares."
+        return "recenter", f"{words.nearly}, and recentring lowers the {words.loss}."
+    return None, f"{words.different}."
 
 
 def _mean_gain(change: np.ndarray) -> tuple[float, float]:
     """Mean decrease of the losses of people, and its standard error."""
     error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else np.inf
     return -float(change.mean()), float(error)
-
-
-def _losses(
-    decisions: np.ndarray,
-    codes: np.ndarray,
-    weights: np.ndarray,
-    groups: np.ndarray,
-    calibrate: Calibrate,
-) -> np.ndarray:
-    """Mean log loss of each person."""
-    log_probabilities = log_softmax(calibrate(decisions, codes, weights) * decisions)
-    loss = -log_probabilities[np.arange(len(codes)), codes]
-    return np.array(
-        [np.average(loss[rows], weights=weights[rows]) for rows, _ in rows_of_people(groups)]
-    )
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .decision import log_softmax
@@ -117,11 +119,11 @@ def self_trained(
     known = np.zeros(n, bool) if labels is None else labels >= 0
     noise = np.where(known, label_noise, _GUESS_NOISE)
     residual, coefficients = np.zeros_like(decisions), np.zeros_like(decisions)
-    if labels is not None:
-        residual[known] = 2.0 * np.eye(n_classes)[labels[known]] - 1 - decisions[known]
-        coefficients[known] = np.linalg.solve(
-            kernel[np.ix_(known, known)] + np.diag(noise[known]), residual[known]
-        )
+    if labels is not None and known.any():
+        targets = np.full_like(decisions, np.nan)
+        targets[known] = 2.0 * np.eye(n_classes)[labels[known]] - 1
+        residual[known] = targets[known] - decisions[known]
+        coefficients = label_correction(kernel, decisions, targets, label_noise)
     if known.all():
         return coefficients
     inverse = np.linalg.inv(kernel + np.diag(noise))
@@ -159,16 +161,92 @@ def choose_label_noise(
     Returns
     -------
     float
+        Infinite, so that the labels have no effect, if each class has two windows or more and the
+        left-out log loss is higher than that of the population's decisions.
     """
     rows = np.arange(len(labels))
     targets = 2.0 * np.eye(decisions.shape[1])[labels] - 1
-    costs = []
+
+    def loss(predicted: np.ndarray) -> float:
+        return float(-log_softmax(sharpness * predicted)[rows, labels].sum())
+
+    each_twice = np.unique(labels, return_counts=True)[1].min() > 1
+    return _choose_noise(kernel, decisions, targets, loss, each_twice)
+
+
+def choose_value_noise(kernel: np.ndarray, predicted: np.ndarray, values: np.ndarray) -> float:
+    """Ridge penalty of a person's measured windows, chosen by leaving out each of them.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Inner products of the measured windows: the rows and columns of `person_kernel`.
+    predicted : ndarray of shape (n, n_outputs)
+        Values that the population's head predicts.
+    values : ndarray of shape (n, n_outputs)
+        Measured values, in units of their standard deviation over the training windows.
+
+    Returns
+    -------
+    float
+        Infinite, so that the values have no effect, if there are four windows or more and the
+        left-out squared error is larger than that of the population's head.
+    """
+
+    def loss(left_out: np.ndarray) -> float:
+        return float(0.5 * ((left_out - values) ** 2).sum())
+
+    return _choose_noise(kernel, predicted, values, loss, len(values) > 3)
+
+
+def _choose_noise(
+    kernel: np.ndarray,
+    decisions: np.ndarray,
+    targets: np.ndarray,
+    loss: Callable[[np.ndarray], float],
+    may_have_no_effect: bool,
+) -> float:
+    """Penalty with the smallest sum of left-out loss and negative logarithm of its prior."""
+    losses, costs = [], []
     for noise in _LABEL_NOISES:
-        inverse = np.linalg.inv(kernel + noise * np.eye(len(rows)))
+        inverse = np.linalg.inv(kernel + noise * np.eye(len(kernel)))
         left_out = targets - inverse @ (targets - decisions) / np.diag(inverse)[:, None]
-        misfit = -log_softmax(sharpness * left_out)[rows, labels].sum()
-        costs.append(misfit + 0.5 * np.log(noise / LABEL_NOISE) ** 2)
-    return float(_LABEL_NOISES[np.argmin(costs)])
+        losses.append(loss(left_out))
+        costs.append(losses[-1] + 0.5 * np.log(noise / LABEL_NOISE) ** 2)
+    best = int(np.argmin(costs))
+    if may_have_no_effect and losses[best] > loss(decisions):
+        return np.inf
+    return float(_LABEL_NOISES[best])
+
+
+def label_correction(
+    kernel: np.ndarray, decisions: np.ndarray, targets: np.ndarray, noise: float
+) -> np.ndarray:
+    """Coefficients of a correction to the head, from labelled windows alone.
+
+    A ridge whose prior mean is the head's decisions.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Inner products of the person's windows, see `person_kernel`.
+    decisions : ndarray of shape (n, n_outputs)
+        Decisions of the head.
+    targets : ndarray of shape (n, n_outputs)
+        Targets of the labelled windows; NaN in the rows of the others.
+    noise : float
+        Ridge penalty of a labelled window.
+
+    Returns
+    -------
+    ndarray of shape (n, n_outputs)
+        0 in the rows of windows without a label.
+    """
+    known = ~np.isnan(targets[:, 0])
+    inner = kernel[np.ix_(known, known)] + noise * np.eye(known.sum())
+    coefficients = np.zeros_like(decisions)
+    coefficients[known] = np.linalg.solve(inner, targets[known] - decisions[known])
+    return coefficients
 
 
 def guess_scale(

@@ -1,0 +1,254 @@
+"""A linear head for all people, with what it takes to adapt it to one of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .decision import Decision
+from .people import mean_weight, ordered_mean, share_of_others
+from .personal import (
+    choose_label_noise,
+    choose_value_noise,
+    correction_head,
+    label_correction,
+    person_kernel,
+    self_trained,
+)
+
+_MOST_WINDOWS = 1000  # of a person, that a kernel is computed of: its inverse costs their cube
+
+Linear = tuple[np.ndarray, np.ndarray]  # weight (n_outputs, n_features) and bias (n_outputs,)
+
+
+@dataclass(frozen=True)
+class AdaptiveHead:
+    """Statistics of the training people by which a linear head is adapted to a new person.
+
+    Decisions are the outputs of the head divided by `sharpness`: of the size of targets of 1 and
+    -1. The outputs of a regression are decisions as they are.
+
+    Attributes
+    ----------
+    decision : Decision
+        Kind of adaptation, and why it was chosen.
+    families : list of int
+        Number of features of each family.
+    outputs : ndarray of int
+        Outputs of the head that are adapted: the classes that occur in training.
+    of_classes : bool
+        Whether the outputs are scores of classes rather than numbers.
+    sharpness : float
+        Outputs per decision of the plain head.
+    adapted_sharpness : float
+        Outputs per decision of the adapted head.
+    reference : ndarray of shape (n_outputs,)
+        Mean decision of the plain head over the training people.
+    farthest : float
+        Length of the longest shift of a person's mean decision.
+    within : tuple of ndarray, or None
+        Weight and bias of a second head, for differences within people. The adapted head is the
+        mean of the two.
+    within_reference : ndarray of shape (n_outputs,) or None
+        Mean decision of the second head over the training people.
+    usual_scale : ndarray of shape (n_outputs,) or None
+        `guess_scale` of the training windows; None for a head that is not trained on its own
+        guesses.
+    class_means : ndarray of shape (n_outputs, n_outputs) or None
+        Mean decision of the plain head for the training windows of each class.
+    """
+
+    decision: Decision
+    families: list[int]
+    outputs: np.ndarray
+    of_classes: bool
+    sharpness: float
+    adapted_sharpness: float
+    reference: np.ndarray
+    farthest: float = np.inf
+    within: Linear | None = None
+    within_reference: np.ndarray | None = None
+    usual_scale: np.ndarray | None = None
+    class_means: np.ndarray | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values and arrays, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> AdaptiveHead:
+        return cls(**{**stored, "decision": Decision(**stored["decision"])})
+
+
+def outputs_of(head: Linear, features: np.ndarray) -> np.ndarray:
+    """Outputs of a linear head, with the same bits for a window alone and among others.
+
+    Parameters
+    ----------
+    head : tuple of ndarray
+        Weight of shape (n_outputs, n_features), and bias.
+    features : ndarray of shape (n, n_features)
+
+    Returns
+    -------
+    ndarray of shape (n, n_outputs), float64
+    """
+    weight, bias = (np.ascontiguousarray(part, np.float64) for part in head)
+    # A product of all rows at once would round each by its place among the others.
+    rows = [weight @ np.asarray(row, np.float64) + bias for row in features]
+    return np.reshape(rows, (len(features), len(bias)))
+
+
+def personal_head(
+    adaptive: AdaptiveHead,
+    head: Linear,
+    features: np.ndarray,
+    targets: np.ndarray | None = None,
+) -> Linear:
+    """Weight and bias of the head for one person.
+
+    Parameters
+    ----------
+    adaptive : AdaptiveHead
+    head : tuple of ndarray
+        Weight and bias of the plain head.
+    features : ndarray of shape (n, n_features)
+        Standardised features of the person's windows, in any order.
+    targets : ndarray of float, shape (n, n_outputs), optional
+        Known targets of the windows, among the outputs that are adapted: 1 for the class and -1
+        for the others, or numbers; NaN in the rows of windows without a label. Without a label
+        for any window, the head is adapted to the windows alone.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_outputs, n_features)
+    bias : ndarray of shape (n_outputs,)
+        The very arrays of the plain head where nothing is adapted.
+    """
+    known = np.zeros(len(features), bool) if targets is None else ~np.isnan(targets[:, 0])
+    kind = adaptive.decision.kind
+    if not known.any() and (kind is None or len(features) < 2):
+        return head
+    plain = tuple(part[adaptive.outputs] / adaptive.sharpness for part in head)
+    # Sums over the windows have the same bits in whatever order they came.
+    order = np.lexsort((*outputs_of(plain, features).T, ~known))
+    features, known = np.asarray(features, np.float64)[order], known[order]
+    if targets is not None:
+        targets = targets[order]
+    if kind == "pool" and not known.any():
+        adapted = _pooled(plain, features)
+    else:
+        if kind == "recenter":
+            base = _recentred(adaptive, plain, features)
+        else:
+            assert targets is not None
+            base = _without_offset(adaptive, plain, features[known], targets[known])
+        adapted = _corrected(adaptive, base, features, known, targets)
+    # Few windows without labels are little evidence: the plain head keeps a part of the weight.
+    blended = kind == "recenter" and not known.any()
+    share = mean_weight(len(features)) if blended else 1.0
+    weight, bias = (np.array(part, np.float64) for part in head)
+    for whole, part, new in zip((weight, bias), plain, adapted, strict=True):
+        whole[adaptive.outputs] = (1 - share) * adaptive.sharpness * part
+        whole[adaptive.outputs] += share * adaptive.adapted_sharpness * new
+    return weight, bias
+
+
+def _pooled(plain: Linear, features: np.ndarray) -> Linear:
+    """Draw the decisions towards their mean over the person's windows, see `pooled`."""
+    share = share_of_others(len(features))
+    mean = ordered_mean(outputs_of(plain, features))
+    return (1 - share) * plain[0], (1 - share) * plain[1] + share * mean
+
+
+def _recentred(adaptive: AdaptiveHead, plain: Linear, features: np.ndarray) -> Linear:
+    """Mean of both heads, each without the shift of this person's mean decision."""
+    heads = [(plain, adaptive.reference)]
+    if adaptive.within is not None and adaptive.within_reference is not None:
+        heads.append((adaptive.within, adaptive.within_reference))
+    moved = [
+        (weight, bias - _shift((weight, bias), reference, adaptive.farthest, features))
+        for (weight, bias), reference in heads
+    ]
+    weights, biases = zip(*moved, strict=True)
+    return np.mean(weights, axis=0), np.mean(biases, axis=0)
+
+
+def _without_offset(
+    adaptive: AdaptiveHead, plain: Linear, features: np.ndarray, targets: np.ndarray
+) -> Linear:
+    """Take away the mean error on labelled windows, shrunk as in `recentred`."""
+    expected = targets
+    if adaptive.class_means is not None:  # decisions are smaller than their targets
+        expected = adaptive.class_means[targets.argmax(axis=1)]
+    offset = ordered_mean(outputs_of(plain, features) - expected)
+    return plain[0], plain[1] - mean_weight(len(features)) * offset
+
+
+def _shift(
+    head: Linear, reference: np.ndarray, farthest: float, features: np.ndarray
+) -> np.ndarray:
+    """Part of the mean decision that is taken away, as in `recentred`."""
+    shift = ordered_mean(outputs_of(head, features)) - reference
+    length = float(np.sqrt((shift**2).sum()))
+    return np.asarray(mean_weight(len(features)) * min(1.0, farthest / max(length, 1e-12)) * shift)
+
+
+def _corrected(
+    adaptive: AdaptiveHead,
+    base: Linear,
+    features: np.ndarray,
+    known: np.ndarray,
+    targets: np.ndarray | None,
+) -> Linear:
+    """Correct a head by the person's labelled windows, and by guesses for the others."""
+    usual = adaptive.usual_scale if adaptive.decision.kind == "recenter" else None
+    rows = _at_most(known, _MOST_WINDOWS)
+    if len(rows) < 2 or not (usual is not None or known.any()):
+        return base
+    features, known = features[rows], known[rows]
+    kernel, decisions = person_kernel(features, adaptive.families), outputs_of(base, features)
+    noise = np.inf
+    if targets is not None and known.any():
+        targets = targets[rows]
+        noise = _label_noise(adaptive, kernel, decisions, targets, known)
+    if usual is not None:
+        labels, given = None, {}
+        if targets is not None and np.isfinite(noise):
+            labels = np.where(known, np.nan_to_num(targets).argmax(axis=1), -1)
+            given = {"label_noise": noise}
+        coefficients = self_trained(
+            kernel, decisions, adaptive.adapted_sharpness, usual, labels, **given
+        )
+    elif targets is not None and np.isfinite(noise):
+        coefficients = label_correction(kernel, decisions, targets, noise)
+    else:
+        return base
+    weight, bias = correction_head(features, adaptive.families, coefficients)
+    return base[0] + weight, base[1] + bias
+
+
+def _label_noise(
+    adaptive: AdaptiveHead,
+    kernel: np.ndarray,
+    decisions: np.ndarray,
+    targets: np.ndarray,
+    known: np.ndarray,
+) -> float:
+    """Ridge penalty of the labelled windows."""
+    inner = kernel[np.ix_(known, known)]
+    if not adaptive.of_classes:
+        return choose_value_noise(inner, decisions[known], targets[known])
+    labels = targets[known].argmax(axis=1)
+    return choose_label_noise(inner, decisions[known], labels, adaptive.adapted_sharpness)
+
+
+def _at_most(known: np.ndarray, n_windows: int) -> np.ndarray:
+    """Indices of all labelled windows, and of so many others that `n_windows` are not exceeded."""
+    labelled, others = np.flatnonzero(known), np.flatnonzero(~known)
+    room = max(0, n_windows - len(labelled))
+    if len(others) > room:
+        others = others[np.linspace(0, len(others) - 1, room).round().astype(int)]
+    return np.concatenate([labelled, others])

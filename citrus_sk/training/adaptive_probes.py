@@ -1,0 +1,167 @@
+"""Adaptation of a fitted head to new people, learned from the people of the training set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .adaptation.decision import (
+    Decision,
+    decide,
+    decide_values,
+    farthest_shift,
+    pooled,
+    recentred,
+    within_people,
+)
+from .adaptation.heads import AdaptiveHead, Linear, outputs_of
+from .adaptation.personal import guess_scale
+from .labelled import LabelledWindows
+from .probes import (
+    FusedProbe,
+    class_targets,
+    fit_fused_probe,
+    fit_fused_values,
+    fit_ridge,
+    fit_sharpness,
+)
+
+NO_GROUPS = Decision(None, np.nan, np.nan, np.nan, "fit was called without groups.")
+
+
+def adapt_probe(
+    probe: FusedProbe,
+    features: np.ndarray,
+    families: list[int],
+    parts: list[int],
+    labelled: LabelledWindows,
+    *,
+    always: bool,
+) -> AdaptiveHead:
+    """Choose how a probe is adapted to a new person, and fit what that takes.
+
+    Parameters
+    ----------
+    probe : FusedProbe
+        Fitted on the same windows.
+    features : ndarray of shape (n, n_features)
+        Standardised features of ``labelled``.
+    families : list of int
+        Number of columns of each family that has a ridge of its own.
+    parts : list of int
+        Number of columns of each part, which have equal weights in a person's kernel.
+    labelled : LabelledWindows
+        Without groups nothing is adapted to windows without labels.
+    always : bool
+        Whether people are recentred whatever their labels are.
+    """
+    weights, groups = labelled.weights, labelled.groups
+    decision = _decide(probe, labelled, always)
+    adaptive = _unadapted(decision, parts, probe, probe.left_out, probe.sharpness, labelled)
+    if not adaptive.of_classes or groups is None:
+        return adaptive
+    codes = class_targets(labelled)[1]
+    if adaptive.decision.kind == "pool":
+        together = pooled(probe.left_out, groups, weights)
+        return replace(adaptive, adapted_sharpness=fit_sharpness(together, codes, weights))
+    if adaptive.decision.kind is None:
+        return adaptive
+    within, left_out = _fit_within(features, families, labelled)
+    moved = recentred(probe.left_out, groups, adaptive.reference, weights)
+    combined = (moved + left_out) / 2
+    sharpness = fit_sharpness(combined, codes, weights)
+    return replace(
+        adaptive,
+        adapted_sharpness=sharpness,
+        farthest=farthest_shift(probe.left_out, groups, adaptive.reference, weights),
+        within=within,
+        within_reference=np.average(left_out, axis=0, weights=weights),
+        usual_scale=guess_scale(combined, sharpness),
+    )
+
+
+def adapt_trained_head(
+    head: Linear,
+    features: np.ndarray,
+    families: list[int],
+    parts: list[int],
+    labelled: LabelledWindows,
+    *,
+    always: bool,
+) -> AdaptiveHead:
+    """Choose how the head of a trained network is adapted to a new person.
+
+    A network cannot be trained again without each person. Ridges on its features take the place of
+    the head in the decision; the head itself is recentred only.
+
+    Parameters
+    ----------
+    head : tuple of ndarray
+        Weight and bias of the head.
+    features, families, parts, labelled, always
+        As in `adapt_probe`.
+    """
+    fit = fit_fused_values if labelled.n_classes is None else fit_fused_probe
+    probe = fit(features, families, labelled)
+    decision = _decide(probe, labelled, always)
+    outputs = outputs_of(head, features)[:, probe.outputs]
+    sharpness = 1.0
+    if labelled.n_classes is not None:  # in units of the ridges' decisions
+        ridges = probe.left_out - probe.left_out.mean(axis=0)
+        sharpness = (ridges * (outputs - outputs.mean(axis=0))).sum() / (ridges**2).sum()
+        sharpness = float(max(sharpness, 1e-3))
+    return _unadapted(decision, parts, probe, outputs / sharpness, sharpness, labelled)
+
+
+def _unadapted(
+    decision: Decision,
+    parts: list[int],
+    probe: FusedProbe,
+    decisions: np.ndarray,
+    sharpness: float,
+    labelled: LabelledWindows,
+) -> AdaptiveHead:
+    """The statistics that each kind of adaptation needs."""
+    class_means = None
+    if labelled.n_classes is not None:
+        codes = class_targets(labelled)[1]
+        class_means = np.array([decisions[codes == code].mean(axis=0) for code in np.unique(codes)])
+    return AdaptiveHead(
+        decision, parts, probe.outputs,
+        of_classes=labelled.n_classes is not None,
+        sharpness=sharpness, adapted_sharpness=sharpness,
+        reference=np.average(decisions, axis=0, weights=labelled.weights),
+        class_means=class_means,
+    )  # fmt: skip
+
+
+def _decide(probe: FusedProbe, labelled: LabelledWindows, always: bool) -> Decision:
+    weights, groups = labelled.weights, labelled.groups
+    if groups is None:
+        return NO_GROUPS
+    if labelled.n_classes is None:
+        decision = decide_values(probe.left_out, labelled.targets, weights, groups)
+    else:
+        codes = class_targets(labelled)[1]
+        decision = decide(probe.left_out, codes, weights, groups, fit_sharpness)
+    if always:
+        return replace(decision, kind="recenter", reason="adaptation='recenter' was passed.")
+    return decision
+
+
+def _fit_within(
+    features: np.ndarray, families: list[int], labelled: LabelledWindows
+) -> tuple[Linear, np.ndarray]:
+    """Fit ridges on differences within people; returns the mean head and left-out decisions."""
+    _, _, targets, ridge_weights = class_targets(labelled)
+    groups = labelled.groups
+    assert groups is not None
+    fits = []
+    for part in np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1):
+        centred, centred_targets = within_people(part, targets, labelled.weights, groups)
+        fits.append(fit_ridge(centred, centred_targets, ridge_weights, groups))
+    weight = np.concatenate([fit[0] for fit in fits], axis=0).T / len(fits)
+    bias = np.mean([fit[1] for fit in fits], axis=0)
+    # Single precision, as the head itself: this is most of what a pickle grows by.
+    return (weight.astype(np.float32), bias), np.mean([fit[2] for fit in fits], axis=0)
