@@ -17,7 +17,8 @@ from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
 from ..evaluation import FractionCurve, fraction_curve, list_peers, make_peer, write_report
-from ..evaluation.result import KEYS, TIMES, writable
+from ..evaluation.result import KEYS
+from ..evaluation.score_table import TIMES, writable
 from ..signals.recordings.label_tables import read_labelled
 
 # Short enough for minutes; --fractions takes any others.

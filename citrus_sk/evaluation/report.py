@@ -20,7 +20,8 @@ from .outcome_display import (
     confusion_size,
     reliability_size,
 )
-from .result import TIMES, FractionCurve, writable
+from .result import FractionCurve
+from .score_table import TIMES, writable
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #d0d0d0; --faint: #f3f3f3 }
