@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import require
-from .curve_display import FractionCurveDisplay, curve_size
+from .curve_display import FractionCurveDisplay
 from .outcome_display import (
     ConfusionCurveDisplay,
     ReliabilityDisplay,
@@ -21,6 +21,7 @@ from .outcome_display import (
     reliability_size,
 )
 from .result import FractionCurve
+from .score_lines import curve_size
 from .score_table import TIMES, writable
 
 _STYLE = """
