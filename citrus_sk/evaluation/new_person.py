@@ -172,7 +172,8 @@ def new_person_curve(
     assert groups is not None
     seed = as_seed(random_state)
     splits = _plan_people(X, y, groups, counts, n_reserved, shuffle, seed)
-    warn_of_calibration_leaks(X, groups, *_calibrated_and_tested(splits, len(y)))
+    calibrated, tested = _calibrated_and_tested(splits, len(y))
+    warn_of_calibration_leaks(X, groups, calibrated, tested, shuffled=shuffle)
     known: list[str | int] = [NOTHING, UNLABELLED] if counts[0] == 0 else []
     known += [count for count in counts if count]
     data = fingerprint(X, y, groups)
