@@ -51,7 +51,7 @@ class MaskedAutoencoder(nn.Module):
         self.register_buffer("target_sd", torch.ones(n_modalities, n_outputs, dtype=DTYPE))
 
     def raw_targets(self, z: Tensor) -> Tensor:
-        """Targets before standardisation, ``(batch, n_tokens, n_outputs)``."""
+        """Targets ``(batch, n_tokens, n_outputs)`` of normalised windows, not standardised."""
         stride = self.network.token_stride
         n_tokens = -(-z.shape[-1] // stride)
         makers = {
