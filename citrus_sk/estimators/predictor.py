@@ -85,6 +85,7 @@ class NetworkPredictor(NetworkEstimator):
     _smallest_batch: ClassVar[int]
     # What to do where memory runs out, besides smaller batches.
     _memory_hint: ClassVar[str] = ""
+    _is_personal: bool = False  # whether the head is that of one person
     _adapt_trained: Any = None  # a method where networks can be adapted to people
     _foreign: ForeignModule | None = None
     _reference: Reference | None = None
@@ -164,6 +165,7 @@ class NetworkPredictor(NetworkEstimator):
         self.members_ = [net for net, _ in fitted]
         self._adaptive = [adaptive for _, adaptive in fitted]
         self.net_ = self.members_[0]
+        self._is_personal = False
 
     def _outputs(self, X: Any, groups: Any = None) -> torch.Tensor:
         """Output of each network, float64 ``(n_estimators, n_windows, n_outputs)``."""

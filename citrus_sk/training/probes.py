@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from .adaptation.clusters import FEW_WINDOWS, alike_clusters
+from .adaptation.personal import person_kernel
 from .labelled import LabelledWindows
 
 # In units of a window's mean squared norm. Above the strongest, few windows with large left-out
@@ -72,14 +76,39 @@ def fit_fused_probe(
     present, codes, targets, weights = class_targets(labelled)
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
     fits = [fit_ridge(part, targets, weights, labelled.groups) for part in parts]
-    left_out = np.mean([fit[2] for fit in fits], axis=0)
+    left_out = np.mean([fit.left_out for fit in fits], axis=0)
     sharpness = fit_sharpness(left_out, codes, labelled.weights)
+    if labelled.groups is None:
+        sharpness = _less_hopeful(sharpness, fits, features, families, labelled)
     weight = np.zeros((labelled.n_outputs, features.shape[1]))
     bias = np.full(labelled.n_outputs, _RULED_OUT)
     share = sharpness / len(fits)
-    weight[present] = share * np.concatenate([fit[0] for fit in fits], axis=0).T
-    bias[present] = share * np.sum([fit[1] for fit in fits], axis=0)
+    weight[present] = share * np.concatenate([fit.coef for fit in fits], axis=0).T
+    bias[present] = share * np.sum([fit.intercept for fit in fits], axis=0)
     return FusedProbe(weight, bias, left_out, sharpness, present)
+
+
+def _less_hopeful(
+    sharpness: float,
+    fits: list[Ridge],
+    features: np.ndarray,
+    families: list[int],
+    labelled: LabelledWindows,
+) -> float:
+    """Sharpness for windows that resemble each other, as those of one recording do.
+
+    Leaving out one of them leaves its neighbours in, so that its decision is too good. Leaving out
+    clusters is too pessimistic in turn; the geometric mean of both had the lowest log loss on
+    training folds of ten sets.
+    """
+    codes = class_targets(labelled)[1]
+    if len(codes) <= FEW_WINDOWS:
+        return sharpness
+    clusters = alike_clusters(person_kernel(features, families), codes)
+    if clusters is None:
+        return sharpness
+    left_out = np.mean([fit.without_each(clusters) for fit in fits], axis=0)
+    return float(np.sqrt(sharpness * fit_sharpness(left_out, codes, labelled.weights)))
 
 
 def class_targets(
@@ -116,16 +145,37 @@ def fit_fused_values(
         for part in parts
     ]
     errors = [
-        np.average((left_out - targets) ** 2, axis=0, weights=labelled.weights)
-        for _, _, left_out in fits
+        np.average((fit.left_out - targets) ** 2, axis=0, weights=labelled.weights) for fit in fits
     ]
     trust = 1 / np.maximum(errors, 1e-9) ** 2
     trust /= trust.sum(axis=0)
-    coef = [each * fit[0] for each, fit in zip(trust, fits, strict=True)]
-    bias = [each * fit[1] for each, fit in zip(trust, fits, strict=True)]
-    left_out = np.sum([each * fit[2] for each, fit in zip(trust, fits, strict=True)], axis=0)
+    coef = [each * fit.coef for each, fit in zip(trust, fits, strict=True)]
+    bias = [each * fit.intercept for each, fit in zip(trust, fits, strict=True)]
+    left_out = np.sum([each * fit.left_out for each, fit in zip(trust, fits, strict=True)], axis=0)
     outputs = np.arange(targets.shape[1])
     return FusedProbe(np.concatenate(coef, axis=0).T, np.sum(bias, axis=0), left_out, 1.0, outputs)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A fitted ridge, with what leaving out windows takes.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_features, n_targets)
+    intercept : ndarray of shape (n_targets,)
+    left_out : ndarray of shape (n, n_targets)
+        Decision for each training window from a ridge fitted without it, or without its group.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    left_out: np.ndarray
+    _leave_out: Callable[[np.ndarray | None], np.ndarray]
+
+    def without_each(self, groups: np.ndarray) -> np.ndarray:
+        """Decision for each training window from a ridge fitted without its group."""
+        return self._leave_out(groups)
 
 
 def fit_ridge(
@@ -134,8 +184,8 @@ def fit_ridge(
     weights: np.ndarray,
     groups: np.ndarray | None,
     penalties: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients, intercept and left-out decisions of the ridge with the best left-out error."""
+) -> Ridge:
+    """Fit the ridge whose penalty has the lowest left-out squared error."""
     weights = weights / weights.mean()
     share = weights / weights.sum()
     centre, level = share @ features, share @ targets
@@ -145,17 +195,22 @@ def fit_ridge(
     squared = squared.clip(0)
     rotated = basis.T @ expected
     unit = max(squared.mean(), 1e-12)
-    grid = PENALTIES if penalties is None else penalties
-    best = (np.inf, np.empty(0), grid[-1])
-    for penalty in grid * unit:
+
+    def leave_out(groups: np.ndarray | None, penalty: float) -> np.ndarray:
         shrink = squared / (squared + penalty)
         residual = expected - basis @ (shrink[:, None] * rotated)
-        left_out = targets - _leave_out(basis, shrink, np.sqrt(share), residual, groups) / root
+        left = _leave_out(basis, shrink, np.sqrt(share), residual, groups)
+        return np.asarray(targets - left / root)
+
+    grid = unit * (PENALTIES if penalties is None else penalties)
+    best = (np.inf, np.empty(0), grid[-1])
+    for penalty in grid:
+        left_out = leave_out(groups, penalty)
         error = np.average((targets - left_out) ** 2, axis=0, weights=weights).mean()
         if error < best[0]:
             best = (error, left_out, penalty)
     coef = rows.T @ (basis @ (rotated / (squared + best[2])[:, None]))
-    return coef, level - centre @ coef, best[1]
+    return Ridge(coef, level - centre @ coef, best[1], partial(leave_out, penalty=best[2]))
 
 
 def _leave_out(

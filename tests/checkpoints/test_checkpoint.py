@@ -299,7 +299,9 @@ def test_a_network_that_cannot_be_built_is_not_written(tmp_path):
 
 
 def test_a_folder_that_is_not_there_and_one_in_the_way_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere is not there; make it first"):
+    with pytest.raises(
+        FileNotFoundError, match=r"folder .*nowhere does not exist; create it first"
+    ):
         write_checkpoint(tmp_path / "nowhere" / "a", NETWORK, TASK, make_tensors(), INFO)
     with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file"):
         write_checkpoint(tmp_path, NETWORK, TASK, make_tensors(), INFO)
@@ -325,7 +327,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(step, file, monkeypatc
             patch.setattr(Path, "open", lambda path, mode: FullDisk(path, "x"))
         else:
             patch.setattr(os, step, raise_no_space)
-        with pytest.raises(OSError, match="is as it was: No space left on device") as raised:
+        with pytest.raises(OSError, match="is unchanged: No space left on device") as raised:
             write_checkpoint(file, NETWORK, TASK, make_tensors(seed=1), INFO)
     assert raised.value.errno == errno.ENOSPC
     assert file.read_bytes() == before
