@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from .new_person_display import NewPersonDisplay
 from .new_person_result import LABELLED, NOTHING, UNLABELLED, NewPersonCurve
 from .peers import is_recentred
@@ -37,14 +35,16 @@ def new_person_block(curve: NewPersonCurve) -> list[str]:
         "</ul>",
         *([_ABOUT_RECENTRED] if any(map(is_recentred, curve.estimators)) else []),
         "<p>Means over people, with the 95&nbsp;% interval of the corrected resampled t-test in "
-        "small print.</p>",
+        "small print. It is wide where people differ, so intervals can overlap although one "
+        "classifier is better on every person.</p>",
     ]
     head = [_heading(each) for each in curve.known]
     for metric in curve.metrics:
         bands = {name: [band for _, band in curve.bands(name, metric)] for name in curve.estimators}
         parts.append(scores_table(metric, head, bands))
         figure, ax = new_figure(curve_size(len(curve.estimators)))
-        NewPersonDisplay.from_curve(curve, metric=metric, ax=ax)
+        # Without the chance level, which is far below and in the plots above.
+        NewPersonDisplay(curve=curve, metric=metric).plot(ax, chance=False)
         text = f"{metric} on a new person, with 95\u00a0% intervals over people"
         parts.append(html_figure(figure, text))
     return parts
@@ -63,13 +63,11 @@ def _labelled(curve: NewPersonCurve) -> str:
     shuffled = curve.settings.get("shuffle", True)
     which = "drawn at random" if shuffled else "the first ones in the order of the data"
     return (
-        "<strong>Labelled windows</strong>: so many windows of each class of the person are "
-        f"labelled as well, {which}. They are not tested on. A classifier that can be personalised "
-        "is; any other is trained again with these windows added."
+        "<strong>Labelled windows</strong>: as many windows of each class of the person as the "
+        f"column states are labelled, {which}. They are not tested on. A classifier that can be "
+        "personalised is; any other is trained again with these windows added."
     )
 
 
 def _heading(known: str | int) -> str:
-    if known == NOTHING:
-        return "nothing known"
-    return "unlabelled windows" if known == UNLABELLED else escape(f"{known} per class")
+    return known if isinstance(known, str) else f"{known} per class"

@@ -368,6 +368,10 @@ def test_calibration_windows_that_overlap_with_the_test_are_named():
         warnings.simplefilter("error")
         # Windows 0 and 1 of each recording calibrate, 2 and 3 are reserved, 4 and on are tested.
         new_person_curve(model, X, y, people, shuffle=False, scoring="accuracy", **settings)
+    with pytest.warns(UserWarning, match=r"4 of 24 test windows .* do not overlap\.$"):
+        new_person_curve(
+            model, X, y, people, shuffle=False, scoring="accuracy", n_calibration=(4,), n_reserved=4
+        )
     with pytest.warns(UserWarning, match="overlap another one.*in different groups"):
         new_person_curve(
             model, X, y, np.tile([1, 2], 20), shuffle=False, scoring="accuracy", **settings
