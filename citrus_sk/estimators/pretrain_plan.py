@@ -1,4 +1,4 @@
-"""Parameters of a pre-trainer, turned into a recipe, a sampler, a run file and provenance.
+"""Parameters of a pre-trainer, turned into a settings, a sampler, a run file and provenance.
 
 Each function takes them as ``params``, a namespace of ``get_params()``.
 """
@@ -21,7 +21,7 @@ from .._utils.validation import check_choice, check_number, check_pair
 from ..nn import PRESETS, NetworkConfig, TaskConfig
 from ..signals.recordings.corpus import Corpus
 from ..training.pretraining.processes import distributed_part, same_everywhere
-from ..training.pretraining.run import PretrainRecipe
+from ..training.pretraining.run import PretrainSettings
 from ..training.pretraining.run_file import RunFile, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
 
@@ -139,14 +139,14 @@ def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus)
     return max(1, math.ceil(params.n_passes * windows / params.batch_size))
 
 
-def make_recipe(
+def make_settings(
     params: SimpleNamespace, n_steps: int, seed: int, device: torch.device
-) -> PretrainRecipe:
+) -> PretrainSettings:
     """Length and speed of the run."""
     bf16 = params.precision == "bfloat16"
     if params.precision == "auto" and device.type == "cuda":
         bf16 = torch.cuda.is_bf16_supported()
-    return PretrainRecipe(
+    return PretrainSettings(
         n_steps=n_steps,
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,

@@ -30,9 +30,9 @@ from .pretrain_plan import (
     choose_seed,
     count_steps,
     make_info,
-    make_recipe,
     make_run_file,
     make_sampler,
+    make_settings,
     task_config,
 )
 
@@ -276,7 +276,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
             None
             if held_out is None
             else make_sampler(params, self._network, held_out, seed + 1, device),
-            make_recipe(params, self.n_steps_, seed, device),
+            make_settings(params, self.n_steps_, seed, device),
             device,
         )
         run_to_end(
