@@ -28,6 +28,7 @@ STYLES = (
 )
 
 _LABELS_INCHES = 0.5  # height of the ticks and the label of a horizontal axis
+_LINE_INCHES = 0.17  # of each further line of the labels of ticks
 
 
 class Display:
@@ -190,11 +191,15 @@ def literal(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def legend_below(ax: Axes, **settings: object) -> None:
-    """Add a legend under the label of the horizontal axis, whatever the height of the axes."""
+def legend_below(ax: Axes, *, tick_lines: int = 1, **settings: object) -> None:
+    """Add a legend under the label of the horizontal axis, whatever the height of the axes.
+
+    The labels of its ticks have `tick_lines` lines.
+    """
     from matplotlib.transforms import ScaledTranslation
 
-    down = ScaledTranslation(0, -_LABELS_INCHES, ax.figure.dpi_scale_trans)
+    inches = _LABELS_INCHES + _LINE_INCHES * (tick_lines - 1)
+    down = ScaledTranslation(0, -inches, ax.figure.dpi_scale_trans)
     ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + down,
         frameon=False, fontsize="small", **settings,

@@ -6,7 +6,7 @@ import csv
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,16 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
-from ..evaluation import FractionCurve, fraction_curve, list_peers, make_peer, write_report
+from ..evaluation import (
+    FractionCurve,
+    NewPersonCurve,
+    fraction_curve,
+    list_peers,
+    make_peer,
+    new_person_curve,
+    write_report,
+)
+from ..evaluation.peers import can_be_recentred, recentred_name
 from ..evaluation.result import KEYS
 from ..evaluation.score_table import TIMES, writable
 from ..signals.recordings.label_tables import read_labelled
@@ -24,6 +33,8 @@ from ..signals.recordings.label_tables import read_labelled
 # Short enough for minutes; --fractions takes any others.
 FRACTIONS = (0.02, 0.1, 0.5)
 WRITTEN = ("scores.csv", "times.csv", "curve.json", "report.html")
+WRITTEN_TO_ADAPT = ("new_person.csv", "new_person.json")
+DEFAULT = "citrus,minirocket,bandpower"
 ALIGNMENTS = ("resample", "crop", "pad", "native", "rate")
 
 
@@ -35,6 +46,7 @@ def run_evaluate(
     dataset: str | None = None,
     estimators: str | None = None,
     ablation: bool = False,
+    adapt: bool = False,
     fractions: Sequence[float] | None = None,
     shots: Sequence[int] | None = None,
     folds: int = 3,
@@ -62,30 +74,47 @@ def run_evaluate(
             "the report needs matplotlib, which is not installed. Install it with: pip install "
             "matplotlib"
         )
-    paths = {name: writable(out / name) for name in WRITTEN}  # known before hours are spent
+    names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
+    paths = {name: writable(out / name) for name in names}  # known before hours are spent
     bunch = _load(data, labels, dataset, picks)
     _check_groups(bunch, folds)
+    if adapt:
+        _check_people(bunch)
     sfreq = bunch.sfreq if sfreq is None else sfreq
     models = make_estimators(estimators, sfreq=sfreq, seed=seed, ablation=ablation)
     if fractions is None and shots is None:
         fractions = FRACTIONS
     print(_about(bunch, sfreq, models), flush=True)
+    shared: dict[str, Any] = {
+        "scoring": list(scoring), "random_state": seed, "n_jobs": jobs, "verbose": int(progress),
+    }  # fmt: skip
+    new_person = None
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", UserWarning)
         curve = fraction_curve(
             models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
-            cv=folds, n_repeats=repeats, scoring=list(scoring), random_state=seed, n_jobs=jobs,
-            run_dir=out / "run", report_oracle_epoch=oracle, verbose=int(progress),
+            cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle, **shared,
         )  # fmt: skip
+        if adapt:
+            if progress:
+                print("A new person:", file=sys.stderr, flush=True)
+            new_person = new_person_curve(
+                make_adapting(estimators, sfreq=sfreq, seed=seed), bunch.X, bunch.y, bunch.groups,
+                shuffle=False, run_dir=out / "run-new-person", **shared,
+            )  # fmt: skip
     # Of what is raised, what concerns the data: joblib's workers come and go.
     texts = [str(w.message) for w in raised if w.category is UserWarning]
     notes = list(dict.fromkeys(text for text in texts if not text.startswith("A worker stopped")))
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
-    name = dataset or (data.name if data else "")
-    _write(curve, paths, title or f"Classifiers on {name}", notes, command)
-    print(_closing_words(curve, out))
-    return any(np.isfinite(row[metric]) for row in curve.rows for metric in curve.metrics)
+    _write(curve, new_person, paths)
+    write_report(
+        curve, paths["report.html"], notes=notes, command=command, new_person=new_person,
+        title=title or f"Classifiers on {dataset or (data.name if data else '')}",
+    )  # fmt: skip
+    print(_closing_words(curve, new_person, out))
+    curves = (curve, new_person) if new_person else (curve,)
+    return any(np.isfinite(row[m]) for each in curves for row in each.rows for m in each.metrics)
 
 
 def _load(
@@ -122,6 +151,21 @@ def _check_groups(bunch: Bunch, folds: int) -> None:
     )
 
 
+def _check_people(bunch: Bunch) -> None:
+    """Refuse data without people to leave out."""
+    if bunch.groups is None:
+        raise ValueError(
+            "--adapt evaluates on a new person, and the data have no groups: it is unknown which "
+            "windows are of one person. Add a column 'group' (in an .npz file the array 'groups') "
+            "with a value for each person."
+        )
+    if len(np.unique(bunch.groups)) < 2:
+        raise ValueError(
+            "--adapt evaluates on a new person, and all windows are of one group "
+            f"({bunch.groups_from}); expected at least two people."
+        )
+
+
 def make_estimators(
     names: str | None, *, sfreq: float | None, seed: int, ablation: bool
 ) -> dict[str, Any]:
@@ -138,19 +182,49 @@ def make_estimators(
     ablation : bool
         Whether to add alignment times backbone times pre-training.
     """
-    models: dict[str, Any] = {}
-    for text in (names or ("" if ablation else "citrus,minirocket,bandpower")).split(","):
-        if not (text := text.strip()):
-            continue
-        name, _, place = text.rpartition("=")
-        name = name or place
-        if name in models:
-            raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
-        if ":" in place:
-            models[name] = _imported(place)
-        else:
-            models[name] = make_peer(place, sfreq=sfreq, random_state=seed)
+    models = {
+        name: _make(place, sfreq, seed)
+        for name, place in _named(names or ("" if ablation else DEFAULT)).items()
+    }
     return models | (_ablation(sfreq, seed) if ablation else {})
+
+
+def make_adapting(names: str | None, *, sfreq: float | None, seed: int) -> dict[str, Any]:
+    """Estimators for a new person: peers stand beside themselves with recentred features.
+
+    Parameters
+    ----------
+    names : str or None
+        As in `make_estimators`.
+    sfreq : float or None
+        Hz.
+    seed : int
+        For those that take a ``random_state`` from us.
+    """
+    models: dict[str, Any] = {}
+    for name, place in _named(names or DEFAULT).items():
+        models[name] = _make(place, sfreq, seed)
+        if can_be_recentred(place):
+            peer = make_peer(place, sfreq=sfreq, random_state=seed, recenter=True)
+            models[recentred_name(name)] = peer
+    return models
+
+
+def _named(names: str) -> dict[str, str]:
+    """Peers and places of objects by the names in a list."""
+    found: dict[str, str] = {}
+    for text in names.split(","):
+        if text := text.strip():
+            name, _, place = text.rpartition("=")
+            name = name or place
+            if name in found:
+                raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
+            found[name] = place
+    return found
+
+
+def _make(place: str, sfreq: float | None, seed: int) -> Any:
+    return _imported(place) if ":" in place else make_peer(place, sfreq=sfreq, random_state=seed)
 
 
 def _imported(place: str) -> Any:
@@ -204,10 +278,7 @@ def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
     return f"{text}.\n{len(models)} estimators: {'; '.join(models)}."
 
 
-def _write(
-    curve: FractionCurve, paths: dict[str, Path], title: str, notes: Sequence[str],
-    command: str | None,
-) -> None:  # fmt: skip
+def _write(curve: FractionCurve, new_person: NewPersonCurve | None, paths: dict[str, Path]) -> None:
     curve.to_csv(paths["scores.csv"], times=False)
     with paths["times.csv"].open("w", newline="") as file:
         writer = csv.DictWriter(file, [*KEYS, *TIMES], extrasaction="ignore", lineterminator="\n")
@@ -215,29 +286,52 @@ def _write(
         for row in curve.rows:
             writer.writerow({k: "" if v != v else v for k, v in row.items()})
     curve.to_json(paths["curve.json"])
-    write_report(curve, paths["report.html"], title=title, notes=notes, command=command)
+    if new_person is not None:
+        new_person.to_csv(paths["new_person.csv"], times=False)
+        new_person.to_json(paths["new_person.json"])
 
 
-def _closing_words(curve: FractionCurve, out: Path) -> str:
+def _closing_words(curve: FractionCurve, new_person: NewPersonCurve | None, out: Path) -> str:
     """The first metric as a table, and where everything is."""
     metric = curve.metrics[0]
-    width = max(len(name) for name in curve.estimators)
-    amounts = [(f, "fraction", f"{100 * f:g} %") for f in curve.fractions]
-    amounts += [(n, "shots", f"{n} a class") for n in curve.shots]
-    lines = [f"\n{metric}, mean over folds and repeats:"]
-    lines.append(" " * width + "".join(f"{text:>13}" for *_, text in amounts))
+    head = [f"{100 * f:g} %" for f in curve.fractions] + [f"{n} a class" for n in curve.shots]
+    bands = {
+        name: [
+            band for kind in ("fraction", "shots") for _, band in curve.bands(name, metric, kind)
+        ]
+        for name in curve.estimators
+    }
+    lines = _means(f"{metric}, mean over folds and repeats:", head, bands)
+    if new_person is not None:
+        head = [f"{each} a class" if isinstance(each, int) else each for each in new_person.known]
+        bands = {
+            name: [band for _, band in new_person.bands(name, metric)]
+            for name in new_person.estimators
+        }
+        title = f"{metric} on a new person, by what is known, mean over people:"
+        lines += _means(title, head, bands)
+    lines += ["", f"Report: {out / 'report.html'}", f"Scores: {out / 'scores.csv'}"]
+    lines += [f"Times:  {out / 'times.csv'}", f"All:    {out / 'curve.json'}"]
+    if new_person is not None:
+        lines += [f"        {out / name}" for name in WRITTEN_TO_ADAPT]
+    return "\n".join(lines)
+
+
+def _means(
+    title: str, head: Sequence[str], bands: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[str]:
+    """Table of means for a terminal, with a mark where some fits failed."""
+    width = max(map(len, bands))
+    lines = [f"\n{title}", " " * width + "".join(f"{text:>13}" for text in head)]
     partly = False
-    for name in curve.estimators:
+    for name, of_estimator in bands.items():
         cells = []
-        for value, kind, _ in amounts:
-            band = dict(curve.bands(name, metric, kind))[value]
-            partly |= 0 < band["n_scores"] < band["n_fits"]
-            mark = "*" if 0 < band["n_scores"] < band["n_fits"] else ""
-            mean = "failed" if np.isnan(band["mean"]) else f"{band['mean']:.3f}{mark}"
-            cells.append(f"{mean:>13}")
+        for band in of_estimator:
+            is_partial = 0 < band["n_scores"] < band["n_fits"]
+            partly |= is_partial
+            mean = "failed" if np.isnan(band["mean"]) else f"{band['mean']:.3f}"
+            cells.append(f"{mean + '*' * is_partial:>13}")
         lines.append(f"{name:<{width}}{''.join(cells)}")
     if partly:
         lines.append("* mean of the fits that did not fail, fewer than others had")
-    lines += ["", f"Report: {out / 'report.html'}", f"Scores: {out / 'scores.csv'}"]
-    lines += [f"Times:  {out / 'times.csv'}", f"All:    {out / 'curve.json'}"]
-    return "\n".join(lines)
+    return lines

@@ -7,6 +7,7 @@ from .comparison_display import CriticalDifferenceDisplay, PairedDifferenceDispl
 from .curve_display import FractionCurveDisplay
 from .curves import fraction_curve
 from .new_person import new_person_curve
+from .new_person_display import NewPersonDisplay
 from .new_person_result import NewPersonCurve
 from .outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
 from .peers import list_peers, make_peer
@@ -23,6 +24,7 @@ __all__ = [
     "FractionCurveDisplay",
     "LeaveOnePersonOut",
     "NewPersonCurve",
+    "NewPersonDisplay",
     "PairedDifferenceDisplay",
     "ReliabilityDisplay",
     "StratifiedFractionKFold",

@@ -39,7 +39,7 @@ def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
 
 
 def warn_of_calibration_leaks(
-    X: Any, groups: np.ndarray, calibration: np.ndarray, test: np.ndarray
+    X: Any, groups: np.ndarray, calibration: np.ndarray, test: np.ndarray, *, shuffled: bool
 ) -> None:
     """Warn of windows that make scores on a new person too good.
 
@@ -51,6 +51,8 @@ def warn_of_calibration_leaks(
         Person of each window.
     calibration, test : ndarray of bool of shape (n_windows,)
         Windows of each person that are trained on and tested on when the person is left out.
+    shuffled : bool
+        Whether calibration windows are drawn at random, for the remedy.
 
     Warns
     -----
@@ -58,6 +60,8 @@ def warn_of_calibration_leaks(
         If windows of two people, or a calibration and a test window of one person, are identical
         or overlap.
     """
+    remedy = ", or shuffle=False, which calibrates on the first windows of each class"
+    remedy = remedy if shuffled else ""
     for kind, first, second in alike_windows(X):
         apart = groups[first] != groups[second]
         if apart.any():
@@ -68,8 +72,7 @@ def warn_of_calibration_leaks(
             warnings.warn(
                 f"{len(np.unique(tested))} of {test.sum()} test windows {kind} a calibration "
                 f"window of the same person, such as window {tested[0]}, which makes scores with "
-                "labelled windows too good: use windows that do not overlap, or shuffle=False, "
-                "which calibrates on the first windows of each class.",
+                f"labelled windows too good: use windows that do not overlap{remedy}.",
                 UserWarning,
                 stacklevel=3,
             )

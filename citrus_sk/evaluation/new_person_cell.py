@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import TransformerMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
@@ -103,14 +103,14 @@ class _FittedOnOthers:
         start = time.perf_counter()
         model = request_people(clone(estimator))
         is_pipeline = isinstance(model, Pipeline) and len(model.steps) > 1
-        self.steps: Any = model[:-1] if is_pipeline else None
         self.last = model[-1] if is_pipeline else model
+        self.steps = [step for _, step in model.steps[:-1] if _is_step(step)] if is_pipeline else []
         train = left_out.train
-        self.train_features = take_windows(X, train)
-        if self.steps is not None:
-            routed = requested(self.steps, "fit_transform", {"groups": groups[train]})
-            self.train_features = self.steps.fit_transform(self.train_features, y[train], **routed)
-        self._fit_last(self.last, self.train_features, train)
+        features, people = take_windows(X, train), {"groups": groups[train]}
+        for step in self.steps:
+            features = _fit_transform(step, features, y[train], people)
+        self.train_features = features
+        self._fit_last(self.last, features, train)
         self.fit_time = time.perf_counter() - start
 
     def ready(self, known: str | int) -> _Ready:
@@ -145,11 +145,9 @@ class _FittedOnOthers:
             return _Ready(model, rest, {}, time.perf_counter() - start)
         model = clone(self.last)
         rows = np.concatenate([self.left_out.train, calibration])
-        if self.steps is None:  # windows in a container of any kind
-            features = take_windows(self.X, rows)
-        else:
-            features = joined(self.train_features, few)
-        self._fit_last(model, features, rows)
+        # Windows can be in a container of any kind, features in a few only.
+        both = joined(self.train_features, few) if self.steps else take_windows(self.X, rows)
+        self._fit_last(model, both, rows)
         return _Ready(model, rest, self._metadata(model), time.perf_counter() - start)
 
     def _fit_last(self, model: Any, features: Any, rows: np.ndarray) -> None:
@@ -157,15 +155,31 @@ class _FittedOnOthers:
         model.fit(features, self.y[rows], **routed)
 
     def _features(self, rows: np.ndarray, *, people: bool = True) -> Any:
-        windows = take_windows(self.X, rows)
-        if self.steps is None:
-            return windows
+        features = take_windows(self.X, rows)
         known = {"groups": self.groups[rows]} if people else {}
-        return self.steps.transform(windows, **requested(self.steps, "transform", known))
+        for step in self.steps:
+            features = step.transform(features, **requested(step, "transform", known))
+        return features
 
     def _metadata(self, model: Any) -> dict[str, dict[str, Any]]:
         people = {"groups": self.groups[self.left_out.test]}
         return {method: requested(model, method, people) for method in (*PREDICTIONS, "score")}
+
+
+def _is_step(step: Any) -> bool:
+    return step is not None and not isinstance(step, str)
+
+
+def _fit_transform(step: Any, X: Any, y: np.ndarray, people: Mapping[str, np.ndarray]) -> Any:
+    """Fit a step, and transform what it was fitted to.
+
+    Scikit-learn's own ``fit_transform`` does not pass people on to ``transform``.
+    """
+    own = getattr(type(step), "fit_transform", None)
+    if own is None or own is TransformerMixin.fit_transform:
+        step.fit(X, y, **requested(step, "fit", people))
+        return step.transform(X, **requested(step, "transform", people))
+    return step.fit_transform(X, y, **requested(step, "fit_transform", people))
 
 
 def request_people(estimator: Any) -> Any:

@@ -25,7 +25,8 @@ class NewPersonCurve(ScoreTable):
         ``n_calibration`` the number of labelled windows per class. ``n_train`` counts the windows
         of the other people and the calibration windows, ``n_available`` those of the others alone.
         ``fit_time`` is that of the fit on the other people, or with labelled windows that of
-        ``personalize`` or of the second fit of the last step.
+        ``personalize`` or of the second fit of the last step. ``predict_time`` is that of the last
+        step.
     metrics : list of str
         Names of the scorers.
     settings : dict

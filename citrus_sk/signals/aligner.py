@@ -1,4 +1,4 @@
-"""The transformer that gives every window the length the network was trained on."""
+"""`SignalAligner`, which gives every window the length the network was trained on."""
 
 from __future__ import annotations
 
@@ -20,54 +20,57 @@ from .windows import agreed_sfreq, float32_chunks, read_windows
 
 
 def _has_columns(aligner: SignalAligner) -> bool:
-    # Feature names belong to columns. Without them scikit-learn leaves an output as it is, so a
-    # three-dimensional output stays an array where `set_output` asks for a data frame.
+    # Only 2-D output has columns. Without feature names scikit-learn does not wrap the output, so
+    # 3-D output stays an array even if `set_output` requests a data frame.
     return getattr(aligner, "_fitted_on_2d", True)
 
 
 class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     r"""Bring windows of any length and sampling rate onto the grid of the pre-trained weights.
 
-    A network that was pre-trained on windows of one length meets data of another length and
-    another rate. Resampling each whole window to the pre-training length serves it best by
-    far [1]_; the other methods are here for comparison and for data whose physical time scale has
-    to be kept. Amplitudes are kept, as they carry information: the network normalises by itself.
+    A network pre-trained on windows of one length is often applied to data of another length and
+    sampling rate. Resampling each whole window to the pre-training length works best by far [1]_;
+    the other methods exist for comparison and for data whose physical time scale must be kept.
+    Amplitudes are not changed, because they carry information and the network normalises its
+    input itself.
 
     Parameters
     ----------
     n_times : int or None, default=None
-        Samples of each window in the output, at least 2. None means 1024, the length that
-        the pre-trained weights have seen. Not used by ``method="native"``.
+        Samples of each window in the output, at least 2. None means 1024, the length that the
+        shipped weights were pre-trained on. Not used by ``method="native"``.
     method : {"resample", "rate", "crop", "pad", "native"}, default="resample"
-        How a window of another length becomes one of `n_times` samples:
+        Method that brings a window to `n_times` samples:
 
-        - ``"resample"``: the whole window is resampled, whatever its duration. Linear
-          interpolation upwards, anti-aliased downwards.
-        - ``"rate"``: resampled from `sfreq` to `target_sfreq`, so that a second keeps its
-          length; then the centre is kept, or the channel's mean is added on both sides.
-        - ``"crop"``: the first `n_times` samples; a shorter window is filled up with zeros at
-          its end. Earlier practice.
-        - ``"pad"``: the centre of a longer window; a shorter one gets zeros on both sides.
-        - ``"native"``: the length stays; the dtype becomes float32.
+        - ``"resample"``: the whole window is resampled, whatever its duration. Upsampling
+          interpolates linearly; downsampling is anti-aliased.
+        - ``"rate"``: the window is resampled from `sfreq` to `target_sfreq`, which keeps the
+          physical time scale; then it is cropped to its centre, or padded on both sides with the
+          mean of each channel.
+        - ``"crop"``: the first `n_times` samples are kept; a shorter window is padded with zeros
+          at its end. This was earlier practice.
+        - ``"pad"``: the central `n_times` samples are kept; a shorter window is padded with zeros
+          on both sides.
+        - ``"native"``: the length is kept; the dtype becomes float32.
     sfreq : float or None, default=None
-        Sampling rate of the input in Hz. Needed by ``method="rate"`` alone, and not even there
-        if the input is an `mne.Epochs`, which knows its rate.
+        Sampling rate of the input in Hz. Only ``method="rate"`` needs it, and only if the input
+        is not an `mne.Epochs`, which holds its rate.
     target_sfreq : float or None, default=None
-        Sampling rate of the output in Hz for ``method="rate"``. None means 100 Hz, that of the
-        pre-trained weights.
+        Sampling rate of the output in Hz for ``method="rate"``. None means 100 Hz, the rate of
+        the pre-trained weights.
 
     Attributes
     ----------
     n_times_ : int or None
-        Samples of a window in the input; None after a list of windows of unequal lengths.
+        Samples of an input window; None if ``fit`` got windows of unequal lengths.
     n_times_out_ : int
-        Samples of a window in the output.
+        Samples of an output window.
     n_chans_ : int
-        Channels of the input and of the output.
+        Number of channels.
     sfreq_ : float or None
-        Sampling rate of the input in Hz, where it is known.
+        Sampling rate of the input in Hz; None if unknown.
     method_ : str
-        The method that ``fit`` was called with.
+        Value of `method` in ``fit``.
     target_sfreq_ : float
         Sampling rate of the output in Hz for ``method="rate"``.
     n_features_in_ : int
@@ -79,24 +82,24 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     -----
     Output sample :math:`k` lies at :math:`t_k = k s` input samples, with the step
     :math:`s = n_\mathrm{in} / n_\mathrm{out}` for ``"resample"`` (as in `scipy.signal.resample`)
-    and :math:`s = f_\mathrm{in} / f_\mathrm{out}` for ``"rate"``. For :math:`s < 1` it is
-    interpolated linearly and the last sample is held. For :math:`s > 1` it is
+    and :math:`s = f_\mathrm{in} / f_\mathrm{out}` for ``"rate"``. For :math:`s < 1` the signal is
+    interpolated linearly and its last sample is held. For :math:`s > 1` the output is
 
     .. math:: y_k = \frac{\sum_i w((i - t_k) / s) x_i}{\sum_i w((i - t_k) / s)}, \quad
               w(u) = \mathrm{sinc}(u)\, I_0\big(\beta \sqrt{1 - (u / a)^2}\big) \; (|u| < a)
 
-    with :math:`a = 16` and :math:`\beta = 10`: what lies below 0.8 of the new Nyquist frequency
-    passes unchanged, what lies above 1.2 of it is suppressed by 100 dB. Beyond its ends the
-    window is continued by odd reflection, so that constants and trends continue.
+    with :math:`a = 16` and :math:`\beta = 10`. Frequencies below 0.8 of the new Nyquist frequency
+    pass unchanged; those above 1.2 of it are attenuated by 100 dB. Beyond its ends the window is
+    extended by odd reflection, which preserves constants and trends.
 
     The output is float32 and C-contiguous, and never shares memory with the input. A memory map
-    is read a piece at a time. Nothing is learned from the values of `X`; ``fit`` checks them and
-    notes their shape. Marked-bad and stimulus channels of an `mne.Epochs` are left out.
+    is read in pieces. ``fit`` checks the values of `X` and stores its shape, but learns nothing
+    from the values. Bad channels and stimulus channels of an `mne.Epochs` are left out.
 
     For 2-D input the output is 2-D, with the feature names ``t0``, ``t1``, ..., and follows
-    `set_output`. For 3-D input the output stays a 3-D array even if a data frame is asked for,
-    because a data frame has no third dimension; there, ``get_feature_names_out`` does not exist
-    after ``fit``, and `set_output` is to be called before it.
+    `set_output`. For 3-D input the output is a 3-D array even if `set_output` requests a data
+    frame, which has no third dimension. In that case ``get_feature_names_out`` does not exist
+    after ``fit``, so call `set_output` before ``fit``.
 
     References
     ----------
@@ -113,7 +116,7 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     >>> SignalAligner().fit_transform(X).shape
     (5, 3, 1024)
 
-    Windows of unequal lengths come as a list:
+    Windows of unequal lengths are passed as a list:
 
     >>> X = [np.ones((2, 400)), np.ones((2, 377))]
     >>> SignalAligner(256).fit_transform(X).shape
@@ -150,13 +153,13 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
         self.target_sfreq = target_sfreq
 
     def fit(self, X: Any, y: Any = None) -> SignalAligner:
-        """Check the parameters and `X`, and note the shape of `X`.
+        """Check the parameters and `X`, and store the shape of `X`.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
-            Windows of a signal; finite, real, at least two samples each.
+            Windows of a signal: finite and real, with at least two samples each.
         y : None
             Ignored.
 
@@ -169,8 +172,8 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         TypeError
             If a parameter has a wrong type.
         ValueError
-            If a parameter or `X` is out of its range, if ``method="rate"`` finds no sampling rate
-            or two different ones, or if ``method="native"`` gets windows of unequal lengths.
+            If a parameter or `X` is out of range, if ``method="rate"`` has no sampling rate or two
+            different ones, or if ``method="native"`` gets windows of unequal lengths.
         """
         self._check_params()
         with all_or_nothing(self):
@@ -184,14 +187,14 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
-            Windows with the channels and the length seen in ``fit``; any length if that was
-            a list of unequal lengths.
+            Windows with the channels and the length seen in ``fit``; of any length if ``fit`` got
+            windows of unequal lengths.
 
         Returns
         -------
         X_aligned : ndarray of shape (n_windows, n_channels, n_times_out_) or \
 (n_windows, n_times_out_), float32
-            As many dimensions as `X`.
+            Aligned windows, with as many dimensions as `X`.
         """
         check_is_fitted(self)
         windows = read_windows(self, X, reset=False, ragged=True, any_rate=True)
@@ -208,7 +211,7 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         return out[:, 0] if windows.is_2d else out
 
     def _note(self, windows: Windows) -> None:
-        """Set what ``transform`` needs to know, and look at every value once."""
+        """Set the attributes that `transform` reads, and check every value."""
         self.method_ = self.method
         self.target_sfreq_ = float(GRID_SFREQ if self.target_sfreq is None else self.target_sfreq)
         self.sfreq_ = agreed_sfreq(windows, self.sfreq)
@@ -222,17 +225,17 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         else:
             self.n_times_out_ = int(GRID_N_TIMES if self.n_times is None else self.n_times)
         for _ in float32_chunks(windows):
-            pass  # A NaN is reported here, where the windows were passed for the first time.
+            pass  # so that a NaN is reported in fit already
 
     def alignment(self, n_times: int, sfreq: float | None = None) -> Alignment:
-        """The map from windows of a length and a rate to the grid.
+        """Return the map from windows of one length and rate to the grid.
 
         Parameters
         ----------
         n_times : int
             Samples of a window.
         sfreq : float or None, default=None
-            Sampling rate in Hz; None means that seen in ``fit``.
+            Sampling rate in Hz; None means the rate seen in ``fit``.
 
         Returns
         -------
@@ -258,20 +261,20 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
             check_number(name, getattr(self, name), unit="Hz", open_low=True, alternatives=(None,))
 
     def _check_rate(self, windows: Windows) -> None:
-        """Refuse another rate than in fit, but where a second keeps its length in the output."""
+        """Raise ValueError if another rate than in fit would change the time scale."""
         if self.method_ == "rate" or same_rate(windows.sfreq, self.sfreq_):
             return
         assert windows.sfreq is not None
         assert self.sfreq_ is not None
         if self.method_ == "resample" and windows.n_times and self.n_times_:
-            # A whole window becomes n_times_out_ samples: equal durations stay equal.
+            # Windows of equal duration get the same time scale: each becomes n_times_out_ samples.
             expected = self.n_times_ * windows.sfreq / self.sfreq_
             if abs(windows.n_times - expected) <= 1 + RATE_TOLERANCE * expected:
                 return
         raise ValueError(
             f"X was sampled at {windows.sfreq:g} Hz, but SignalAligner was fitted on windows "
-            f"sampled at {self.sfreq_:g} Hz, and method={self.method_!r} would give a second "
-            f"another length. Resample it: epochs.resample({self.sfreq_:g}); or use "
+            f"sampled at {self.sfreq_:g} Hz, and method={self.method_!r} would change "
+            f"the time scale. Resample it: epochs.resample({self.sfreq_:g}); or use "
             "SignalAligner(method='rate'), which resamples from any rate."
         )
 
@@ -287,17 +290,17 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
 
     @available_if(_has_columns)
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the output's columns; for 2-D input only.
+        """Return the names of the output columns; for 2-D input only.
 
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Compared with the columns seen in ``fit``; the names do not depend on it.
+            Names to check against the columns seen in ``fit``. The result does not depend on them.
 
         Returns
         -------
         feature_names_out : ndarray of shape (n_times_out_,), object
-            ``t0``, ``t1``, ...
+            Names ``t0``, ``t1``, ...
         """
         check_is_fitted(self)
         if input_features is not None:
@@ -314,5 +317,5 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []  # float32, whatever comes in
+        tags.transformer_tags.preserves_dtype = []  # the output is always float32
         return tags

@@ -1,4 +1,4 @@
-"""The methods by which windows come onto a grid, as one table."""
+"""The alignment methods: maps from windows of any length to the grid."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ class Alignment:
     Attributes
     ----------
     step : float
-        Distance of two samples of the output, in samples of the input.
+        Distance between output samples, in input samples.
     n_all : int
         Samples of the whole window at that step.
     n_out : int
         Samples of the output.
     first : int
-        Sample of the whole window with which the output begins; negative where it begins earlier.
+        First output sample, counted from the start of the window; negative if the output starts
+        before the window.
     fill : {"zeros", "mean"}
-        Value of the samples outside of the window.
+        Value of the output outside the window.
     """
 
     step: float
@@ -45,7 +46,7 @@ class Alignment:
 
     @property
     def inner(self) -> tuple[int, int]:
-        """First sample, and number of samples, of the window at its new step that are needed."""
+        """First sample and number of samples to compute of the window at the new step."""
         return (0, self.n_all) if self.is_filled else (self.first, self.n_out)
 
     def apply(self, x: np.ndarray, out: np.ndarray) -> None:
@@ -57,7 +58,7 @@ class Alignment:
         out[..., -self.first : self.n_all - self.first] = resample(x, self.step, self.n_all)
 
     def source_samples(self) -> np.ndarray:
-        """Where the samples of the output lie in the window, counted in samples of the input."""
+        """Return the positions of the output samples in the window, in input samples."""
         return (self.first + np.arange(self.n_out)) * self.step
 
 
@@ -82,7 +83,7 @@ def _native(n_in: int, n_out: int, rate_step: float) -> Alignment:
     return Alignment(1.0, n_in, n_in, 0)
 
 
-# From samples of a window, samples of the grid, and old over new rate, to the map between them.
+# Arguments: samples of the window, samples of the grid, ratio of the old rate to the new one.
 METHODS: dict[str, Callable[[int, int, float], Alignment]] = {
     "resample": _resample,
     "rate": _rate,

@@ -11,27 +11,28 @@ import numpy as np
 
 from .containers import Windows, ch_names
 
-# Rates this close are the same rate: clocks of recorders are off by more.
+# Relative difference up to which two rates are equal; the clocks of recorders deviate by more.
 RATE_TOLERANCE = 1e-3
-# So many channels, and so many times more of them than samples, are probably samples.
+# With this many channels, and this many times as many channels as samples, the axes are probably
+# swapped.
 _MANY_CHANNELS, _MORE_CHANNELS = 16, 4
-# Windows that are looked at for their amplitude.
+# Number of windows from which the amplitude is estimated.
 _AMPLITUDE_WINDOWS = 256
-# A unit changes amplitudes a thousandfold, and windows differ beside it: half a decade is left
-# for that. No window seen in fit may have been within ten times of it.
+# Another unit changes amplitudes by a factor of 1000. Half a decade is allowed for differences
+# between windows, and the new amplitude has to be ten times beyond the range seen in fit.
 _OTHER_UNIT, _BEYOND_RANGE = 300.0, 10.0
 
 
 def note_or_compare(
     estimator: Any, windows: Windows, *, reset: bool, any_length: bool, any_rate: bool
 ) -> Windows:
-    """Note the form of the windows on `estimator`, or bring later windows to that form.
+    """Store the form of the windows on `estimator`, or check later windows against it.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and ``ch_names_`` and
-        ``sfreq_`` where the container knows them.
+        Estimator that gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and
+        ``ch_names_`` and ``sfreq_`` if the container has them.
     windows : Windows
     reset : bool
         True in ``fit``, False afterwards.
@@ -41,12 +42,12 @@ def note_or_compare(
     Returns
     -------
     Windows
-        The same ones, with their channels in the order seen in ``fit``.
+        The same windows, with their channels in the order seen in ``fit``.
 
     Raises
     ------
     ValueError
-        If channels are missing, or there are other ones; if lengths or rates differ.
+        If channels are missing or added, or if lengths or rates differ.
     """
     if reset:
         _note(estimator, windows)
@@ -79,7 +80,7 @@ def _note(estimator: Any, windows: Windows) -> None:
     estimator.n_times_ = windows.n_times
     estimator._fitted_on_2d = windows.is_2d
     if not windows.is_2d:
-        # As scikit-learn counts: the second axis. Column names belong to 2-D input alone.
+        # scikit-learn counts the second axis. Only 2-D input has column names.
         estimator.n_features_in_ = windows.n_chans
         vars(estimator).pop("feature_names_in_", None)
     _warn_of_swapped_axes(windows)
@@ -100,7 +101,7 @@ def _warn_of_swapped_axes(windows: Windows) -> None:
 
 
 def _in_known_order(estimator: Any, windows: Windows) -> Windows:
-    """Windows with the channels in the order of ``ch_names_``, where both are named."""
+    """Reorder the channels as in ``ch_names_``, if both are named."""
     names, known = ch_names(windows.chs), getattr(estimator, "ch_names_", None)
     if names is None or known is None or names == known:
         return windows
@@ -123,7 +124,7 @@ def _in_known_order(estimator: Any, windows: Windows) -> Windows:
 
 
 def same_rate(sfreq: float | None, other: float | None) -> bool:
-    """Whether two rates in Hz are equal, or one of them is not known."""
+    """Return True if two rates in Hz are equal, or if one of them is unknown."""
     if sfreq is None or other is None:
         return True
     return math.isclose(sfreq, other, rel_tol=RATE_TOLERANCE)
@@ -147,10 +148,10 @@ def _fitted_on(estimator: Any) -> str:
 
 
 def amplitude_range(X: np.ndarray) -> np.ndarray:
-    """Lowest, median and highest sd of a window, by channel: float64 of shape (3, n_chans).
+    """Return the lowest, median and highest sd of a window by channel: float64 (3, n_chans).
 
-    Flat windows are left out; a channel that is flat in all of them has NaN. At most 256 windows
-    are looked at, evenly spaced.
+    Flat windows are ignored; a channel that is flat in all windows gets NaN. At most 256 evenly
+    spaced windows are used.
     """
     picked = X[:: math.ceil(len(X) / _AMPLITUDE_WINDOWS)]
     sd = picked.std(2, dtype=np.float64)
@@ -163,12 +164,12 @@ def amplitude_range(X: np.ndarray) -> np.ndarray:
 
 
 def warn_of_other_amplitude(estimator: Any, X: np.ndarray) -> None:
-    """Warn where the amplitude of `X` suggests another unit than that of the windows in ``fit``.
+    """Warn if the amplitude of `X` suggests another unit than that of the windows in ``fit``.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        With ``_amplitude``, as `amplitude_range` gives it.
+        Estimator whose ``_amplitude`` is the `amplitude_range` of the windows in ``fit``.
     X : ndarray of shape (n_windows, n_chans, n_times)
     """
     seen = getattr(estimator, "_amplitude", None)

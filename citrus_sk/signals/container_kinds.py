@@ -1,4 +1,4 @@
-"""Recognition of the containers of other packages, none of which is imported for it."""
+"""Recognition of the containers of other packages, without importing these packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from .._utils.validation import first_few
 
-# Containers that are not windows of signals, the most special first, and what to pass instead.
+# Containers that do not hold windows, subclasses before their bases, and what to pass instead.
 _NOT_WINDOWS = (
     ("mne.io", "BaseRaw", "Cut windows with citrus_sk.mne.make_epochs."),
     (
@@ -27,12 +27,12 @@ _NOT_WINDOWS = (
 
 
 def is_epochs(X: Any) -> bool:
-    """Whether this is an `mne.Epochs`, of whichever kind."""
+    """Return True if `X` is an `mne.Epochs` of any kind."""
     return is_a(X, "mne", "BaseEpochs")
 
 
 def is_window_set(X: Any) -> bool:
-    """Whether this is a data set of braindecode: of one recording, or several of them."""
+    """Return True if `X` is a data set of braindecode, of one recording or several."""
     if not is_a(X, "torch.utils.data", "Dataset"):
         return False
     parts = getattr(X, "datasets", [X])
@@ -42,7 +42,7 @@ def is_window_set(X: Any) -> bool:
 
 
 def refuse_other_containers(X: Any, who: str) -> None:
-    """Raise TypeError, by its own name, if X is a container that does not hold windows."""
+    """Raise TypeError if `X` is a container that does not hold windows."""
     for item in X[:1] if isinstance(X, list | tuple) else [X]:
         for module, name, remedy in _NOT_WINDOWS:
             if is_a(item, module, name):
@@ -62,39 +62,39 @@ def refuse_other_containers(X: Any, who: str) -> None:
 
 
 def _kind_of(X: Any, item: Any) -> str:
-    """The type of a container in words, with its package."""
+    """Describe the type of a container, with its package."""
     package = type(item).__module__.partition(".")[0]
     kind = type(item).__name__ if package == "builtins" else f"{package} {type(item).__name__}"
     return f"a list of {kind}" if item is not X else f"of type {kind}"
 
 
 def is_a(X: Any, module: str, name: str) -> bool:
-    """Whether X is an instance of a class of a package, which is not imported for it.
+    """Return True if `X` is an instance of a class, without importing its module.
 
-    If the package was not imported before, nobody can have made an instance.
+    If the module has not been imported yet, no instance can exist.
     """
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(X, kind)
 
 
 def is_evoked(X: Any) -> bool:
-    """Whether this is an average of `mne.Epochs`."""
+    """Return True if `X` is an `mne.Evoked`, an average of Epochs."""
     return is_a(X, "mne", "Evoked")
 
 
 def list_of(X: Any, is_kind: Callable[[Any], bool]) -> Sequence[Any] | None:
-    """X as a list of containers of a kind; None where it is something else."""
+    """Return `X` as a list of containers of one kind; None if it is anything else."""
     if is_kind(X):
         return [X]
     return X if isinstance(X, list | tuple) and X and all(map(is_kind, X)) else None
 
 
 def epochs_in(X: Any) -> Sequence[Any] | None:
-    """The Epochs that X is, or is a list of; None where it is something else."""
+    """Return `X` as a list of Epochs; None if it is anything else."""
     return list_of(X, is_epochs)
 
 
 def first_of_mne(X: Any) -> Any:
-    """The first of the Epochs or averages that X is, or is a list of; None if it is not one."""
+    """Return the first Epochs or Evoked in `X`; None if `X` is anything else."""
     listed = list_of(X, is_epochs) or list_of(X, is_evoked)
     return None if listed is None else listed[0]

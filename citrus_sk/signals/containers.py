@@ -21,24 +21,24 @@ from .container_kinds import (
 )
 from .missing import missing_rows
 
-# A stimulus channel holds the event code, which is the label.
+# Channel types without a signal; a stimulus channel holds the event code, which is the label.
 _NOT_SIGNALS = {"stim", "syst", "chpi", "exci", "ias"}
-# What braindecode's windowers write where a recording has no target.
+# Target that braindecode's windowers write for recordings without one.
 _NO_TARGET = -1
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows in the caller's own memory and dtype, with what their container knows of them.
+    """Windows in the memory and dtype of the caller, with the metadata of their container.
 
     Attributes
     ----------
     data : ndarray of shape (n_windows, n_chans, n_times) or list of ndarray (n_chans, n_times_i)
-        A list only where the lengths differ.
+        The windows; a list only if their lengths differ.
     sfreq : float or None
-        Sampling rate in Hz, where the container knows it.
+        Sampling rate in Hz; None if the container has none.
     chs : list of dict or None
-        MNE's description of each channel, as in ``info["chs"]``.
+        MNE's description of each channel, as in ``info["chs"]``; None if there is none.
     is_2d : bool
         Whether the caller passed ``(n_windows, n_times)``.
     """
@@ -57,12 +57,12 @@ class Windows:
 
     @property
     def n_times(self) -> int | None:
-        """Samples in a window; None where the lengths differ."""
+        """Samples of a window; None if the lengths differ."""
         return None if isinstance(self.data, list) else self.data.shape[2]
 
 
 def unpack_container(X: Any, who: str) -> Windows | None:
-    """Windows of a container, or of a list that indexing one gives; None if `X` is neither.
+    """Return the windows of a container, or of its items in a list; None if `X` is neither.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def unpack_container(X: Any, who: str) -> Windows | None:
         return _from_mne(listed, "Epochs", _epochs_data)
     if (listed := list_of(X, is_evoked)) is not None:
         return _from_mne(listed, "Evoked", _evoked_data)
-    # Items of a data set, which scikit-learn has indexed.
+    # A list of items of a data set, which results if scikit-learn indexes it.
     if isinstance(X, list | tuple) and X and all(map(_is_item, X)):
         return Windows(_together([[np.asarray(item[0]) for item in X]]))
     if is_window_set(X):
@@ -83,10 +83,10 @@ def unpack_container(X: Any, who: str) -> Windows | None:
 
 
 def signal_picks(recording: Any) -> list[int]:
-    """Indices of the signals among the channels of an MNE object.
+    """Return the indices of the channels of an MNE object that are signals.
 
-    Marked-bad and stimulus channels are left out. Miscellaneous ones, which often hold what an
-    experiment noted, are signals only where there is nothing else, as accelerometers have no type.
+    Bad channels and stimulus channels are not. Miscellaneous channels, which often hold notes of
+    an experiment, are signals only if there are no others: MNE has no type for accelerometers.
     """
     bads = set(recording.info["bads"])
     types = recording.get_channel_types()
@@ -98,42 +98,43 @@ def signal_picks(recording: Any) -> list[int]:
 
 
 def ch_names(chs: list[dict[str, Any]] | None) -> tuple[str, ...] | None:
-    """Names of described channels; None where nothing is described."""
+    """Return the names of channels by their descriptions; None if there are none."""
     return None if chs is None else tuple(str(each["ch_name"]) for each in chs)
 
 
 def drop_reasons(epochs: Any) -> str:
-    """Why epochs were dropped, in words."""
+    """Return the reasons for which epochs were dropped, with their counts."""
     counts = Counter(reason for log in getattr(epochs, "drop_log", ()) for reason in log)
-    return ", ".join(f"{reason}: {n}" for reason, n in counts.most_common()) or "no reason is noted"
+    return ", ".join(f"{reason}: {n}" for reason, n in counts.most_common()) or "no reason given"
 
 
 # --- labels --------------------------------------------------------------------------------------
 
 
 def labels_of(X: Any, column: str | None = None) -> np.ndarray:
-    """Labels, groups or anything else that a container knows of each of its windows.
+    """Return labels, groups or other metadata of the windows in a container.
 
     Parameters
     ----------
     X : mne.Epochs, list of mne.Epochs, or data set of windows of braindecode
-        Epochs whose bad ones were not dropped yet lose them here, as by ``epochs.get_data()``.
+        Container of windows. Bad epochs that were not dropped yet are dropped from it, as by
+        ``epochs.get_data()``.
     column : str or None, default=None
-        A column of the metadata; for a data set of braindecode also an entry of its
-        recordings' ``description``, such as ``"subject"``. None means the events of Epochs (their
-        names in ``event_id``, where these are more than the code), and the targets of a data set.
+        Column of the metadata; for a data set of braindecode also an entry of the ``description``
+        of its recordings, such as ``"subject"``. None means the events of Epochs (their names in
+        ``event_id``, if these say more than the codes), and the targets of a data set.
 
     Returns
     -------
     ndarray of shape (n_windows,)
-        One for each window that the estimators see in `X`, in its order.
+        One value for each window, in the order in which estimators see the windows of `X`.
 
     Raises
     ------
     TypeError
-        If `X` is no such container.
+        If `X` is neither Epochs nor a data set of windows.
     ValueError
-        If there is no such column, a value is missing, or all events have one code.
+        If the column does not exist, a value is missing, or all events have one code.
     """
     if (listed := epochs_in(X)) is not None:
         for epochs in listed:
@@ -156,7 +157,10 @@ def labels_of(X: Any, column: str | None = None) -> np.ndarray:
 
 
 def resolve_labels(X: Any, y: Any, name: str = "y") -> Any:
-    """`y` as it is, or the values in X if `y` is the name of a column or, for y alone, None."""
+    """Return `y`, or the values in `X` if `y` is the name of a column or None.
+
+    If it is None, only ``name="y"`` is taken from `X`; other arguments stay None.
+    """
     known = epochs_in(X) is not None or is_window_set(X)
     if isinstance(y, str):
         if not known:
@@ -178,16 +182,16 @@ def _event_labels(listed: Sequence[Any]) -> list[np.ndarray]:
         labels.append(np.array([named[code] for code in codes]) if informative else codes)
     distinct = np.unique(np.concatenate([epochs.events[:, 2] for epochs in listed]))
     if len(distinct) < 2:
-        told = f"have one code only ({distinct[0]})" if len(distinct) else "are none"
+        problem = f"have one code only ({distinct[0]})" if len(distinct) else "are missing"
         raise ValueError(
-            f"The events of the Epochs {told}, so they tell no label. Pass y, one label for each "
-            "epoch, or the name of a column of epochs.metadata."
+            f"The events of the Epochs {problem}, so they cannot serve as labels. Pass y, one "
+            "label for each epoch, or the name of a column of epochs.metadata."
         )
     return labels
 
 
 def _set_column(part: Any, column: str | None) -> np.ndarray:
-    """One value for each window of a recording's data set."""
+    """Return one value for each window of one recording's data set."""
     _check_windowed(part)
     if column is None:
         if part.targets_from != "metadata":
@@ -199,23 +203,23 @@ def _set_column(part: Any, column: str | None) -> np.ndarray:
         if len(values) and (values == _NO_TARGET).all():
             raise ValueError(
                 f"X is a data set whose windows have no target: all are {_NO_TARGET}, which "
-                "braindecode writes where a recording was given no target_name. Call "
+                "braindecode writes for a recording without a target_name. Call "
                 "X.set_target(column), or pass y."
             )
         return values
     description = part.description
     if column not in part.metadata and description is not None and column in description:
         return np.full(len(part), description[column])
-    beside = () if description is None else tuple(description.index)
-    return _metadata_column(part.metadata, column, "data set", beside)
+    entries = () if description is None else tuple(description.index)
+    return _metadata_column(part.metadata, column, "data set", entries)
 
 
 def _metadata_column(
-    metadata: Any, column: str, kind: str, beside: tuple[Any, ...] = ()
+    metadata: Any, column: str, kind: str, entries: tuple[Any, ...] = ()
 ) -> np.ndarray:
     columns = () if metadata is None else tuple(metadata.columns)
     if column not in columns:
-        known = ", ".join(map(str, (*columns, *beside))) or "none"
+        known = ", ".join(map(str, (*columns, *entries))) or "none"
         raise ValueError(
             f"X is a {kind} without a column {column!r} in its metadata (it has: {known}). Name "
             "one of these, or pass one value for each window."
@@ -224,12 +228,12 @@ def _metadata_column(
 
 
 def _complete(values: np.ndarray, column: str | None) -> np.ndarray:
-    """Values of which none is missing."""
+    """Raise ValueError if a value is missing; objects that are strings become strings."""
     if missing := missing_rows(values):
-        what = "the target" if column is None else repr(column)
+        subject = "The target" if column is None else repr(column)
         remedy = "correct event_id or the targets" if column is None else "fill in their metadata"
         raise ValueError(
-            f"{what} is missing in {len(missing)} of {len(values)} windows of X (first: window "
+            f"{subject} is missing in {len(missing)} of {len(values)} windows of X (first: window "
             f"{missing[0]} has {str(values[missing[0]])!r}). Leave these windows out, or {remedy}."
         )
     if values.dtype == object and all(isinstance(value, str) for value in values):
@@ -241,7 +245,7 @@ def _complete(values: np.ndarray, column: str | None) -> np.ndarray:
 
 
 def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray]) -> Windows:
-    """Windows of Epochs or of averages, with equal channels and rates."""
+    """Return the windows of Epochs or Evoked, and check that channels and rates are equal."""
     data: list[np.ndarray] = []
     names: tuple[str, ...] = ()
     chs: list[dict[str, Any]] | None = None
@@ -263,8 +267,8 @@ def _from_mne(listed: Sequence[Any], kind: str, read: Callable[..., np.ndarray])
     if not sum(map(len, data)):
         reasons = "; ".join(sorted({drop_reasons(each) for each in listed}))
         raise ValueError(
-            "Found array with 0 sample(s): X holds no window, all of its epochs were dropped "
-            f"({reasons}). Mend what rejects them, such as reject= or BAD_ annotations."
+            "Found array with 0 sample(s): X holds no windows, because all of its epochs were "
+            f"dropped ({reasons}). Check what rejects them, such as reject= or BAD_ annotations."
         )
     return Windows(_together(data), sfreq, chs)
 
@@ -276,7 +280,7 @@ def _epochs_data(epochs: Any, picks: list[int] | None) -> np.ndarray:
 
 
 def _evoked_data(evoked: Any, picks: list[int] | None) -> np.ndarray:
-    """An average is one window."""
+    """Return an average as one window."""
     return evoked.get_data(picks=picks)[None]
 
 
@@ -293,18 +297,21 @@ def _from_window_set(X: Any) -> Windows:
         data.append(windows)
         described.append(chs)
     if not sum(map(len, data)):
-        raise ValueError("Found array with 0 sample(s): X is a data set that holds no window.")
+        raise ValueError("Found array with 0 sample(s): X is a data set that holds no windows.")
     if not all(described):
         return Windows(_together(data), sfreq)
     first = ch_names(described[0])
-    for place, chs in enumerate(described):
-        where, remedy = f"datasets[{place}]", "braindecode's Preprocessor('pick', picks=[...])"
+    for i, chs in enumerate(described):
+        where, remedy = f"datasets[{i}]", "braindecode's Preprocessor('pick', picks=[...])"
         _check_channels("data set", where, "datasets[0]", ch_names(chs), first, remedy)
     return Windows(_together(data), sfreq, described[0])
 
 
 def _read_part(part: Any, holder: Any) -> tuple[list[np.ndarray], list[dict[str, Any]] | None]:
-    """Windows of a recording's data set, and their channels where no transform made others."""
+    """Return the windows of one recording's data set, and descriptions of their channels.
+
+    The descriptions are None if a transform changed the number of channels.
+    """
     chs = holder.info["chs"]
     if part.targets_from == "channels":  # the targets' channels are not in the windows
         types = holder.get_channel_types()
@@ -326,7 +333,7 @@ def _check_channels(
         odd = sorted(set(names) ^ set(first))
         differ = f"differ in {first_few(map(repr, odd))}" if odd else "are in another order"
         raise ValueError(
-            f"X is a {kind} of unequal channels: those of {where} and {first_place} {differ} "
+            f"X is a {kind} with unequal channels: those of {where} and {first_place} {differ} "
             f"(marked-bad ones are left out). Interpolate bad ones, or pick common ones: {remedy}."
         )
 
@@ -335,8 +342,8 @@ def _one_rate(kind: str, holders: Sequence[Any], remedy: str) -> float:
     rates = sorted({float(holder.info["sfreq"]) for holder in holders})
     if len(rates) > 1:
         raise ValueError(
-            f"X is a {kind} of unequal sampling rates ({rates[0]:g} to {rates[-1]:g} Hz). Bring "
-            f"them to one with {remedy}."
+            f"X is a {kind} with unequal sampling rates ({rates[0]:g} to {rates[-1]:g} Hz). "
+            f"Resample to one rate with {remedy}."
         )
     return rates[0]
 
@@ -351,12 +358,12 @@ def _check_windowed(part: Any) -> None:
 
 
 def _is_item(item: Any) -> bool:
-    """Whether this is ``(window, target, place, ...)``, as data sets of braindecode give."""
+    """Return True if `item` is ``(window, target, ...)`` of a data set of braindecode."""
     return isinstance(item, tuple) and 2 <= len(item) <= 4 and getattr(item[0], "ndim", 0) == 2
 
 
 def _together(parts: Sequence[Any]) -> Any:
-    """Windows of several parts in one array, or in a list where their shapes differ."""
+    """Join the windows of several parts in an array, or in a list if their shapes differ."""
     if len({np.shape(window) for part in parts for window in part}) > 1:
         return [window for part in parts for window in part]
     if len(parts) == 1 and isinstance(parts[0], np.ndarray):
@@ -365,7 +372,7 @@ def _together(parts: Sequence[Any]) -> Any:
 
 
 def take_windows(X: Any, rows: Sequence[int] | np.ndarray) -> Any:
-    """Windows at `rows` of an array, a list, a data frame or Epochs, in the same container."""
+    """Take windows from an array, a list, a data frame or Epochs; the container is kept."""
     if isinstance(X, list | tuple):
         return [X[row] for row in rows]
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

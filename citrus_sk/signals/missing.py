@@ -1,4 +1,4 @@
-"""The one place that decides what counts as a missing value in labels, groups and tables."""
+"""Detection of missing values in labels, groups and tables."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-# The texts that `pandas.read_csv` reads as missing, which is how missing values are written to
-# tables, less "None" and "null": these are names of classes in use, such as the null class of
-# activity recognition.
+# The texts that `pandas.read_csv` reads as missing, without "None" and "null", which are in use as
+# names of classes, such as the null class of activity recognition.
 MISSING_TEXTS = frozenset(
     {
         "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -19,7 +18,7 @@ MISSING_TEXTS = frozenset(
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a single value is missing: None, NaN, NaT, pd.NA, a masked entry or such a text."""
+    """Return True if a value is None, NaN, NaT, pd.NA, a masked entry or a missing text."""
     if value is None or value is np.ma.masked:
         return True
     if isinstance(value, bytes):
@@ -35,5 +34,5 @@ def is_missing(value: Any) -> bool:
 
 
 def missing_rows(values: Iterable[Any]) -> list[int]:
-    """Positions of the missing entries of a one-dimensional sequence."""
+    """Return the indices of the missing entries of a one-dimensional sequence."""
     return [i for i, value in enumerate(values) if is_missing(value)]

@@ -1,4 +1,4 @@
-"""Modalities of channels by their names and types, and the channels that a corpus takes."""
+"""Modalities of channels by their names and types, and the choice of channels for a corpus."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-ANY_SIGNAL = "signal"  # the kind of an array whose modality is not given
-# What containers, BIDS tables and people call the modalities, in lower case.
+ANY_SIGNAL = "signal"  # modality of an array if none is given
+# Names of the modalities in containers, BIDS tables and common use, in lower case.
 _MODALITIES = {
     "eeg": "EEG", "ecg": "ECG", "ekg": "ECG", "emg": "EMG", "eog": "EOG", "veog": "EOG",
     "heog": "EOG", "ppg": "PPG", "pleth": "PPG", "bvp": "PPG", "resp": "RESP", "abp": "ABP",
@@ -45,29 +45,29 @@ _REFERENCE = re.compile(r"REF|LE|AR|AVG|AV|CLE|LER|M|A")
 
 
 def as_named(modality: str) -> str:
-    """The package's name of a known modality ("ekg" is "ECG"); any other name as it stands."""
+    """Return the name of a modality in this package ("ECG" for "ekg"); other names are kept."""
     return _MODALITIES.get(modality.lower(), modality)
 
 
 def known_modalities() -> list[str]:
-    """The package's names of all kinds of signal that it knows."""
+    """Return the names of all modalities in this package, sorted."""
     return sorted(set(_MODALITIES.values()))
 
 
 def modality_of_type(kind: str) -> str:
-    """The same for a type that a person gave a channel; empty for "stim" and the like."""
+    """Return the modality for a type of channel; empty for types without a signal, as "stim"."""
     return "" if kind.lower() in _NO_SIGNAL_TYPES else as_named(kind)
 
 
 def modality_of(name: str, kind: str = "") -> str | None:
-    """Modality of a channel, by its type and its name.
+    """Return the modality of a channel, by its type and its name.
 
     Parameters
     ----------
     name : str
-        Such as "EEG Fpz-Cz", "Fc5.", "II", "Resp oro-nasal".
+        Name of the channel, such as "EEG Fpz-Cz", "Fc5.", "II", "Resp oro-nasal".
     kind : str, default=""
-        Type that the container or a table gives it. Trusted where it is a known one.
+        Type of the channel in the container or a table. A known type overrides the name.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def modality_of(name: str, kind: str = "") -> str | None:
     words = re.findall(r"[A-Z]+", name.upper())
     if kind.lower() in _NO_SIGNAL_TYPES or _NO_SIGNAL_WORDS.intersection(words):
         return ""
-    # "EEG EKG1-REF" is an ECG: that a name begins with EEG counts last.
+    # "EEG EKG1-REF" is an ECG, so the pattern of EEG comes last.
     for pattern, modality in _WORDS:
         if any(pattern.fullmatch(word) for word in words):
             return modality
@@ -100,7 +100,7 @@ _REFERENCE_AFTER = re.compile(
 
 
 def bare_name(name: str) -> str:
-    """The name of a channel without its type and its reference: "EEG Fp1-REF" is "FP1"."""
+    """Return a name without its type and its reference: "FP1" for "EEG Fp1-REF"."""
     text = _TYPE_BEFORE.sub("", name.upper().strip(". "), count=1)
     while match := re.search(rf"(?<=.)(?:{_REFERENCE_AFTER.pattern})$", text.strip(". ")):
         text = text[: match.start()]
@@ -108,14 +108,14 @@ def bare_name(name: str) -> str:
 
 
 class ChannelTable:
-    """A BIDS table of channels, by their names with or without type and reference.
+    """BIDS table of channels, searched by name with or without type and reference.
 
     Parameters
     ----------
     file : str
-        Its name.
+        Name of the table, for messages.
     rows : list of dict
-        By the names of its columns.
+        Rows of the table, as dicts from the names of its columns.
     """
 
     def __init__(self, file: str, rows: list[dict[str, str]]) -> None:
@@ -128,27 +128,30 @@ class ChannelTable:
             self._bare.setdefault(bare_name(name), []).append(name)
 
     def _row_name(self, name: str) -> str | None:
-        """The name in the table of a channel of the file; of several, one where all are bad."""
+        """Return the name of a channel in the table; None if it is missing or ambiguous.
+
+        Of several alike names, all of which are bad, the first is returned.
+        """
         if name in self._rows:
             return name
         alike = self._bare.get(bare_name(name), [])
-        clear = len(alike) == 1 or all(map(self.is_bad, alike))
-        return alike[0] if alike and clear else None
+        unambiguous = len(alike) == 1 or all(map(self.is_bad, alike))
+        return alike[0] if alike and unambiguous else None
 
     def _value(self, name: str, column: str) -> str:
         row = self._rows.get(self._row_name(name) or "", {})
         return (row.get(column) or "").strip()
 
     def is_bad(self, name: str) -> bool:
-        """Whether the table marks a channel of the file as bad."""
+        """Return True if the table marks a channel of the file as bad."""
         return self._value(name, "status").lower() == "bad"
 
     def type_of(self, name: str) -> str:
-        """The type that the table gives a channel of the file; empty where it gives none."""
+        """Return the type of a channel of the file in the table; empty if it has none."""
         return self._value(name, "type")
 
     def note_unknown(self, names: Sequence[str], choose: Choice) -> None:
-        """Note the channels that the table marks as bad and the file does not have."""
+        """Add a note for each bad channel of the table that is not in the file."""
         known = {self._row_name(name) for name in names}
         for name in self._rows:
             if name not in known and self.is_bad(name):
@@ -157,7 +160,7 @@ class ChannelTable:
 
 @dataclass
 class Choice:
-    """The channels of a file that a corpus takes, and those left out, with the reasons."""
+    """Choice of channels of a file for a corpus, with the reasons for those left out."""
 
     sfreq: float
     modality: str | None
@@ -166,13 +169,13 @@ class Choice:
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Note something about the whole file that its user should know."""
+        """Add a note on the whole file, for the report of the corpus."""
         self.notes.append((self.file, text))
 
     def __call__(self, name: str, modality: str | None, sfreq: float, flaw: str = "") -> str:
-        """The modality of a channel that is used, else an empty string.
+        """Return the modality of a channel that is used, else an empty string.
 
-        `flaw` is the reason why it cannot be used, whatever it records.
+        `flaw` is the reason why its values cannot be used; empty if they can.
         """
         if modality == "":
             return ""
@@ -182,7 +185,7 @@ class Choice:
         elif sfreq < self.sfreq / 2:
             reason = f"sampled at {sfreq:g} Hz, less than half of {self.sfreq:g} Hz"
         elif modality is None:
-            reason = "unknown kind of channel (pass modality= to give it)"
+            reason = "unknown kind of channel (specify it with modality=)"
         else:
             return modality
         self.left_out.append((f"{self.file}: {name}", reason))
@@ -195,7 +198,7 @@ class Choice:
         sfreq: float | Sequence[float],
         bads: Any = (),
     ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-        """Rows, names and modalities of the channels that are taken."""
+        """Return the rows, names and modalities of the channels that are used."""
         rates = [sfreq] * len(names) if isinstance(sfreq, int | float) else sfreq
         found = [
             self(name, modality, rate, "marked bad" if name in bads else "")

@@ -1,4 +1,4 @@
-"""Windows in the cells of a data frame, a Series or an object array, taken out of them."""
+"""Extraction of windows from the cells of a data frame, a Series or an object array."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .missing import is_missing
 
 
 def unnest(X: Any) -> Any:
-    """A list of windows ``(n_channels, n_times_i)`` where the cells of `X` hold arrays, else `X`.
+    """Return a list of windows ``(n_channels, n_times_i)`` if cells of `X` hold arrays, else `X`.
 
     A cell of a Series, or of a frame of one column, holds a whole window, ``(n_times,)`` or
-    ``(n_channels, n_times)``. Where a frame has several columns, as nested frames of sktime have,
-    each is a channel and a cell holds ``(n_times,)``. A cell array of MATLAB, an object array of
-    one row or one column, holds a window in each cell.
+    ``(n_channels, n_times)``. In a frame of several columns, such as a nested frame of sktime,
+    each column is a channel and a cell holds ``(n_times,)``. A cell array of MATLAB, an object
+    array of one row or one column, holds a window in each cell.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def unnest(X: Any) -> Any:
 
 
 def _cells_of(X: Any) -> np.ndarray | None:
-    """Object array ``(n_windows, n_columns)`` of the cells; None where they do not hold arrays."""
+    """Return the cells as ``(n_windows, n_columns)``; None if they do not hold arrays."""
     is_frame = hasattr(X, "iloc") and hasattr(X, "to_numpy")
     if not is_frame and not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
         return None
@@ -50,10 +50,10 @@ def _is_signal(cell: Any) -> bool:
 def _window(cells: np.ndarray, i: int) -> np.ndarray:
     for column, cell in enumerate(cells):
         if not _is_signal(cell):
-            what = "missing" if is_missing(cell) else f"{cell!r}, which is not an array"
+            content = "missing" if is_missing(cell) else f"{cell!r}, which is not an array"
             raise ValueError(
                 f"X holds windows in its cells, but the cell in row {i}, column {column} is "
-                f"{what}. Leave this row out of X and y, or fill the cell."
+                f"{content}. Leave this row out of X and y, or fill the cell."
             )
     channels = [np.asarray(cell) for cell in cells]
     if len(channels) == 1:

@@ -1,4 +1,4 @@
-"""The channels of an MNE recording that a caller names, by name or by kind."""
+"""Selection of channels of an MNE recording, by name or by kind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from numbers import Number
 from typing import Any
 
+from .._utils.validation import first_few
 from .containers import signal_picks
 from .modalities import as_named, bare_name, modality_of
 
@@ -16,15 +17,15 @@ _DEFAULT_TYPES = ("eeg", "misc")
 def pick_channels(
     raw: Any, picks: Any = None, *, argument: str = "picks", where: str = "the recording"
 ) -> list[int]:
-    """Indices of the picked channels of a recording.
+    """Return the indices of the picked channels of a recording.
 
     Parameters
     ----------
     raw : mne.io.Raw
     picks : str, sequence of str or None, default=None
-        Each is the name of a channel, or a kind of signal such as "EEG", in upper or lower case,
-        for the channels of that kind that are not marked bad. A name may come without its type
-        and reference ("Fp1" for "EEG Fp1-REF") where this is unambiguous. None picks all signals.
+        Names of channels, or kinds of signal such as "EEG" in upper or lower case. A kind picks
+        the channels of that kind that are not marked bad. A name may omit its type and reference
+        ("Fp1" for "EEG Fp1-REF") if this is unambiguous. None picks all signals.
     argument : str, default="picks"
         Name of the argument, for messages.
     where : str, default="the recording"
@@ -33,24 +34,25 @@ def pick_channels(
     Returns
     -------
     list of int
-        In the order of `picks`; those of one kind in the order of the recording.
+        Indices in the order of `picks`; those of one kind in the order of the recording.
 
     Raises
     ------
     TypeError
         If a pick is not a string.
     ValueError
-        If there is no such channel, a pick is there twice, or the recording has no signal.
+        If a pick matches no channel or is repeated, or the recording has no signal.
     """
     if picks is not None:
         chosen: list[int] = []
         for pick in _check_picks(picks, argument):
             found = _find(raw, pick, argument, where)
-            chosen += [place for place in found if place not in chosen]
+            chosen += [index for index in found if index not in chosen]
         return chosen
     if not (signals := signal_picks(raw)):
+        named = first_few(raw.ch_names, 4)
         raise ValueError(
-            f"{where} has no signal: all of its {len(raw.ch_names)} channels ({_some(raw)}) are "
+            f"{where} has no signal: all of its {len(raw.ch_names)} channels ({named}) are "
             f"stimulus channels or marked bad. Name channels in {argument}."
         )
     return signals
@@ -73,15 +75,14 @@ def _check_picks(picks: Any, argument: str) -> list[str]:
 
 
 def _find(raw: Any, pick: str, argument: str, where: str) -> list[int]:
-    """The channel of this name, or else those of this kind, or else the only one of like name."""
+    """Find the channel of this name, else those of this kind, else the only one of like name."""
     names = raw.ch_names
     if pick in names:
         return [names.index(pick)]
     if numbered := [each for each in names if re.fullmatch(re.escape(pick) + r"-\d+", each)]:
         raise ValueError(
-            f"{argument} has {pick!r}, and the file of {where} gives that name to "
-            f"{len(numbered)} channels, which MNE tells apart by a number. Pick one of "
-            f"{', '.join(numbered)}."
+            f"{argument} has {pick!r}, and {where} has {len(numbered)} channels of that name, to "
+            f"which MNE appends a number. Pick one of {', '.join(numbered)}."
         )
     kinds = _kinds(raw)
     bads = set(raw.info["bads"])
@@ -104,9 +105,9 @@ def _find(raw: Any, pick: str, argument: str, where: str) -> list[int]:
 
 
 def _kinds(raw: Any) -> list[str]:
-    """The kind of signal in each channel; empty for events and slow readings.
+    """Return the kind of signal in each channel; empty for events and slow readings.
 
-    A type that MNE's readers give by default says less than the name of the channel.
+    The name of a channel overrides a type that MNE's readers give by default.
     """
     kinds = []
     for channel, given in zip(raw.ch_names, raw.get_channel_types(), strict=True):
@@ -114,7 +115,3 @@ def _kinds(raw: Any) -> list[str]:
         by_type = modality_of(channel, given)
         kinds.append(next((each for each in (by_name, by_type) if each is not None), given))
     return kinds
-
-
-def _some(raw: Any) -> str:
-    return ", ".join(raw.ch_names[:4]) + (", ..." if len(raw.ch_names) > 4 else "")

@@ -1,8 +1,8 @@
-"""How the grid of a signal changes: another number of samples for the same stretch of time.
+"""Resampling of signals, to another rate or number of samples.
 
 Pure functions on float32 arrays whose last axis is time. A resampled signal is a linear map of the
-signal, ``y = x @ W``, and ``W`` is a narrow band. It is cut into dense blocks of columns, so that
-the work is done by matrix products for any ratio of lengths, not only for ratios of small integers.
+signal, ``y = x @ W``, and ``W`` is a band matrix. It is cut into dense blocks of columns, so that
+matrix products do the work for any ratio of lengths, not only for ratios of small integers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import i0
 
-# The grid that the pre-trained weights have seen: 10.24 s at 100 Hz.
+# Grid of the pre-trained weights: 10.24 s at 100 Hz.
 GRID_N_TIMES = 1024
 GRID_SFREQ = 100.0
 
@@ -22,21 +22,21 @@ GRID_SFREQ = 100.0
 # a little above what float32 can show; see benchmarks/resampling.py.
 HALF_WIDTH = 16
 KAISER_BETA = 10.0
-# Output samples in a block. More means fewer calls, but more zeros that are multiplied.
+# Output samples in a block. More means fewer calls, but more multiplications by zero.
 BLOCK = 32
-# From this ratio on, an integer decimation comes first: its blocks are all alike, so the operator
-# stays small however long the window is.
+# At this ratio and above, an integer decimation comes first: its blocks are all equal, so the
+# operator stays small for windows of any length.
 TWO_STAGES_FROM = 16.0
-# Rows that are worked on together should stay in the processor's cache.
+# Size of the rows that are processed together, which should fit into the processor's cache.
 ROWS_BYTES = 2**20
 
 Operator = tuple[tuple[int, int, np.ndarray], ...]
 
 
 def first_centred(n_in: int, n_out: int) -> int:
-    """Number of the sample that a centred output of `n_out` begins with.
+    """Return the index of the first sample of a centred output of `n_out` samples.
 
-    Negative where there are fewer than `n_out`: as many are put before the first one.
+    It is negative if there are fewer than `n_out`, which are then padded in front.
     """
     surplus = n_in - n_out
     return surplus // 2 if surplus >= 0 else -(-surplus // 2)
@@ -45,21 +45,21 @@ def first_centred(n_in: int, n_out: int) -> int:
 def resample(
     x: np.ndarray, step: float, n_out: int, *, first: int = 0, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Values of a signal at the times ``(first + k) * step``, for ``k = 0 .. n_out - 1``.
+    """Return the values of a signal at times ``(first + k) * step``, for ``k = 0 .. n_out - 1``.
 
     Parameters
     ----------
     x : ndarray of shape (..., n_in), float32
-        At least two samples, finite.
+        Signals, finite, with at least two samples.
     step : float
-        Distance of the new samples, in old samples. ``n_in / n_out`` gives the sample times
-        of `scipy.signal.resample`, ``sfreq / target_sfreq`` another sampling rate.
+        Distance between new samples, in old samples: ``n_in / n_out`` for the sample times of
+        `scipy.signal.resample`, ``sfreq / target_sfreq`` for another sampling rate.
     n_out : int
         Number of new samples.
     first : int, default=0
-        Number of new samples to leave out in front.
+        Index of the first new sample to return.
     out : C-contiguous ndarray of shape (..., n_out), float32, default=None
-        Where to write; must not overlap `x`.
+        Array to write to, which must not overlap `x`.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def resample(
     -----
     ``step < 1`` interpolates linearly and holds the last sample. ``step > 1`` convolves with
     a Kaiser-windowed sinc whose cutoff is the new Nyquist frequency; beyond its ends the signal
-    is continued by odd reflection, ``2 * x[0] - x[-i]``, so that trends continue.
+    is extended by odd reflection, ``2 * x[0] - x[-i]``, which preserves trends.
     """
     n_in = x.shape[-1]
     if out is None:
@@ -84,25 +84,25 @@ def resample(
     centred = np.empty((min(n_rows, len(rows_in)), n_in), np.float32)
     for start in range(0, len(rows_in), n_rows):
         rows, target = rows_in[start : start + n_rows], rows_out[start : start + n_rows]
-        # Sums of values around zero lose nothing to a large offset, and constants stay exact.
-        # Any level near the signal's serves, so the mean of some 256 samples is enough.
+        # Without a large offset, sums do not lose precision, and constants stay exact. Any value
+        # near the mean serves, so the mean of some 256 samples is enough.
         some = rows[:, :: max(1, n_in // 256)]
-        level = some.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-        rows = np.subtract(rows, level, out=centred[: len(rows)])
+        offset = some.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+        rows = np.subtract(rows, offset, out=centred[: len(rows)])
         for operator, n_stage in stages[:-1]:
             rows = _apply(operator, rows, np.empty((len(rows), n_stage), np.float32))
         _apply(stages[-1][0], rows, target)
-        target += level
+        target += offset
     return out
 
 
 def operator_stages(
     n_in: int, n_out: int, step: float, first: int = 0
 ) -> list[tuple[Operator, int]]:
-    """The linear map of `resample` as operators to apply in turn, each with its number of outputs.
+    """Return the map of `resample` as operators to apply in turn, with their numbers of outputs.
 
-    An operator is a tuple of blocks ``(lo, hi, weights)``: ``x[:, lo:hi] @ weights`` are the next
-    samples.
+    An operator is a tuple of blocks ``(lo, hi, weights)``; ``x[:, lo:hi] @ weights`` gives the
+    next samples.
     """
     if step < TWO_STAGES_FROM:
         return [(_operator(n_in, n_out, step, first), n_out)]
@@ -134,7 +134,7 @@ def _operator(n_in: int, n_out: int, step: float, first: int) -> Operator:
             fold = _hold_end if step < 1 else _reflect_ends
             blocks.append(fold(*_taps(times, step, reach), n_in))
             continue
-        # Blocks that start at the same place between two samples have the same weights.
+        # Blocks whose first time has the same fractional part have the same weights.
         key = (round(times[0] % 1, 9), hi - lo, len(times))
         if key not in known:
             taps, weights = _taps(times, step, reach)
@@ -144,7 +144,7 @@ def _operator(n_in: int, n_out: int, step: float, first: int) -> Operator:
 
 
 def _taps(times: np.ndarray, step: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Samples within reach of each time, and their weights, both ``(n_times, n_taps)``."""
+    """Return the samples within reach of each time and their weights, ``(n_times, n_taps)``."""
     left = np.floor(times).astype(int)[:, None]
     taps = left + np.arange(-reach, reach + 2)
     if step < 1:
@@ -165,19 +165,19 @@ def _hold_end(taps: np.ndarray, weights: np.ndarray, n_in: int) -> tuple[int, in
 def _reflect_ends(taps: np.ndarray, weights: np.ndarray, n_in: int) -> tuple[int, int, np.ndarray]:
     """Express samples beyond the ends by samples of the window.
 
-    Odd reflection at both ends makes the signal periodic up to its trend, so it is
-    defined however far the kernel reaches beyond a short window.
+    Odd reflection at both ends makes the signal periodic up to its trend, so it is defined at
+    any distance from a short window.
     """
     last = n_in - 1
-    periods, place = np.divmod(taps, 2 * last)
-    mirrored = place > last
-    place = np.where(mirrored, 2 * last - place, place)
-    # That is, x[tap] = +-x[place] + 2 * (mirrored + periods) * x[last] - 2 * periods * x[0]
+    periods, index = np.divmod(taps, 2 * last)
+    mirrored = index > last
+    index = np.where(mirrored, 2 * last - index, index)
+    # That is, x[tap] = +-x[index] + 2 * (mirrored + periods) * x[last] - 2 * periods * x[0]
     to_last = 2 * (weights * (mirrored + periods)).sum(axis=1)
     to_first = -2 * (weights * periods).sum(axis=1)
-    lo = 0 if periods.any() else int(place.min())
-    hi = n_in if (mirrored + periods).any() else int(place.max()) + 1
-    matrix = _dense(place - lo, np.where(mirrored, -weights, weights), hi - lo)
+    lo = 0 if periods.any() else int(index.min())
+    hi = n_in if (mirrored + periods).any() else int(index.max()) + 1
+    matrix = _dense(index - lo, np.where(mirrored, -weights, weights), hi - lo)
     if lo == 0:
         matrix[0] += to_first
     if hi == n_in:
@@ -186,7 +186,7 @@ def _reflect_ends(taps: np.ndarray, weights: np.ndarray, n_in: int) -> tuple[int
 
 
 def _dense(taps: np.ndarray, weights: np.ndarray, n_rows: int) -> np.ndarray:
-    """Taps and weights ``(n_times, n_taps)`` as a matrix ``(n_rows, n_times)``."""
+    """Return taps and weights ``(n_times, n_taps)`` as a matrix ``(n_rows, n_times)``."""
     matrix = np.zeros((n_rows, len(taps)))
     columns = np.broadcast_to(np.arange(len(taps))[:, None], taps.shape)
     np.add.at(matrix, (taps, columns), weights)

@@ -1,6 +1,6 @@
-"""Labels, target values, groups and weights: what comes in beside X, unwrapped and checked.
+"""Checks of labels, target values, groups and weights.
 
-Estimators and splitters use the same checks, so that what one accepts the other does too.
+Estimators and splitters share these checks, so both accept the same input.
 """
 
 from __future__ import annotations
@@ -16,33 +16,32 @@ from .missing import missing_rows
 
 
 def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``classes`` and the index into them of each label, as scikit-learn defines them."""
+    """Return the sorted classes, and for each label its index into them."""
     if y is None:
         raise ValueError(
             f"This {who} estimator requires y to be passed, but the target y is None. Pass one "
-            "label for each window. Events of mne.Epochs serve as labels only where the Epochs "
-            "come to it directly; in a pipeline pass y=citrus_sk.mne.labels_of(epochs)."
+            "label for each window. Events of mne.Epochs serve as labels only if the Epochs are "
+            "passed to it directly; in a pipeline pass y=citrus_sk.mne.labels_of(epochs)."
         )
-    y = one_label_each(y, n_windows, who)
-    check_number_of(y, n_windows)
-    classes, codes = np.unique(y, return_inverse=True)
+    labels, classes, codes = _encode(y, n_windows, who)
+    check_number_of(labels, n_windows)
     if len(classes) < 2:
         raise ValueError(
-            f"{who} can't train on one class: y holds only {classes.tolist()[0]!r} in {len(y)} "
-            "windows. Pass windows of at least 2 classes."
+            f"{who} can't train on one class: y holds only {classes.tolist()[0]!r} in "
+            f"{len(labels)} windows. Pass windows of at least 2 classes."
         )
     return classes, codes
 
 
 def one_label_each(y: Any, n_windows: int | None, who: str) -> np.ndarray:
-    """Labels as a one-dimensional array, none of them missing.
+    """Return labels as a one-dimensional array, and check that none is missing.
 
     Parameters
     ----------
     y : array-like of shape (n_windows,), (n_windows, 1) or (1, n_windows)
         Strings, bytes, integers, booleans, or cells of these as MATLAB files hold them.
     n_windows : int or None
-        Number of windows, where it is known.
+        Number of windows; None if unknown.
     who : str
         Name of the estimator, for messages.
 
@@ -53,6 +52,11 @@ def one_label_each(y: Any, n_windows: int | None, who: str) -> np.ndarray:
     TypeError
         If the labels are of types that cannot be sorted together.
     """
+    return _encode(y, n_windows, who)[0]
+
+
+def _encode(y: Any, n_windows: int | None, who: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check labels as `one_label_each` does; return them, the sorted classes, and their indices."""
     labels = unwrap(y, "y", n_windows)
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise _several_labels(labels.shape[1], who)
@@ -68,14 +72,14 @@ def one_label_each(y: Any, n_windows: int | None, who: str) -> np.ndarray:
                 "to predict numbers; convert y to int or str to predict classes."
             )
         check_classification_targets(labels)
-        np.unique(labels)
+        classes, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:
         raise TypeError(_mixed_types("y", labels)) from error
-    return labels
+    return labels, classes, codes
 
 
 def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
-    """Target values of a regression, float64, of shape (n_windows,) or (n_windows, n_outputs)."""
+    """Return target values as float64 of shape (n_windows,) or (n_windows, n_outputs)."""
     y = unwrap(y, "y", n_windows)
     if y.dtype.kind in "USOV":
         if y.ndim == 1:
@@ -90,7 +94,8 @@ def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
     values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
     if values.ndim == 0:
         raise ValueError(
-            f"y is a single number, {values:g}; expected one for each of the {n_windows} windows."
+            f"y is a single number, {values:g}; expected a value for each of the {n_windows} "
+            "windows."
         )
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
@@ -99,7 +104,7 @@ def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
 
 
 def check_groups(groups: Any, n_windows: int | None = None) -> np.ndarray:
-    """The person or recording of each window as a one-dimensional array, none of them missing."""
+    """Return groups as a one-dimensional array, and check that none is missing."""
     values = column_or_1d(unwrap(groups, "groups", n_windows))
     _refuse_missing(
         values,
@@ -117,7 +122,7 @@ def check_groups(groups: Any, n_windows: int | None = None) -> np.ndarray:
 
 
 def check_weights(sample_weight: Any, n_windows: int) -> np.ndarray:
-    """Weights of the windows, float64 and at least 0; ones where `sample_weight` is None."""
+    """Return weights as float64, and check that none is negative; None becomes ones."""
     if sample_weight is None:
         return np.ones(n_windows)
     weights = check_array(
@@ -144,9 +149,9 @@ def check_number_of(
 
 
 def unwrap(values: Any, name: str, n_windows: int | None = None) -> np.ndarray:
-    """An array of `values`, without what a file format has wrapped around them.
+    """Return `values` as an array, without the wrappings of file formats.
 
-    Bytes (HDF5) become strings, cells (MATLAB) become what they hold, and a row ``(1, n_windows)``
+    Bytes (HDF5) become strings, cells (MATLAB) become their content, and a row ``(1, n_windows)``
     (MATLAB) becomes one-dimensional.
     """
     refuse_masked(values, name)
@@ -183,7 +188,7 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def _unwrap_cell(cell: Any) -> Any:
-    """The content of a cell of an object array."""
+    """Return the content of a cell of an object array."""
     if isinstance(cell, bytes):
         return cell.decode("utf-8")
     if isinstance(cell, np.ndarray):
@@ -194,7 +199,7 @@ def _unwrap_cell(cell: Any) -> Any:
 
 
 def _array_of(cells: list[Any]) -> np.ndarray:
-    """A one-dimensional array with one entry a cell, of type object where the cells are unlike."""
+    """Return the cells as a one-dimensional array, of dtype object if their types differ."""
     kinds = {type(cell) for cell in cells}
     if len(kinds) == 1 and not isinstance(cells[0], np.ndarray | None):
         return np.array(cells)
@@ -219,7 +224,7 @@ def _refuse_missing(values: np.ndarray, name: str, remedy: str) -> None:
 def _several_labels(n_columns: int, who: str) -> ValueError:
     return ValueError(
         f"y has {n_columns} columns (multilabel or multioutput), but {who} takes one label for "
-        "each window. Of one-hot rows pass y.argmax(1). For several labels at once, "
+        "each window. For one-hot rows, pass y.argmax(1). For several labels at once, "
         "sklearn.multioutput.MultiOutputClassifier fits one classifier for each column. For "
         "numbers, use CitrusRegressor."
     )

@@ -1,4 +1,4 @@
-"""Checks of signals: everything that comes in as ``X`` passes through here.
+"""Checks of signals, for every ``X`` that is passed to an estimator.
 
 Windows are ``(n_windows, n_chans, n_times)``; ``(n_windows, n_times)`` is one channel.
 """
@@ -32,25 +32,24 @@ def read_windows(
     ragged: bool = False,
     any_rate: bool = False,
 ) -> Windows:
-    """Check the form of ``X`` and note or compare its shape on ``estimator``.
+    """Check the form of `X`, and store its shape on `estimator` or compare it with the stored one.
 
-    Values are not looked at here (see `float32_chunks`), so a memory map stays on disk.
+    Values are not read here (see `float32_chunks`), so a memory map stays on disk.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and ``ch_names_`` and
-        ``sfreq_`` where the container knows them; else its own are compared with these.
+        Estimator that gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and
+        ``ch_names_`` and ``sfreq_`` if the container has them. Otherwise they are compared.
     X : array-like, list of array, nested data frame, mne.Epochs, mne.Evoked, list of these, or \
 windows of braindecode
     reset : bool
         True in ``fit``, False afterwards.
     ragged : bool, default=False
-        Whether lists of windows of unequal lengths are welcome, and after ``fit`` lists and
-        Epochs of any length. An array has to have the length seen in ``fit`` in any case.
-
+        Whether lists of windows of unequal lengths are accepted, and after ``fit`` lists and
+        Epochs of any length. An array always has to have the length seen in ``fit``.
     any_rate : bool, default=False
-        Whether windows at another rate than that seen in ``fit`` are accepted.
+        Whether windows at another rate than in ``fit`` are accepted.
 
     Returns
     -------
@@ -64,7 +63,7 @@ windows of braindecode
         X, sfreq, chs = contained.data, contained.sfreq, contained.chs
         any_length = ragged
     X = unnest(X)
-    frame = X  # what carries column names, for scikit-learn's own check
+    frame = X  # with column names, for scikit-learn's own check
     if (listed := _as_list(X)) is not None:
         shapes = {window.shape for window in listed}
         if len(shapes) > 1:
@@ -89,7 +88,7 @@ windows of braindecode
 
 
 def agreed_sfreq(windows: Windows, sfreq: float | None) -> float | None:
-    """Sampling rate in Hz: that of the container, else the given one."""
+    """Return the sampling rate in Hz: that of the container, else `sfreq`."""
     if windows.sfreq is None:
         return None if sfreq is None else float(sfreq)
     if sfreq is not None and not math.isclose(sfreq, windows.sfreq, rel_tol=1e-6):
@@ -103,8 +102,8 @@ def agreed_sfreq(windows: Windows, sfreq: float | None) -> float | None:
 def float32_chunks(windows: Windows, max_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, Any]]:
     """Yield ``(start, chunk)``, each chunk float32, finite, and small.
 
-    A chunk is ``(n, n_chans, n_times)``; for unequal lengths it is one window,
-    ``(1, n_chans, n_times_i)``. It may share memory with the input: do not write to it.
+    A chunk is ``(n, n_chans, n_times)``; if lengths are unequal it is one window,
+    ``(1, n_chans, n_times_i)``. It may share memory with the input, so do not write to it.
     """
     if isinstance(windows.data, list):
         for start, window in enumerate(windows.data):
@@ -117,7 +116,7 @@ def float32_chunks(windows: Windows, max_bytes: int = CHUNK_BYTES) -> Iterator[t
 
 
 def to_float32(windows: Windows) -> np.ndarray:
-    """All windows as one finite, C-contiguous float32 array; a copy only where one is needed."""
+    """Return all windows as one finite, C-contiguous float32 array, copied only if needed."""
     if windows.data.dtype == np.float32 and windows.data.flags.c_contiguous:
         for _ in float32_chunks(windows):
             pass
@@ -129,9 +128,9 @@ def to_float32(windows: Windows) -> np.ndarray:
 
 
 def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd of each channel over all windows, float32, each of shape (n_chans, 1).
+    """Return mean and sd of each channel over all windows, both float32 of shape (n_chans, 1).
 
-    The sd of a channel that is constant but for its rounding is given as 1.
+    The sd of a channel that is constant up to rounding is 1.
     """
     mean = X.mean((0, 2), dtype=np.float64)
     centred = np.subtract(X, mean[:, None], dtype=np.float64)
@@ -143,7 +142,7 @@ def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         values = np.asarray(chunk, np.float32)
-    # One pass that allocates nothing; only a suspicious sum is looked at closely.
+    # The sum is one pass that allocates nothing; only if it is suspicious, values are checked.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(values.sum())
     if suspicious:
@@ -151,17 +150,22 @@ def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
         if bad.any():
             window, channel, sample = np.argwhere(bad)[0]
             value = chunk[window, channel, sample]
-            what = "NaN" if np.isnan(value) else "inf or a value too large for float32"
-            raise ValueError(
-                f"Input X contains {what}: window {first + window}, channel {channel}, sample "
-                f"{sample} is {value:g}. Interpolate the gap or leave the window out; "
-                "a signal has to be finite."
-            )
+            remedy = "Interpolate the gap or leave the window out; a signal has to be finite."
+            raise not_finite(value, first + window, channel, sample, remedy)
     return values
 
 
+def not_finite(value: Any, window: int, channel: int, sample: int, remedy: str) -> ValueError:
+    """Return the error for a value that is not finite as float32."""
+    content = "NaN" if np.isnan(value) else "inf or a value too large for float32"
+    return ValueError(
+        f"Input X contains {content}: window {window}, channel {channel}, sample {sample} is "
+        f"{value:g}. {remedy}"
+    )
+
+
 def _as_list(X: Any) -> list[np.ndarray] | None:
-    """The windows of a list of arrays, each ``(n_chans, n_times_i)``; None if X is no such list."""
+    """Return the arrays of a list as ``(n_chans, n_times_i)``; None if X is anything else."""
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
     if not isinstance(X, list | tuple) or not X:
@@ -175,9 +179,9 @@ def _as_list(X: Any) -> list[np.ndarray] | None:
     return [window[None] if window.ndim == 1 else window for window in X]
 
 
-def _check_ragged(listed: list[np.ndarray], who: str, welcome: bool) -> list[np.ndarray]:
+def _check_ragged(listed: list[np.ndarray], who: str, accepted: bool) -> list[np.ndarray]:
     lengths = sorted({window.shape[-1] for window in listed if window.ndim})
-    if not welcome:
+    if not accepted:
         raise ValueError(
             f"X is a list of windows of unequal shapes ({lengths[0]} to {lengths[-1]} samples), "
             f"but {who} expects one length. Put SignalAligner() before it in the pipeline."
@@ -205,7 +209,7 @@ def _check_dtype(array: np.ndarray, name: str) -> None:
 
 
 def _check_array(X: Any, who: str) -> np.ndarray:
-    """X as a real numeric array of two or three non-empty dimensions, not copied."""
+    """Return X as a real array of two or three non-empty dimensions, without a copy."""
     if not issparse(X):
         array = _asarray(X)
         if array.ndim == 0:
@@ -262,7 +266,7 @@ def _check_ndim(array: np.ndarray, who: str) -> None:
     if shape[0] == 0:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required by "
-            f"{who}: X holds no window."
+            f"{who}: X holds no windows."
         )
     if array.ndim == 3 and shape[1] == 0:
         raise ValueError(f"X has 0 channels (shape={shape}); {who} expects at least one.")

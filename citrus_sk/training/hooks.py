@@ -103,8 +103,8 @@ def explain_missing(*, held_out: bool) -> Iterator[None]:
             raise
         raise ValueError(
             f"A callback needs a value that is not recorded ({text.split('.')[0]}). No windows "
-            "were held out, so there is no validation loss: early_stopping='auto' only holds "
-            "windows out if there are enough of them. Pass early_stopping=True, or let the callback "
+            "were held out, so there is no validation loss: early_stopping='auto' holds windows "
+            "out only if there are enough of them. Pass early_stopping=True, or let the callback "
             "monitor 'train_loss'."
         ) from error
 

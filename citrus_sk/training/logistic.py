@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from .._utils.warnings import ignored
 from .labelled import LabelledWindows, inner_folds
 
-# The features of a window have unit length on average, so these suit any number of features.
+# Features have unit length on average, so the same values suit any number of them.
 STRENGTHS = np.logspace(-0.5, 3.5, 5)
 DEFAULT_STRENGTH = 10.0
 
@@ -17,7 +17,7 @@ DEFAULT_STRENGTH = 10.0
 def fit_probe(
     features: np.ndarray, labelled: LabelledWindows, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a multinomial logistic regression whose strength is chosen by inner log loss.
+    """Fit a multinomial logistic regression whose penalty is chosen by cross-validation.
 
     Parameters
     ----------
@@ -25,14 +25,13 @@ def fit_probe(
         Standardised features of ``labelled``.
     labelled : LabelledWindows
     seed : int
-        Seed of the inner folds.
+        Seed of the folds.
 
     Returns
     -------
     weight : ndarray of shape (n_classes, n_features)
-        Weights of the linear head.
     bias : ndarray of shape (n_classes,)
-        Biases of the linear head. A class without windows gets one that rules it out.
+        A class without a window has a bias that rules it out.
     """
     features = np.asarray(features, np.float64)
     reduced, back = _rotate(features)
@@ -50,14 +49,14 @@ def fit_probe(
 
 
 def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Coordinates in the row space, and the matrix that maps them back, or None if not rotated.
+    """Rotate features into their row space; returns them and the rotation, None for no rotation.
 
-    The L2 penalty is invariant under rotation. With fewer windows than features, the fit is thus
-    the same, and its cost depends on n_windows instead of n_features.
+    An L2 penalty does not change under rotation. With fewer windows than features the fit is the
+    same, in as many dimensions as there are windows.
     """
     if len(features) >= features.shape[1]:
         return features, None
-    # From the products of the rows, because an SVD of the features takes twice as long.
+    # By the products of the rows: an SVD of the features themselves takes twice as long.
     squared, left = np.linalg.eigh(features @ features.T)
     kept = squared > 1e-12 * squared[-1]
     singular, left = np.sqrt(squared[kept]), left[:, kept]
@@ -67,9 +66,9 @@ def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int) -> float:
-    """The smallest strength whose inner log loss is within half a standard error of the lowest.
+    """Choose the smallest C whose log loss is within half a standard error of the lowest.
 
-    The minimum over a few windows is often an overconfident head, and Breiman's rule of one whole
+    With few windows, the C of the lowest log loss is often overconfident. Breiman's rule of one
     standard error costs accuracy.
     """
     folds = inner_folds(labelled, 5, seed)
@@ -79,7 +78,7 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
     for train, test in folds:
         inner = labelled.take(train)
         models = [_logistic(features[train], inner, strength) for strength in STRENGTHS]
-        # Every training part has every class, so all models have the same columns.
+        # Every class stands in every training part, so a code is a column.
         columns = np.searchsorted(models[0].classes_, labelled.targets[test])
         proba = np.stack([model.predict_proba(features[test]) for model in models])
         right = proba[:, np.arange(len(test)), columns]
@@ -96,7 +95,7 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
 def _logistic(
     features: np.ndarray, labelled: LabelledWindows, strength: float
 ) -> LogisticRegression:
-    # A head that is not fully converged is as good, and users could do nothing about a warning.
+    # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
     with ignored(ConvergenceWarning):
         return LogisticRegression(C=strength, max_iter=300).fit(
             features, labelled.targets, sample_weight=labelled.weights

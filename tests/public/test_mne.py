@@ -103,7 +103,9 @@ def test_epochs_array_without_events_tells_no_label(quick):
     info = mne.create_info(2, 100, "eeg")
     values = np.random.default_rng(0).standard_normal((6, 2, 100))
     bare = mne.EpochsArray(values, info, verbose="error")
-    with pytest.raises(ValueError, match=r"have one code only \(1\).*Pass y"):
+    with pytest.raises(
+        ValueError, match=r"have one code only \(1\).*cannot serve as labels.*Pass y"
+    ):
         quick().fit(bare)
     assert quick(strategy="linear-probe").fit(bare, [0, 1] * 3).predict(bare).shape == (6,)
 
@@ -160,7 +162,7 @@ def test_bad_annotations_leave_their_windows_and_labels_out(quick):
 
 def test_epochs_that_were_all_dropped_say_why(epochs, quick):
     empty = epochs.copy().drop(range(30), reason="BLINK", verbose="error")
-    with pytest.raises(ValueError, match=r"no window, all of its epochs were dropped \(BLINK: 30"):
+    with pytest.raises(ValueError, match=r"all of its epochs were dropped \(BLINK: 30"):
         quick().fit(empty, [])
 
 
@@ -241,7 +243,9 @@ def test_an_edf_file_of_mixed_rates_is_refused_unless_channels_of_one_are_picked
 
 def test_duplicate_channel_names_are_named(tmp_path):
     raw, _ = make_raw(names=["EEG-0", "EEG-1", "Cz"])
-    with pytest.raises(ValueError, match=r"'EEG'.*that name to 2 channels.*one of EEG-0, EEG-1"):
+    with pytest.raises(
+        ValueError, match=r"'EEG'.*the recording has 2 channels of that name.*one of EEG-0, EEG-1"
+    ):
         make_epochs(raw, duration=1, picks=["EEG"])
     with pytest.raises(ValueError, match="picks has 'Cz' more than once"):
         make_epochs(raw, duration=1, picks=["Cz", "Cz"])

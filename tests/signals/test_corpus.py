@@ -206,7 +206,7 @@ def test_without_a_known_layout_every_file_is_a_subject_of_the_folder(tmp_path):
     assert corpus.subjects == ["ward/a", "ward/b"]
     assert corpus.modalities == ["ECG"]
     assert corpus.report.skipped_channels[0][0] == "a.edf: Ch1"
-    assert "pass modality=" in corpus.report.skipped_channels[0][1]
+    assert "with modality=" in corpus.report.skipped_channels[0][1]
 
 
 def test_a_folder_far_above_is_no_subject(tmp_path):

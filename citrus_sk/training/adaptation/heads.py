@@ -13,12 +13,15 @@ from .personal import (
     choose_label_noise,
     choose_value_noise,
     correction_head,
+    equal_confidence,
     label_correction,
     person_kernel,
     self_trained,
 )
 
 _MOST_WINDOWS = 1000  # of a person, that a kernel is computed of: its inverse costs their cube
+# Weight of the head that was trained on its own guesses; they are wrong for a few people.
+_GUESS_SHARE = 2 / 3
 
 Linear = tuple[np.ndarray, np.ndarray]  # weight (n_outputs, n_features) and bias (n_outputs,)
 
@@ -207,8 +210,16 @@ def _self_trained(adaptive: AdaptiveHead, base: Linear, features: np.ndarray) ->
     rows = _spread(len(features), _MOST_WINDOWS)
     kernel = person_kernel(features[rows], adaptive.families)
     decisions = outputs_of(base, features[rows])
-    coefficients = self_trained(kernel, decisions, adaptive.adapted_sharpness, adaptive.usual_scale)
-    return _corrected(adaptive, base, features[rows], coefficients)
+    sharpness = adaptive.adapted_sharpness
+    coefficients = self_trained(kernel, decisions, sharpness, adaptive.usual_scale)
+    weight, bias = _corrected(adaptive, base, features[rows], coefficients)
+    # Guesses are no evidence: the corrected head is no more confident than it was before.
+    factor = equal_confidence(decisions + kernel @ coefficients, decisions, sharpness)
+    old = 1 - _GUESS_SHARE
+    return (
+        _GUESS_SHARE * factor * weight + old * base[0],
+        _GUESS_SHARE * factor * bias + old * base[1],
+    )
 
 
 def _with_labels(
