@@ -266,7 +266,7 @@ def test_each_window_gets_the_decoder_of_its_modality(X):
         (None, "modality=None, and the network has decoders for 'ACC', 'ECG'"),
         ("EEG", "modality='EEG' has no decoder; expected one of 'ACC', 'ECG'"),
         (["ACC", "ACC", None], "modality=None has no decoder; expected one of 'ACC', 'ECG'"),
-        (["ACC"], "modality names 1 windows, and X has 3 of them"),
+        (["ACC"], "modality has 1 entries, and X has 3 windows"),
     ],
 )
 def test_a_network_of_several_modalities_needs_a_known_one(X, modality, message):
