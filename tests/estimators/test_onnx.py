@@ -243,9 +243,7 @@ def test_windows_of_no_fixed_length_are_refused(tmp_path):
     pipe = make_pipeline(
         SignalAligner(64), CitrusEmbedder(pretrained=None, preset="tiny", backbone="conv")
     ).fit(X)
-    with pytest.raises(
-        ValueError, match=r"unequal lengths, and a graph needs a single one.*align windows"
-    ):
+    with pytest.raises(ValueError, match=r"unequal lengths, and a graph needs a single one"):
         to_onnx(pipe, tmp_path / "none.onnx")
 
 

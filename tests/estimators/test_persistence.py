@@ -243,7 +243,7 @@ def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
     [
         (
             {"strategy": "finetune"},
-            "this fit trains the trunk. Use strategy='linear-probe', or store_w",
+            "Use strategy='linear-probe', or store_w",
         ),
         ({"strategy": "auto"}, "this fit trains the trunk. Use strategy='linear-probe'"),
         ({"pretrained": None}, "pretrained is None. Pass the name or the path"),
