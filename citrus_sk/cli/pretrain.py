@@ -21,7 +21,7 @@ from ..training.pretraining.sampler import draw_whole_windows
 # Named by the command line itself.
 _NOT_IN_RECIPE = ("run_file", "save_minutes", "resume", "verbose", "modality")
 _MOST_DRAWN = 4  # windows in the picture
-_CORPUS_KEYS = ("sfreq", "modality", "min_stretch_s", "on_error")
+_CORPUS_KEYS = ("sfreq", "modality", "min_duration_s", "on_error")
 
 
 def run_pretrain(

@@ -251,7 +251,7 @@ def test_integers_with_a_scale_become_physical(tmp_path):
         (("nowhere.npz",), "there is no file or folder"),
         ((), "expected either DATA"),
         (("mine.npz", "--dataset", "watch"), "expected either DATA"),
-        (("mine.npz", "--labels", "x.csv"), "--labels goes with a folder"),
+        (("mine.npz", "--labels", "x.csv"), "--labels is for a folder"),
         ((".",), "expected --labels"),
         (("my_own_models.py",), "neither an .npz file nor a folder"),
         (("noy.npz",), "noy.npz has no y; it holds X"),
