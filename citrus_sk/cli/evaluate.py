@@ -1,4 +1,4 @@
-"""``citrus-sk evaluate``: classifiers side by side on one data set, and a report."""
+"""``citrus-sk evaluate``: a comparison of classifiers on one data set, and a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
+from .._utils.optional import require
 from ..evaluation import FractionCurve, fraction_curve, list_peers, make_peer, write_report
 from ..evaluation.result import KEYS, TIMES, writable
 from ..signals.recordings.label_tables import read_labelled
 
-# Short enough for minutes; --fractions takes any others.
+# Default of --fractions, which takes minutes.
 FRACTIONS = (0.02, 0.1, 0.5)
 WRITTEN = ("scores.csv", "times.csv", "curve.json", "report.html")
 ALIGNMENTS = ("resample", "crop", "pad", "native", "rate")
@@ -53,15 +53,12 @@ def run_evaluate(
     Returns
     -------
     bool
-        Whether any fit could be scored.
+        True if at least one fit could be scored.
     """
     make_folder(out)
-    if find_spec("matplotlib") is None:  # said before hours are spent
-        raise ModuleNotFoundError(
-            "the report needs matplotlib, which is not installed. Install it with: pip install "
-            "matplotlib"
-        )
-    paths = {name: writable(out / name) for name in WRITTEN}  # known before hours are spent
+    # Fail now, and not after hours.
+    require("matplotlib", "The report")
+    paths = {name: writable(out / name) for name in WRITTEN}
     bunch = _load(data, labels, dataset, picks)
     _check_groups(bunch, folds)
     sfreq = bunch.sfreq if sfreq is None else sfreq
@@ -76,7 +73,7 @@ def run_evaluate(
             cv=folds, n_repeats=repeats, scoring=list(scoring), random_state=seed, n_jobs=jobs,
             run_dir=out / "run", report_oracle_epoch=oracle, verbose=int(progress),
         )  # fmt: skip
-    # Of what is raised, what concerns the data: joblib's workers come and go.
+    # Only warnings about the data: joblib also warns that a worker stopped.
     texts = [str(w.message) for w in raised if w.category is UserWarning]
     notes = list(dict.fromkeys(text for text in texts if not text.startswith("A worker stopped")))
     for note in notes:
@@ -91,93 +88,95 @@ def _load(
     data: Path | None, labels: Path | None, dataset: str | None, picks: Sequence[str] | None
 ) -> Bunch:
     if (data is None) == (dataset is None):
-        raise ValueError("expected either DATA, a file or folder, or --dataset, one of the two.")
+        raise ValueError("expected either DATA (a file or folder) or --dataset, but not both.")
     if data is not None:
         return read_labelled(data, labels, picks=picks)
     for option, value in (("--labels", labels), ("--picks", picks)):
         if value is not None:
-            raise ValueError(
-                f"{option} is for a folder of recordings; leave it out with --dataset."
-            )
+            raise ValueError(f"{option} is for a folder of recordings; omit it with --dataset.")
     from ..datasets import load_watch
 
     watch = load_watch()
     return Bunch(
         X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq, ch_names=watch.ch_names,
-        groups_from="its people",
+        groups_from="people",
     )  # fmt: skip
 
 
 def _check_groups(bunch: Bunch, folds: int) -> None:
-    """Refuse fewer groups than folds, with a remedy that can be followed."""
+    """Raise ValueError if there are fewer groups than folds."""
     if bunch.groups is None or (n_groups := len(np.unique(bunch.groups))) >= folds:
         return
-    fewer = f"pass --folds {n_groups}, or " if n_groups > 1 else ""
+    remedy = f"Pass --folds {n_groups}, or provide" if n_groups > 1 else "Provide"
     raise ValueError(
-        f"the data have {n_groups} group(s) for {folds} folds, and no group is both trained on and "
-        f"tested on. The groups are {bunch.groups_from}. To go on, {fewer}give smaller groups: a "
-        "column 'group' (in an .npz file the array 'groups') with a value for each person, or "
-        "within one person for each run or block of time."
+        f"the data have {n_groups} group(s) for {folds} folds; expected at least one group for "
+        f"each fold. The groups are {bunch.groups_from}. {remedy} smaller groups: a column 'group' "
+        "(in an .npz file the array 'groups') with a value for each person, or within one person "
+        "for each run or block of time."
     )
 
 
 def make_estimators(
     names: str | None, *, sfreq: float | None, seed: int, ablation: bool
 ) -> dict[str, Any]:
-    """Estimators by the names on the command line, and the grid of the ablation.
+    """Make the estimators that the command line names, and those of the ablation.
 
     Parameters
     ----------
     names : str or None
-        Separated by commas: names of `list_peers`, or ``module:object``, or ``name=module:object``.
+        Names of `list_peers`, ``module:object`` or ``name=module:object``, separated by commas.
     sfreq : float or None
-        Hz.
+        Sampling rate in Hz; None if unknown.
     seed : int
-        For those that take a ``random_state`` from us.
+        Random state of the peers and of the ablation.
     ablation : bool
-        Whether to add alignment times backbone times pre-training.
+        Whether to add all combinations of alignment, backbone and pre-training.
+
+    Returns
+    -------
+    dict of str to estimator
     """
     models: dict[str, Any] = {}
     for text in (names or ("" if ablation else "citrus,minirocket,bandpower")).split(","):
         if not (text := text.strip()):
             continue
-        name, _, place = text.rpartition("=")
-        name = name or place
+        name, _, target = text.rpartition("=")
+        name = name or target
         if name in models:
             raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
-        if ":" in place:
-            models[name] = _imported(place)
+        if ":" in target:
+            models[name] = _imported(target)
         else:
-            models[name] = make_peer(place, sfreq=sfreq, random_state=seed)
+            models[name] = make_peer(target, sfreq=sfreq, random_state=seed)
     return models | (_ablation(sfreq, seed) if ablation else {})
 
 
-def _imported(place: str) -> Any:
-    module, _, attribute = place.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` does; a console script does not
-        sys.path.insert(0, here)
+def _imported(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # as `python -m` does; a console script does not
+        sys.path.insert(0, folder)
     try:
         found = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"--estimators: {place!r} cannot be imported: {error}. Expected module:object with a "
-            f"module that Python finds from here, or one of {', '.join(list_peers())}."
+            f"--estimators: {target!r} cannot be imported: {error}. Expected module:object with a "
+            f"module that Python can import, or one of {', '.join(list_peers())}."
         ) from error
-    # A class or a function that makes one; an estimator has get_params of its own.
+    # Call a class, or a function that makes an estimator; only an instance is used directly.
     is_instance = hasattr(found, "get_params") and not isinstance(found, type)
     return found if is_instance or not callable(found) else found()
 
 
 def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
-    """The network alone, as a linear probe, by alignment, backbone and pre-training."""
+    """Make linear probes of the network for all alignments, backbones and weights."""
     from sklearn.pipeline import make_pipeline
 
     from .. import CitrusClassifier, SignalAligner
 
-    grid = {}
+    models = {}
     alignments = ALIGNMENTS if sfreq is not None else ALIGNMENTS[:-1]
     for method, backbone, weights in product(alignments, ("hybrid", "conv"), ("eeg-freq", None)):
         probe = CitrusClassifier(
@@ -185,8 +184,8 @@ def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
             random_state=seed,
         )  # fmt: skip
         aligner = SignalAligner(method=method, sfreq=sfreq if method == "rate" else None)
-        grid[f"{method}, {backbone}, {weights or 'scratch'}"] = make_pipeline(aligner, probe)
-    return grid
+        models[f"{method}, {backbone}, {weights or 'scratch'}"] = make_pipeline(aligner, probe)
+    return models
 
 
 def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
@@ -197,7 +196,7 @@ def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
     length = f"{shape[-1]} samples" + (f" ({shape[-1] / sfreq:g} s)" if sfreq else "")
     text = f"{shape[0]} windows of {length}, {channels}, {len(np.unique(bunch.y))} classes"
     if bunch.groups is None:
-        text += "; no groups: scores are too good if windows of one person or recording are alike"
+        text += "; no groups: scores are too high if windows of one person or recording are similar"
     else:
         text += f", {len(np.unique(bunch.groups))} groups ({bunch.groups_from})"
     return f"{text}.\n{len(models)} estimators: {'; '.join(models)}."
@@ -218,13 +217,13 @@ def _write(
 
 
 def _closing_words(curve: FractionCurve, out: Path) -> str:
-    """The first metric as a table, and where everything is."""
+    """Return a table of the first metric, and the paths of the files."""
     metric = curve.metrics[0]
     width = max(len(name) for name in curve.estimators)
     amounts = [(f, "fraction", f"{100 * f:g} %") for f in curve.fractions]
-    amounts += [(n, "shots", f"{n} a class") for n in curve.shots]
+    amounts += [(n, "shots", f"{n} per class") for n in curve.shots]
     lines = [f"\n{metric}, mean over folds and repeats:"]
-    lines.append(" " * width + "".join(f"{text:>13}" for *_, text in amounts))
+    lines.append(" " * width + "".join(f"{text:>15}" for *_, text in amounts))
     partly = False
     for name in curve.estimators:
         cells = []
@@ -233,10 +232,10 @@ def _closing_words(curve: FractionCurve, out: Path) -> str:
             partly |= 0 < band["n_scores"] < band["n_fits"]
             mark = "*" if 0 < band["n_scores"] < band["n_fits"] else ""
             mean = "failed" if np.isnan(band["mean"]) else f"{band['mean']:.3f}{mark}"
-            cells.append(f"{mean:>13}")
+            cells.append(f"{mean:>15}")
         lines.append(f"{name:<{width}}{''.join(cells)}")
     if partly:
-        lines.append("* mean of the fits that did not fail, fewer than others had")
+        lines.append("* mean of fewer fits, because the others failed")
     lines += ["", f"Report: {out / 'report.html'}", f"Scores: {out / 'scores.csv'}"]
     lines += [f"Times:  {out / 'times.csv'}", f"All:    {out / 'curve.json'}"]
     return "\n".join(lines)
