@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from .estimators.pretrainer import CitrusPretrainer
     from .estimators.recenter import GroupRecenter
     from .estimators.regressor import CitrusRegressor
-    from .evaluation import FractionCurveDisplay, StratifiedFractionKFold, fraction_curve
+    from .evaluation import (
+        FractionCurveDisplay,
+        LeaveOnePersonOut,
+        StratifiedFractionKFold,
+        fraction_curve,
+    )
     from .inspection import AttributionDisplay, BandOcclusionDisplay, EmbeddingDisplay
     from .inspection.learning_rate import LearningRateDisplay, find_learning_rate
     from .inspection.reconstruction import ReconstructionDisplay
@@ -47,6 +52,7 @@ __all__ = [
     "FractionCurveDisplay",
     "GroupRecenter",
     "LearningRateDisplay",
+    "LeaveOnePersonOut",
     "ModuleClassifier",
     "ModuleRegressor",
     "NetworkConfig",
@@ -80,6 +86,7 @@ _HOMES = {
     "FractionCurveDisplay": ".evaluation",
     "GroupRecenter": ".estimators.recenter",
     "LearningRateDisplay": ".inspection.learning_rate",
+    "LeaveOnePersonOut": ".evaluation",
     "ModuleClassifier": ".estimators.module_classifier",
     "ModuleRegressor": ".estimators.module_regressor",
     "NetworkConfig": ".nn",

@@ -1,6 +1,6 @@
-"""The network as a model of braindecode, and labels out of braindecode's data sets.
+"""The network as a braindecode model, and labels from braindecode data sets.
 
-Importing this imports braindecode.
+Importing this module imports braindecode.
 """
 
 from __future__ import annotations
@@ -27,34 +27,35 @@ from .signals.containers import labels_of
 from .signals.resampling import GRID_N_TIMES, operator_stages
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what braindecode's own imports say is not ours to mend
+    warnings.simplefilter("ignore")  # from the imports of braindecode, which users cannot fix
     from braindecode.models.base import EEGModuleMixin
 
 __all__ = ["CitrusModel", "labels_of"]
 
 
 class CitrusModel(EEGModuleMixin, nn.Module):
-    """Residual convolution and channel-independent transformer, as a model of braindecode.
+    """Residual convolution and channel-independent transformer, as a braindecode model.
 
     Parameters
     ----------
     n_outputs, n_chans, chs_info, n_times, input_window_seconds, sfreq
-        As in every model of braindecode; n_outputs, and n_chans or chs_info, are needed.
+        Signal parameters of all braindecode models. Required are n_outputs, and n_chans or
+        chs_info.
     preset : {"tiny", "small", "base"} or dict, default="small"
-        Size of the network; a dict holds the fields of its configuration.
+        Size of the network, or the fields of its configuration as a dict.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     modality : str, list of str or None, default=None
-        What the channels record, such as ``"EEG"``, or one for each channel; of those that the
-        weights were trained on.
+        Kind of signal of all channels, such as ``"EEG"``, or of each channel. It must be one of
+        those that the weights were trained on; None stands for any other kind.
     resample_to : int or None, default=1024
-        Samples that a window is resampled to, as by `citrus_sk.SignalAligner`, where its length is
-        known when the model is built. The pre-trained weights have seen 1024. None takes windows
-        as they are.
+        Number of samples that windows are resampled to, as by `citrus_sk.SignalAligner`, if their
+        length is known when the model is built. The pre-trained weights were trained on 1024
+        samples. None does not resample.
     drop_prob : float, default=0.1
-        Dropout in the transformer.
+        Dropout in the transformer during training.
     activation : type of nn.Module, default=nn.GELU
-        Pre-trained weights know GELU alone.
+        Activation of all layers. The pre-trained weights were trained with GELU.
 
     See Also
     --------
@@ -62,16 +63,18 @@ class CitrusModel(EEGModuleMixin, nn.Module):
 
     Notes
     -----
-    Windows may have any length of 2 samples or more: one of fewer than 32 is stretched to 32, and
-    positions are interpolated. With `resample_to` it is the length that the model was built for.
+    Windows may have any length of 2 samples or more: windows of fewer than 32 samples are
+    interpolated to 32, and so are the positions of tokens. With `resample_to`, the length is the
+    one that the model was built for.
 
-    Each channel of a window is brought to mean 0 and sd 1 inside, so that volts and microvolts do
-    equally well. The final layer standardises its features by statistics that follow the training
-    batches; they are used alike in training and in evaluation, so that no window's output
-    depends on the others of its batch.
+    The model standardises each channel of a window, so volts and microvolts give the same features
+    but for those of amplitude. The final layer standardises its features by statistics that follow
+    the training batches. They are used in training and in evaluation alike, so the output for a
+    window does not depend on the others of its batch.
 
-    It can be compiled with `torch.compile` and exported with `torch.export`, not scripted. The
-    random kernels of `CitrusClassifier` are not part of it: they are fitted, not trained.
+    The model can be compiled with `torch.compile` and exported with `torch.export`, but not
+    scripted. It does not have the random kernels of `CitrusClassifier`, which are fitted rather
+    than trained.
 
     Examples
     --------
@@ -82,7 +85,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
     torch.Size([4, 2])
     """
 
-    grid: Align | None
+    alignment: Align | None
     network: CitrusNetwork
     final_layer: TrackingHead
 
@@ -113,56 +116,58 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         check_number("drop_prob", drop_prob, high=0.999)
         check_number("resample_to", resample_to, int, low=2, alternatives=(None,))
         config = replace(_config(preset), backbone=backbone, dropout=drop_prob)
-        signal: Any = self  # whose properties infer one number from others
+        signal: Any = self  # braindecode infers missing signal parameters from the others
         try:
-            known = signal.n_times
-        except ValueError:  # raised by braindecode where it is not known
-            known = None
-        self.grid = None
-        if resample_to is not None and known not in (None, resample_to):
-            stages = operator_stages(known, resample_to, known / resample_to)
-            self.grid = Align(known, resample_to, [operator for operator, _ in stages])
+            n_in = signal.n_times
+        except ValueError:  # raised by braindecode if it cannot be inferred
+            n_in = None
+        self.alignment = None
+        if resample_to is not None and n_in not in (None, resample_to):
+            stages = operator_stages(n_in, resample_to, n_in / resample_to)
+            self.alignment = Align(n_in, resample_to, [operator for operator, _ in stages])
         rows = modality_rows(modality, config, signal.n_chans)
         self.network = CitrusNetwork(config, signal.n_chans, 1, rows)
         self.network.head = nn.Identity()  # type: ignore[assignment]
         _activate(self.network, activation)
         self.final_layer = TrackingHead(self.network.readout.views, signal.n_outputs)
-        self.to(torch.get_default_dtype())  # as any torch module is built
+        self.to(torch.get_default_dtype())  # like any other torch module
 
     def forward(self, x: Tensor, return_features: bool = False) -> Tensor | dict[str, Any]:
-        """Logits of each window.
+        """Compute the logits of each window.
 
         Parameters
         ----------
         x : Tensor of shape (n_windows, n_chans, n_times)
+            Windows in physical units.
         return_features : bool, default=False
             Whether to return ``{"features": Tensor of shape (n_windows, n_features), "cls_token":
-            None}`` instead.
+            None}`` instead of the logits.
 
         Returns
         -------
         Tensor of shape (n_windows, n_outputs), or dict
+            Logits, or features.
         """
-        if self.grid is not None:
-            if x.shape[-1] != self.grid.n_in:
+        if self.alignment is not None:
+            if x.shape[-1] != self.alignment.n_in:
                 raise ValueError(
                     f"x has windows of {x.shape[-1]} samples, and the model was built for "
-                    f"{self.grid.n_in}. Build it with their n_times, or with resample_to=None, "
-                    "which takes any."
+                    f"{self.alignment.n_in}. Build it with their n_times, or with "
+                    "resample_to=None, which accepts any length."
                 )
-            x = self.grid(x)
+            x = self.alignment(x)
         features = self.network.features(x)
         if return_features:
             return {"features": features, "cls_token": None}
         return self.final_layer(features)
 
     def reset_head(self, n_outputs: int) -> None:
-        """Put a new final layer, of zeros, in the place of the old one.
+        """Replace the final layer by a new one with weights of zero.
 
         Parameters
         ----------
         n_outputs : int
-            Outputs of the new one. The statistics of the features stay.
+            Number of outputs of the new layer, which keeps the statistics of the features.
         """
         check_number("n_outputs", n_outputs, int, low=1)
         old = self.final_layer
@@ -171,7 +176,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
             getattr(head, name).copy_(value)
         self.final_layer = head
         self._n_outputs = n_outputs
-        # The arguments that the model is rebuilt from must describe its present head.
+        # braindecode rebuilds the model from these arguments, so they must fit the new head.
         for name in ("_braindecode_init_kwargs", "_hub_mixin_config"):
             config: Any = getattr(self, name, {})
             config["n_outputs"] = n_outputs
@@ -184,28 +189,29 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         revision: str | None = None,
         **settings: Any,
     ) -> CitrusModel:
-        """A model with the weights of a checkpoint, and a new final layer.
+        """Make a model with the weights of a checkpoint and a new final layer.
 
         Parameters
         ----------
         name_or_path : str or os.PathLike, default="eeg-freq"
-            What ``pretrained=`` of the estimators takes: a shipped name, a file or folder, a
-            repository on Hugging Face. A folder or repository that ``save_pretrained`` or
-            ``push_to_hub`` of this class wrote also brings the final layer and all parameters.
+            Shipped name, file, folder or repository on Hugging Face, as for ``pretrained=`` of the
+            estimators. A folder or repository that ``save_pretrained`` or ``push_to_hub`` of this
+            class wrote also contains the final layer and all parameters.
         revision : str or None, default=None
             Branch, tag or commit of a repository.
         **settings
-            Parameters of the class: n_outputs and n_chans (or chs_info) are needed for a
-            checkpoint.
+            Parameters of the class. For a checkpoint, n_outputs and n_chans (or chs_info) are
+            required.
 
         Returns
         -------
         CitrusModel
+            The model, in training mode.
 
         Raises
         ------
         ValueError
-            If there is no such checkpoint, or it lacks a weight or has one too many.
+            If the checkpoint is unknown, or if its weights are not exactly those of the model.
         """
         source: Any = name_or_path
         if isinstance(source, str) and hub.is_repository(source) and not Path(source).exists():
@@ -214,7 +220,7 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         if _written_by_braindecode(source):
             return super().from_pretrained(source, strict=True, **settings)
         if "preset" in settings:
-            raise ValueError("preset is told by the checkpoint; leave it out.")
+            raise ValueError("preset is part of the checkpoint; leave it out.")
         checkpoint = load_checkpoint(source, revision=revision)
         sizes = asdict(checkpoint.network)
         settings = {"backbone": sizes.pop("backbone"), "drop_prob": sizes["dropout"], **settings}
@@ -232,7 +238,7 @@ def _config(preset: str | dict[str, Any]) -> NetworkConfig:
 
 
 def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
-    """Put another activation in the place of GELU."""
+    """Replace GELU by another activation."""
     if activation is nn.GELU:
         return
     for part in network.modules():
@@ -240,7 +246,7 @@ def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
             part.activation = activation()
         elif isinstance(part, nn.TransformerEncoderLayer):
             part.activation = activation()
-            part.activation_relu_or_gelu = 0  # torch's fast path knows these two only
+            part.activation_relu_or_gelu = 0  # torch's fast path only supports these two
 
 
 def _written_by_braindecode(source: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Tools of every room: checks of parameters, devices, files, plots and the version.
+"""Tools that every room uses: parameter checks, devices, files, plots and the version.
 
 Imports nothing from the other rooms.
 """

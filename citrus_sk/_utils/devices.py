@@ -1,4 +1,4 @@
-"""The machine: devices, seeds, and memory that runs out."""
+"""Devices, seeds and modes of torch, and messages for when memory runs out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sklearn.utils import check_random_state
 
 
 def resolve_device(device: str | torch.device, *, strict: bool = True) -> torch.device:
-    """The torch device that `device` means on this machine.
+    """Resolve a ``device`` parameter to a torch device of this machine.
 
     Parameters
     ----------
     device : str or torch.device
-        ``"auto"`` is a CUDA device where there is one, else Apple's GPU (MPS) where it has all
+        ``"auto"`` is a CUDA device if there is one, else Apple's GPU (MPS) if it has all
         operations that the networks need, else the CPU.
     strict : bool, default=True
-        False falls back to the CPU, with a warning, where the device is not there: a model that
-        was trained on a GPU can be loaded without one.
+        Whether to raise ValueError if the device is not available. False warns and falls back to
+        the CPU, so that a model that was trained on a GPU can be loaded without one.
     """
     if isinstance(device, str) and device == "auto":
         if torch.cuda.is_available():
@@ -43,14 +43,14 @@ def resolve_device(device: str | torch.device, *, strict: bool = True) -> torch.
             return torch.device("cpu")
         raise ValueError(
             f"device={device!r} cannot be used on this machine. Pass 'auto', 'cpu', or a device "
-            f"that torch knows here ({torch.cuda.device_count()} CUDA devices)."
+            f"that torch finds here ({torch.cuda.device_count()} CUDA devices)."
         ) from error
     return resolved
 
 
 @lru_cache(maxsize=1)
 def _mps_is_usable() -> bool:
-    """Whether there is an MPS device that has the operations of the read-out."""
+    """Whether there is an MPS device with all operations of the read-out."""
     if not torch.backends.mps.is_available():
         return False
     try:
@@ -66,7 +66,7 @@ def _mps_is_usable() -> bool:
 
 
 class ForkSafeLock:
-    """A lock that is open in a forked process, whichever thread held it at the fork."""
+    """A lock that is free in a forked process, whichever thread held it at the fork."""
 
     def __init__(self) -> None:
         self.renew()
@@ -82,11 +82,11 @@ _BORROWED = ForkSafeLock()
 
 @contextmanager
 def isolated_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Borrow the global random states: seed them for the block, and put them back after it.
+    """Seed the global random states for the block, and restore them after it.
 
-    For code that draws from nothing else. Blocks in other threads wait until the states are free,
-    or they would draw from each other's seed. Torch's default dtype, which such code takes as well,
-    is float32 inside.
+    For code that can only draw from the global states. Blocks in other threads wait for each other;
+    otherwise they would draw from each other's seed. Torch's default dtype, which is global as
+    well, is float32 inside the block.
     """
     cuda = [device] if device.type == "cuda" else []
     with _BORROWED.lock:
@@ -105,11 +105,11 @@ def isolated_seed(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def usual_modes() -> Iterator[None]:
-    """Undo what a caller has switched on around the block: a fit in it is like any other.
+    """Switch off, inside the block, the modes that a caller may have set for its thread.
 
-    Torch's inference mode, no_grad and autocast, another default device, and NumPy's errors for
-    what is usual in floating point. All of them belong to the thread. The default dtype, which
-    belongs to the process, is left alone: the networks here do not ask for it.
+    These are torch's inference mode, no_grad, autocast and default device, and NumPy's floating
+    point errors. A fit then gives the same result in any of them. The default dtype is left alone:
+    it is shared by the whole process, and the networks do not use it.
     """
     with ExitStack() as stack:
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
@@ -125,9 +125,10 @@ def usual_modes() -> Iterator[None]:
 
 @contextmanager
 def fast_kernels() -> Iterator[None]:
-    """Let layers take torch's fast kernels in evaluation, whose rounding is the usual one.
+    """Let layers use torch's fast kernels in evaluation, so that rounding is always the same.
 
-    They do not where a mode, such as that of a default device, looks at each of torch's functions.
+    Torch does not use them while a mode, such as that of a default device, intercepts its
+    functions.
     """
     if torch.overrides.has_torch_function((torch.empty(0),)):
         with torch._C.DisableTorchFunction():
@@ -137,7 +138,7 @@ def fast_kernels() -> Iterator[None]:
 
 
 def draw_seed(random_state: Any) -> int:
-    """An integer seed. None draws a new one each time without touching numpy's global state."""
+    """Draw an integer seed. None gives another one each time, without numpy's global state."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
     try:
@@ -150,22 +151,23 @@ def draw_seed(random_state: Any) -> int:
 
 
 class OutOfMemoryError(MemoryError):
-    """Memory ran out, and the message says what to do."""
+    """Memory ran out; the message suggests a remedy."""
 
 
 @contextmanager
 def out_of_memory_hint(batch_size: int, fewer: str = "") -> Iterator[None]:
-    """Explain that memory ran out, on a GPU or on the machine, and say what to try.
+    """Turn errors about memory, of a GPU or of the machine, into one that suggests a remedy.
 
     Parameters
     ----------
     batch_size : int
+        Value of the parameter, for the message.
     fewer : str, default=""
-        A remedy of the caller's for the machine's own memory.
+        Further remedy if the memory of the machine ran out, to be appended to the message.
     """
     try:
         yield
-    except OutOfMemoryError:  # explained further in
+    except OutOfMemoryError:  # explained by an inner block
         raise
     except torch.OutOfMemoryError as error:
         remedy = f"{_smaller_batch(batch_size)}, or device='cpu'"

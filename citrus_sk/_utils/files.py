@@ -1,4 +1,4 @@
-"""Folders and files: places to write to, and writing that is whole or not at all."""
+"""Folders that can be written into, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tempfile import TemporaryFile
 
 
 def make_folder(out: Path) -> None:
-    """Make `out`, and see that it can be written into, before long work depends on it.
+    """Create the folder `out` if needed, and check that files can be written into it.
 
     Raises
     ------
     OSError
-        If that fails.
+        If the folder cannot be created or written into.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -26,21 +26,21 @@ def make_folder(out: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there, so that nobody ever sees half of it."""
+    """Write a temporary file and rename it, so that `path` never holds a part of `data`."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected the name of a file to write.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} is not there; make it first.")
-    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        raise FileNotFoundError(f"The folder {path.parent} does not exist; create it first.")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with beside.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        message = f"{path} could not be written and is as it was: {error.strerror}"
+        message = f"{path} could not be written and is unchanged: {error.strerror}"
         raise OSError(error.errno, message) from error
     finally:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C: when to hold it back, and how to know it from a callback that ends a training."""
+"""Ctrl-C: how to delay it, and how to tell it from a callback that stops a training."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import Any
 
 @contextmanager
 def notice_interrupt(*, hold_back: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether there was a Ctrl-C in the block so far.
+    """Yield a function that returns whether a Ctrl-C has arrived in the block so far.
 
     Parameters
     ----------
     hold_back : bool, default=False
-        Whether the first one raises nothing. A second one always raises.
+        Whether the first Ctrl-C is only recorded and raises nothing. A second one always raises.
 
     Notes
     -----
-    Only the main thread receives a Ctrl-C; in others the answer is always no.
+    Only the main thread receives a Ctrl-C; in other threads the function always returns False.
     """
     earlier = signal.getsignal(signal.SIGINT)
-    here = threading.current_thread() is threading.main_thread()
-    # None was set from C, and could not be put back.
-    if not here or earlier is None or not (hold_back or callable(earlier)):
+    is_main = threading.current_thread() is threading.main_thread()
+    # A handler of None was set from C and could not be restored.
+    if not is_main or earlier is None or not (hold_back or callable(earlier)):
         yield lambda: False
         return
-    heard = threading.Event()
+    received = threading.Event()
 
-    def note(number: int, frame: Any) -> None:
-        again = heard.is_set()
-        heard.set()
+    def handle(signal_number: int, frame: Any) -> None:
+        is_second = received.is_set()
+        received.set()
         if not hold_back and callable(earlier):
-            earlier(number, frame)
-        elif again:
+            earlier(signal_number, frame)
+        elif is_second:
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, handle)
     try:
-        yield heard.is_set
+        yield received.is_set
     finally:
         signal.signal(signal.SIGINT, earlier)

@@ -1,4 +1,4 @@
-"""Packages that only some functions need, and the progress bar."""
+"""Optional packages, and the progress bar."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ def require(package: str, purpose: str, *, install: str | None = None) -> Module
     Parameters
     ----------
     package : str
-        Name that it is imported by.
+        Import name of the package.
     purpose : str
         Subject of the message, such as ``"The peer 'quant'"``.
     install : str, default=None
-        Argument of ``pip install``, such as ``"citrus-sk[peers]"``; None is `package`.
+        Argument of ``pip install``, such as ``"citrus-sk[peers]"``. None means `package`.
 
     Returns
     -------
     ModuleSpec
+        Location and metadata of the package.
     """
     spec = find_spec(package)
     if spec is not None:
@@ -44,7 +45,7 @@ def progress_bar(
     unit: str = "it",
     shown: bool = True,
 ) -> Any:
-    """A bar of tqdm around `iterable`, or for ``with``; one that is not shown does nothing."""
+    """Make a tqdm bar around `iterable`, or for a ``with`` block; hidden unless `shown`."""
     from tqdm.auto import tqdm
 
     return tqdm(

@@ -1,4 +1,4 @@
-"""Axes that displays draw on, and the base of those that draw on a single one."""
+"""Axes and styles of displays, and the base class of those that draw on a single Axes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which can be told apart with any colour vision; lines and markers differ
-# as well, for print.
+# Okabe and Ito's colours, which differ with any colour vision; lines and markers differ as well,
+# for print.
 STYLES = (
     ("#000000", "-", "o"),
     ("#D55E00", "--", "s"),
@@ -28,6 +28,7 @@ STYLES = (
 )
 
 _LABELS_INCHES = 0.5  # height of the ticks and the label of a horizontal axis
+_LINE_INCHES = 0.17  # of each further line of the labels of ticks
 
 
 class Display:
@@ -38,7 +39,7 @@ class Display:
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes with the plot, once `plot` was called.
+        Axes with the plot; set by `plot`.
     figure_ : matplotlib.figure.Figure
         Figure of these axes.
     """
@@ -82,7 +83,7 @@ class Display:
 
 
 def new_axes(size: tuple[float, float]) -> Axes:
-    """Axes of a new figure of pyplot, with a size in inches.
+    """Axes of a new pyplot figure with a size in inches.
 
     Raises
     ------
@@ -110,23 +111,24 @@ def new_panels(
     Parameters
     ----------
     ax : matplotlib.axes.Axes or sequence of n_panels of them
-        One Axes is switched off, and a grid of panels takes its place. A sequence is drawn on as
-        it is.
+        A single Axes is switched off, and rows and columns of panels take its place. The Axes of a
+        sequence are the panels.
     n_panels, n_columns : int
-        Number of panels, and of columns of the grid.
+        Number of panels, and number of panels in a row.
     sharex, sharey, height_ratios
         As in `matplotlib.figure.Figure.subplots`.
     head : float, default=0.0
-        Height in inches to leave free above the grid.
+        Height in inches to leave free above the panels.
 
     Returns
     -------
     ndarray of shape (n_panels,)
+        Axes of the panels, row by row.
 
     Raises
     ------
     ValueError
-        If a sequence has another length, or the Axes is not one of a grid or is switched off.
+        If a sequence has another length, or the single Axes is not a subplot or is switched off.
     """
     if isinstance(ax, Sequence | np.ndarray):
         axes = np.asarray(ax, dtype=object).ravel()
@@ -140,30 +142,30 @@ def new_panels(
     cell = ax.get_subplotspec()
     if cell is None:
         raise ValueError(
-            "Expected ax to be a subplot, got Axes at a free position, which no grid can replace. "
-            "Make them with plt.subplots() or figure.add_subplot()."
+            "Expected ax to be a subplot, got Axes at a free position, which cannot be divided "
+            "into panels. Make them with plt.subplots() or figure.add_subplot()."
         )
     if not ax.axison:
         raise ValueError(
-            "Expected ax to be on, got Axes that are switched off: a display has probably put its "
-            "panels in their place. Pass the axes_ of that display, or new axes."
+            "Expected ax to be switched on, got Axes that are switched off: a display has probably "
+            "put its panels in their place. Pass the axes_ of that display, or new axes."
         )
     ax.set_axis_off()
     if head:
         rest = max(cell_size(ax)[1] - head, head)
         cell = GridSpecFromSubplotSpec(2, 1, cell, height_ratios=[head, rest])[1]
     n_rows = math.ceil(n_panels / n_columns)
-    grid = GridSpecFromSubplotSpec(n_rows, n_columns, cell, height_ratios=height_ratios)
-    # A GridSpec that was made without a figure does not know it.
-    grid.figure = ax.figure  # type: ignore[assignment]
-    axes = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False).ravel()
+    layout = GridSpecFromSubplotSpec(n_rows, n_columns, cell, height_ratios=height_ratios)
+    # `subplots` needs the figure, which a GridSpec of a subplot does not have.
+    layout.figure = ax.figure  # type: ignore[assignment]
+    axes = layout.subplots(sharex=sharex, sharey=sharey, squeeze=False).ravel()
     for surplus in axes[n_panels:]:
         surplus.set_visible(False)
     return axes[:n_panels]
 
 
 def cell_size(ax: Axes) -> tuple[float, float]:
-    """Width and height in inches of the grid cell of `ax`, with the room for its labels."""
+    """Width and height in inches of the subplot of `ax`, with the space for its labels."""
     box, dpi = ax.figure.bbox, ax.figure.dpi
     width, height = box.width / dpi, box.height / dpi
     cell = ax.get_subplotspec()
@@ -174,9 +176,10 @@ def cell_size(ax: Axes) -> tuple[float, float]:
 
 
 def style(i: int) -> tuple[str, str, str]:
-    """Colour, line and marker of the i-th of many; a colour returns with another line and marker.
+    """Colour, line and marker of the i-th curve.
 
-    24 of them differ.
+    The colours repeat after eight curves, with other lines and markers: the first 24 styles are
+    all different.
     """
     n = len(STYLES)
     turn, color = divmod(i, n)
@@ -184,15 +187,19 @@ def style(i: int) -> tuple[str, str, str]:
 
 
 def literal(text: object) -> str:
-    """Text for matplotlib in which a dollar sign does not start a formula."""
+    """Escape a text for matplotlib, so that a dollar sign does not start a formula."""
     return str(text).replace("$", r"\$")
 
 
-def legend_below(ax: Axes, **settings: object) -> None:
-    """Add a legend under the label of the horizontal axis, whatever the height of the axes."""
+def legend_below(ax: Axes, *, tick_lines: int = 1, **settings: object) -> None:
+    """Add a legend under the label of the horizontal axis, whatever the height of the axes.
+
+    The labels of its ticks have `tick_lines` lines.
+    """
     from matplotlib.transforms import ScaledTranslation
 
-    down = ScaledTranslation(0, -_LABELS_INCHES, ax.figure.dpi_scale_trans)
+    inches = _LABELS_INCHES + _LINE_INCHES * (tick_lines - 1)
+    down = ScaledTranslation(0, -inches, ax.figure.dpi_scale_trans)
     ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + down,
         frameon=False, fontsize="small", **settings,

@@ -1,4 +1,4 @@
-"""Checks of constructor parameters, and estimators that a failed fit leaves as they were."""
+"""Checks of parameters, texts for messages, and the state of an estimator after a failed fit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-_LONGEST_NAME = 100  # characters of a name in a message
+_LONGEST_NAME = 100  # characters; longer names are cut in messages
 
 
 @contextmanager
 def all_or_nothing(estimator: Any) -> Iterator[None]:
-    """Put the attributes of `estimator` back if the block fails: the earlier fit stays usable."""
+    """Restore the attributes of `estimator` if the block fails, so that it stays usable."""
     before = dict(vars(estimator))
     try:
         yield
@@ -37,10 +37,10 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
 
 
 def as_flag(name: str, value: Any, *, alternatives: tuple[str, ...] = ()) -> Any:
-    """Return `value` as a bool, or as it is where it is one of the words in `alternatives`.
+    """Return `value` as a bool, or unchanged if it is one of the words in `alternatives`.
 
-    NumPy's bools, and 0 and 1, which equal False and True, count as these. Anything else raises
-    TypeError, or ValueError where it is another word.
+    NumPy's bools and the numbers 0 and 1 are accepted as False and True. Another word raises
+    ValueError, anything else TypeError.
     """
     if isinstance(value, str) and value in alternatives:
         return value
@@ -62,7 +62,7 @@ def check_number(
     unit: str = "",
     alternatives: tuple[Any, ...] = (),
 ) -> None:
-    """Raise TypeError or ValueError unless `value` is a finite number of `kind` in the range."""
+    """Raise TypeError or ValueError unless `value` is a finite number of `kind` in a range."""
     if any(type(value) is type(other) and value == other for other in alternatives):
         return
     noun = "an integer" if kind is Integral else "a number"
@@ -79,17 +79,17 @@ def check_number(
 
 
 def check_pair(name: str, value: Any, kind: Any = Real, **limits: Any) -> None:
-    """Raise TypeError or ValueError unless `value` is two such numbers, the larger one last."""
+    """Raise TypeError or ValueError unless `value` is a pair of numbers in increasing order."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name}={value!r} is not a pair; expected (lowest, highest).")
-    for position, each in enumerate(value):
-        check_number(f"{name}[{position}]", each, kind, **limits)
+    for i, number in enumerate(value):
+        check_number(f"{name}[{i}]", number, kind, **limits)
     if value[0] > value[1]:
         raise ValueError(f"{name}={value!r} must be ordered; expected (lowest, highest).")
 
 
 def first_few(names: Iterable[Any], most: int = 5) -> str:
-    """The first names of what may be a long list, for a message: ``a, b and 3 more``."""
+    """List the first names for a message, and count the rest: ``a, b and 3 more``."""
     names = iter(names)
     listed = [_shortened(str(name)) for name in islice(names, most)]
     n_more = sum(1 for _ in names)
@@ -100,26 +100,32 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
 
 
+def closest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that is most like `name`, whatever its case; None if all are less alike."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = get_close_matches(name.lower(), by_lower, 1, likeness)
+    return by_lower[close[0]] if close else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the closest of the known names, with a space before it; or nothing."""
-    by_lower = {each.lower(): each for each in known}
-    close = get_close_matches(name.lower(), by_lower, 1)
-    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+    """Suggest the closest known name in a sentence with a leading space; empty if none is close."""
+    suggestion = closest(name, known)
+    return "" if suggestion is None else f" Did you mean {suggestion!r}?"
 
 
 def last_step(estimator: Any) -> Any:
-    """The last step of a pipeline; any other estimator itself."""
+    """The last step of a pipeline, or the estimator itself if it is not a pipeline."""
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 def check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> None:
-    """Raise TypeError unless `value` is a text that is not empty."""
+    """Raise TypeError unless `value` is a non-empty string."""
     if value not in alternatives and not (isinstance(value, str) and value):
         raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
 
 
 class Documented:
-    """Tells scikit-learn's HTML representation where an estimator is documented."""
+    """Mixin that links scikit-learn's HTML representation to the documentation."""
 
     _doc_link_module = "citrus_sk"
     _doc_link_template = (

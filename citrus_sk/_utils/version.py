@@ -1,3 +1,3 @@
-"""The version of the package, which files of weights and pickles name."""
+"""The version of the package, which is also stored in checkpoints and pickles."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Warnings that a user can do nothing about, ignored without a trace in threads as well."""
+"""Suppression of warnings that is safe with several threads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 
 
 class _Filters:
-    """The filters of the process, and how many blocks have changed them."""
+    """The warning filters of the process, and the number of blocks that have changed them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.n_blocks = 0
-        self.noted = ExitStack()
+        self.saved = ExitStack()
 
 
 _FILTERS = _Filters()
@@ -24,12 +24,12 @@ _FILTERS = _Filters()
 def ignored(category: type[Warning]) -> Iterator[None]:
     """Ignore a category of warnings in the block.
 
-    Filters belong to the process, and `warnings.catch_warnings` in several threads at once may
-    leave some of them behind. Here the first block notes them, and the last one puts them back.
+    Filters are shared by the whole process, so `warnings.catch_warnings` in several threads at once
+    may not restore all of them. Here the first block saves them, and the last one restores them.
     """
     with _FILTERS.lock:
         if _FILTERS.n_blocks == 0:
-            _FILTERS.noted.enter_context(warnings.catch_warnings())
+            _FILTERS.saved.enter_context(warnings.catch_warnings())
         _FILTERS.n_blocks += 1
         warnings.simplefilter("ignore", category)
     try:
@@ -38,4 +38,4 @@ def ignored(category: type[Warning]) -> Iterator[None]:
         with _FILTERS.lock:
             _FILTERS.n_blocks -= 1
             if _FILTERS.n_blocks == 0:
-                _FILTERS.noted.close()
+                _FILTERS.saved.close()

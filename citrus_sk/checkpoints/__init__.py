@@ -1,5 +1,5 @@
-"""Weights files: their layout, how they are read and written, and where they are found.
+"""Checkpoints: the format of their files, reading and writing, and where they are found.
 
-The shipped weights are beside the code, each with its card and its recipe. Imports `signals`, `nn`
-and `_utils`.
+The shipped checkpoints are in this folder, each with its model card and its recipe. Imports
+`signals`, `nn` and `_utils`.
 """

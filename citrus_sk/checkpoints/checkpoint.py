@@ -1,7 +1,7 @@
-"""One file for pre-trained weights: safetensors, with everything about them as JSON in its header.
+"""Reading and writing of pre-trained weights: safetensors, with a JSON description in the header.
 
-Nothing in such a file can run code, and nothing in it is taken on trust: a file is read whole and
-as it was written, or not at all.
+Loading such a file cannot run code. The file is checked as a whole, and any change of it is an
+error.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ __all__ = ["Checkpoint", "CheckpointError", "read_checkpoint", "write_checkpoint
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Pre-trained weights and what is known about them.
+    """Pre-trained weights and their description.
 
     Attributes
     ----------
     network : NetworkConfig
         Sizes of the trunk.
     task : TaskConfig
-        What it was pre-trained on.
+        Task of the pre-training.
     tensors : dict of str to Tensor
-        State dict of the `MaskedAutoencoder` of the two; the trunk's names begin with ``trunk.``.
-        Numbers with a fraction are float32, whatever the precision on disk.
+        State dict of a `MaskedAutoencoder` of this network and task; the names of the trunk begin
+        with ``trunk.``. Floating-point tensors are float32, whatever the precision on disk.
     info : dict of str to Any
-        The whole JSON of the header: where the weights come from and what was measured.
+        The whole JSON of the header, with the origin of the weights and their metrics.
     """
 
     network: NetworkConfig
@@ -77,27 +77,29 @@ def write_checkpoint(
     *,
     half: bool = False,
 ) -> str:
-    """Write weights and what is known about them to one file.
+    """Write weights and their description to one file.
 
-    The file appears whole or not at all: where writing fails, an earlier file stays as it was.
+    The file is written atomically: if writing fails, an earlier file stays unchanged.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file, by custom ``*.safetensors``.
+        Path of the file, usually with the extension ``.safetensors``.
     network : NetworkConfig
         Sizes of the trunk.
     task : TaskConfig
-        What it was pre-trained on.
+        Task of the pre-training.
     tensors : mapping of str to Tensor
-        State dict of a `MaskedAutoencoder` of the two.
+        State dict of a `MaskedAutoencoder` of this network and task.
     info : mapping of str to Any
-        What JSON can hold. ``grid`` (``n_times``, ``sfreq`` in Hz or None), ``corpus`` (a list of
-        ``name``, ``licence``, ``attribution``, ``hours``, ``people``, each None if not known),
-        ``training`` and ``metrics`` are expected, anything else is kept; ``created`` is now if not
-        given. What the function knows for itself replaces what is given.
+        Description, in types that JSON can store. Required are ``grid`` (``n_times``, ``sfreq`` in
+        Hz or None), ``corpus`` (a list of ``name``, ``licence``, ``attribution``, ``hours``,
+        ``people``, each None if not known), ``training`` and ``metrics``. Other keys are stored as
+        well. The default of ``created`` is the current time. Keys that follow from the other
+        arguments, such as ``objective``, are replaced.
     half : bool, default=False
-        Whether numbers are stored as float16: half the size, three decimal places.
+        Whether to store floating-point tensors as float16, with half the size and three decimal
+        places.
 
     Returns
     -------
@@ -107,14 +109,14 @@ def write_checkpoint(
     Raises
     ------
     CheckpointError
-        If `tensors` are not those of the model, are not finite or overflow; or if `info` lacks
-        something.
+        If `tensors` are not those of the model, are not finite or overflow, or if a required key
+        of `info` is missing.
     OSError
         If the file cannot be written.
     """
     path = Path(path)
     where = f"{path} is not written"
-    known = {
+    fixed = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
         "network": asdict(network),
@@ -125,7 +127,7 @@ def write_checkpoint(
         "sha256": "0" * 64,
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    content = parse_json(where, canonical(where, {"created": created, **info, **known}))
+    content = parse_json(where, canonical(where, {"created": created, **info, **fixed}))
     check_info(where, content)
     stored = _to_disk(where, tensors, expected_tensors(where, network, task), half)
     content["sha256"] = _content_hash(where, content, stored)
@@ -140,22 +142,22 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
     Parameters
     ----------
     path : str or os.PathLike
-        The file.
+        Path of the file.
     sha256 : str, default=None
-        SHA-256 that the file has to have, 64 hexadecimal digits. Without it damage is found all
-        the same, but not that somebody has put another checkpoint there.
+        Expected SHA-256 of the file, 64 hexadecimal digits. Damage is detected without it, but the
+        exchange of one valid checkpoint for another is not.
 
     Returns
     -------
     Checkpoint
-        On the CPU.
+        The weights, on the CPU, and their description.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     CheckpointError
-        If the file is anything but a whole checkpoint that this version can read.
+        If the file is not a complete checkpoint in a format that this version can read.
     """
     path = Path(path)
     if sha256 is not None:
@@ -174,7 +176,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
 
 
 def check_sha256(sha256: Any) -> None:
-    """Raise ValueError unless `sha256` looks like one."""
+    """Raise ValueError unless `sha256` consists of 64 hexadecimal digits."""
     if not (isinstance(sha256, str) and re.fullmatch(r"[0-9a-fA-F]{64}", sha256)):
         raise ValueError(f"sha256={sha256!r} is not a SHA-256; expected 64 hexadecimal digits.")
 
@@ -184,10 +186,10 @@ def _serialise(where: str, tensors: dict[str, Tensor], text: str) -> bytes:
     length = int.from_bytes(data[:8], "little")
     if length > HEADER_LIMIT:
         raise CheckpointError(
-            f"{where}: its info takes {length} bytes of JSON; at most {HEADER_LIMIT} are read. "
-            "Shorten it."
+            f"{where}: its header has {length} bytes, and at most {HEADER_LIMIT} are read. "
+            "Shorten info."
         )
-    # safetensors writes its metadata in random order; the same content is to be the same file.
+    # safetensors writes its metadata in random order; equal content should give equal files.
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     return data[:8] + header_bytes(header, length) + data[8 + length :]
@@ -199,11 +201,11 @@ def _serialise(where: str, tensors: dict[str, Tensor], text: str) -> bytes:
 def _to_disk(
     where: str, tensors: Mapping[str, Tensor], expected: dict[str, Tensor], half: bool
 ) -> dict[str, Tensor]:
-    """Copies as they are stored, checked against the model."""
+    """Copy the tensors in the type in which they are stored, and check them against the model."""
     dtype = torch.float16 if half else torch.float32
     stored = {}
     for name, value in tensors.items():
-        _check_finite(where, name, value, "Train again, or take an earlier state.")
+        _check_finite(where, name, value, "Train again, or use an earlier state.")
         kind = dtype if value.is_floating_point() else value.dtype
         value = value.detach()
         stored[name] = value.to("cpu", kind, copy=True).contiguous()
@@ -227,7 +229,7 @@ def _check_finite(where: str, name: str, value: Tensor, remedy: str) -> None:
 
 
 def _content_hash(where: str, info: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the JSON without this hash, and of names, types, shapes and bytes by name."""
+    """SHA-256 of the JSON without this hash, and of the name, type, shape and bytes of tensors."""
     rest = {key: value for key, value in info.items() if key != "sha256"}
     digest = hashlib.sha256(canonical(where, rest).encode())
     for name in sorted(tensors):
@@ -238,18 +240,17 @@ def _content_hash(where: str, info: dict[str, Any], tensors: dict[str, Tensor]) 
 
 
 def _tensors(data: bytes, header: Header, where: str) -> dict[str, Tensor]:
-    """The tensors of a file whose header is in order, checked and in float32."""
+    """Check the tensors of a file with a valid header, and return them as float32."""
     try:
         stored = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{where} is damaged: {error}. {COPY_HINT}") from error
     if _content_hash(where, header.info, stored) != header.info["sha256"]:
         raise CheckpointError(
-            f"{where} is damaged: its content does not have the SHA-256 that was written with "
-            f"it. {COPY_HINT}"
+            f"{where} is damaged: its content does not match the SHA-256 in its header. {COPY_HINT}"
         )
     for name, value in stored.items():
-        _check_finite(where, name, value, "Such weights are of no use; take another checkpoint.")
+        _check_finite(where, name, value, "Use another checkpoint.")
     return {
         name: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
         for name, value in stored.items()

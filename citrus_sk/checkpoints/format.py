@@ -1,4 +1,4 @@
-"""The layout of a weights file: its header, its checks, and what they refuse."""
+"""Format of a checkpoint file: its header, and the checks of it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .._utils.version import __version__
 from ..nn import MaskedAutoencoder, NetworkConfig, TaskConfig
 
 FORMAT_VERSION = 1
-KEY = "citrus_sk"  # of the metadata of safetensors that our JSON stands under
-HEADER_LIMIT = 10_000_000  # bytes; ours have some thousands
+KEY = "citrus_sk"  # of our JSON in the metadata of safetensors
+HEADER_LIMIT = 10_000_000  # bytes; ours have a few thousand
 CODES = {
     torch.float32: "F32",
     torch.float16: "F16",
@@ -58,30 +58,30 @@ _CHOICES = {
     "masking": ("latent", "input"),
     "dtype": ("float32", "float16"),
 }
-# A configuration is from a file: one of absurd size must not keep the machine busy.
+# Upper limits for the values of a configuration, so that no file can make us build a huge network.
 _MOST, _MOST_LAYERS, _LONGEST = 1_000_000, 256, 64
 
 
 class CheckpointError(ValueError):
     """A file is not a valid checkpoint, or weights cannot be stored as one.
 
-    Raised by `load_pretrained` and the other functions that read or write weights, and where a
-    pickle of another layout is loaded. The message names the file and says what to do.
+    It is raised by `load_pretrained` and the other functions that read or write weights, and when a
+    pickle with another layout is loaded. The message names the file and a remedy.
     """
 
 
 @dataclass(frozen=True)
 class Header:
-    """The part of a file before its tensors.
+    """Content of a file before its tensors.
 
     Attributes
     ----------
     network, task, info
-        As in `Checkpoint`.
+        Same as in `Checkpoint`.
     layout : dict of str to (str, tuple of int)
         Type on disk and shape of each tensor.
     raw : bytes
-        The beginning of the file, up to the first tensor.
+        Bytes of the file before the first tensor.
     """
 
     network: NetworkConfig
@@ -92,28 +92,30 @@ class Header:
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Read what stands before the tensors, and nothing else; raises as `read_checkpoint`."""
+    """Read the header of a file without its tensors, with the errors of `read_checkpoint`."""
     path = Path(path)
     with open_file(path) as file:
         return parse_header(file, str(path))
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading, if it is one."""
+    """Open a file for reading, or raise if the path is not a file."""
     if path.is_dir():
         raise CheckpointError(
-            f"{path} is a folder; expected a file. Give the .safetensors file in it, or read a "
+            f"{path} is a folder; expected a file. Pass the .safetensors file in it, or read a "
             "folder that save_checkpoint wrote with load_checkpoint."
         )
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; expected a checkpoint, a .safetensors file.")
+        raise FileNotFoundError(
+            f"{path} does not exist; expected a checkpoint, a .safetensors file."
+        )
     if not path.is_file():
         raise CheckpointError(f"{path} is a device or a pipe; expected a .safetensors file.")
     return path.open("rb")
 
 
 def parse_header(file: BinaryIO, where: str) -> Header:
-    """Read what stands before the tensors, and check that they can follow."""
+    """Read the header from an open file, and check that it fits the size of the file."""
     size = os.fstat(file.fileno()).st_size
     raw = _read_to_first_tensor(file, size, where)
     header = parse_json(f"{where} is damaged", raw[8:], COPY_HINT)
@@ -122,7 +124,7 @@ def parse_header(file: BinaryIO, where: str) -> Header:
     info = _info(header, where)
     if raw[8:] != header_bytes(header, len(raw) - 8):
         raise CheckpointError(
-            f"{where} is damaged: its header is not as it was written. {COPY_HINT}"
+            f"{where} is damaged: its header was changed after it was written. {COPY_HINT}"
         )
     try:
         network, task = check_info(where, info)
@@ -136,7 +138,7 @@ def parse_header(file: BinaryIO, where: str) -> Header:
 
 
 def header_bytes(header: dict[str, Any], length: int) -> bytes:
-    """The one way to write the header of safetensors, filled up with spaces."""
+    """Serialise the header of safetensors in a unique way, padded with spaces."""
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "surrogatepass").ljust(length)
 
@@ -153,13 +155,13 @@ def _read_to_first_tensor(file: BinaryIO, size: int, where: str) -> bytes:
     if start[8:] != b"{":
         raise CheckpointError(
             f"{where} is not a safetensors file: it begins with {start[:8]!r}{_guess(start)}. "
-            "Nothing else is loaded, because unpickling a file can run any code that is in it. "
-            "Expected a file that CitrusPretrainer.save wrote."
+            "Expected a file that CitrusPretrainer.save wrote. Pickles are not loaded, because "
+            "unpickling a file can run any code that is in it."
         )
     length = int.from_bytes(start[:8], "little")
     if length > HEADER_LIMIT:
         raise CheckpointError(
-            f"{where} is damaged, or no checkpoint: it announces a header of {length} bytes, and "
+            f"{where} is damaged or not a checkpoint: its header has a size of {length} bytes, and "
             f"at most {HEADER_LIMIT} are read. {COPY_HINT}"
         )
     _check_size(where, 8 + length, size, at_least=True)
@@ -172,40 +174,39 @@ def _guess(start: bytes) -> str:
     if start[0] == 0x80:
         return ", as pickles do"
     if start.startswith(b"version"):
-        return ", as pointers of Git LFS do ('git lfs pull' gets the file itself)"
+        return ", as pointers of Git LFS do ('git lfs pull' downloads the file itself)"
     return ""
 
 
 def _check_size(where: str, expected: int, size: int, at_least: bool = False) -> None:
-    announced = f"it has {size} bytes, and its header announces {expected}"
+    sizes = f"it has {size} bytes, and {expected}{' or more' if at_least else ''} by its header"
     if size < expected:
-        more = " or more" if at_least else ""
-        raise CheckpointError(f"{where} is cut short: {announced}{more}. {COPY_HINT}")
+        raise CheckpointError(f"{where} is cut short: {sizes}. {COPY_HINT}")
     if size > expected and not at_least:
-        raise CheckpointError(f"{where} is damaged: {announced}. {COPY_HINT}")
+        raise CheckpointError(f"{where} is damaged: {sizes}. {COPY_HINT}")
 
 
 def _layout(header: dict[str, Any], where: str) -> tuple[dict[str, Any], int]:
-    """Type and shape of each tensor, and the bytes of all."""
+    """Type and shape of each tensor, and the number of bytes of all tensors."""
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
         layout = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
         return layout, max([0, *(entry["data_offsets"][1] for entry in entries.values())])
     except (TypeError, KeyError, IndexError) as error:
         raise CheckpointError(
-            f"{where} is damaged: its header describes a tensor without type, shape and place. "
+            f"{where} is damaged: its header lacks the type, the shape or the offsets of a tensor. "
             f"{COPY_HINT}"
         ) from error
 
 
 def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
-    """Our own JSON, of a format that this version knows."""
+    """The JSON description in the header, in a format that this version can read."""
     metadata = header.get("__metadata__")
     if not (isinstance(metadata, dict) and isinstance(metadata.get(KEY), str)):
         raise CheckpointError(
-            f"{where} is a safetensors file, but no checkpoint of citrus_sk: its header has no "
-            f"{KEY!r}. Weights of other models do not fit; expected a file that "
-            "CitrusPretrainer.save wrote."
+            f"{where} is a safetensors file, but not a checkpoint of citrus_sk: its header has no "
+            f"{KEY!r}. Expected a file that CitrusPretrainer.save wrote; weights of other models "
+            "do not fit."
         )
     info = parse_json(f"{where} is damaged", metadata[KEY], COPY_HINT)
     version = info.get("format_version")
@@ -220,7 +221,9 @@ def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
             f"{where}: its format_version is {version!r}; expected {FORMAT_VERSION}. {COPY_HINT}"
         )
     if metadata != {"format": "pt", KEY: canonical(where, info)}:
-        raise CheckpointError(f"{where} is damaged: its JSON is not as it was written. {COPY_HINT}")
+        raise CheckpointError(
+            f"{where} is damaged: its JSON was changed after it was written. {COPY_HINT}"
+        )
     return info
 
 
@@ -228,11 +231,11 @@ def _info(header: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def expected_tensors(where: str, network: NetworkConfig, task: TaskConfig) -> dict[str, Tensor]:
-    """The state dict that the file has to hold, without memory behind it."""
+    """The expected state dict of a file, on torch's meta device."""
     try:
         with torch.device("meta"):
             return MaskedAutoencoder(network, task).state_dict()
-    except Exception as error:  # torch has a word, and a class, for each size that does not fit
+    except Exception as error:  # torch raises many types of errors for invalid sizes
         raise CheckpointError(
             f"{where}: no model can be built from its network and its task: {error}"
         ) from error
@@ -241,15 +244,16 @@ def expected_tensors(where: str, network: NetworkConfig, task: TaskConfig) -> di
 def check_layout(
     where: str, layout: dict[str, Any], expected: dict[str, Tensor], dtype: Any
 ) -> None:
-    """Raise unless the names, types and shapes are those of the model."""
-    remedy = "Weights and configuration have to be of the same model."
+    """Raise CheckpointError unless the names, types and shapes are those of the model."""
+    remedy = "Weights and configuration must belong to the same model."
     missing = sorted(set(expected) - set(layout))
     extra = sorted(set(layout) - set(expected))
     if missing or extra:
         found = [f"lacks {first_few(map(repr, missing))}"] if missing else []
-        found += [f"has {first_few(map(repr, extra))} too much"] if extra else []
+        found += [f"has the surplus {first_few(map(repr, extra))}"] if extra else []
         raise CheckpointError(
-            f"{where}: of the model's {len(expected)} tensors it {' and '.join(found)}. {remedy}"
+            f"{where}: expected the {len(expected)} tensors of the model, but it "
+            f"{' and '.join(found)}. {remedy}"
         )
     for name, tensor in expected.items():
         code, shape = layout[name]
@@ -258,10 +262,11 @@ def check_layout(
                 f"{where}: the tensor {name!r} has shape {shape}; expected {tuple(tensor.shape)}. "
                 f"{remedy}"
             )
-        right = CODES[dtype if tensor.is_floating_point() else tensor.dtype]
-        if code != right:
+        expected_code = CODES[dtype if tensor.is_floating_point() else tensor.dtype]
+        if code != expected_code:
             raise CheckpointError(
-                f"{where}: the tensor {name!r} is of type {code}; expected {right}. {remedy}"
+                f"{where}: the tensor {name!r} is of type {code}; expected {expected_code}. "
+                f"{remedy}"
             )
 
 
@@ -269,10 +274,10 @@ def check_layout(
 
 
 def parse_json(where: str, text: bytes | str, remedy: str = "") -> dict[str, Any]:
-    """An object of strict JSON, of finite numbers."""
+    """Parse a JSON object with finite numbers only."""
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not valid JSON")
 
     try:
         text = text.decode() if isinstance(text, bytes) else text
@@ -287,7 +292,7 @@ def parse_json(where: str, text: bytes | str, remedy: str = "") -> dict[str, Any
 
 
 def canonical(where: str, info: dict[str, Any]) -> str:
-    """The one way to write `info` as JSON."""
+    """Serialise `info` as JSON in a unique way."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, np.generic):
@@ -298,13 +303,13 @@ def canonical(where: str, info: dict[str, Any]) -> str:
         return json.dumps(info, sort_keys=True, allow_nan=False, default=plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{where}: its info holds something that JSON cannot ({error}); expected dict, list, "
-            "str, finite numbers, bool and None."
+            f"{where}: its info holds a value that JSON cannot store ({error}); expected dict, "
+            "list, str, finite numbers, bool and None."
         ) from error
 
 
 def check_info(where: str, info: dict[str, Any]) -> tuple[NetworkConfig, TaskConfig]:
-    """Raise unless the JSON is complete and agrees with itself; give its configurations."""
+    """Return the two configurations, or raise if the JSON is incomplete or contradicts itself."""
     _check_fields(where, "its info", info, _FIELDS)
     _check_choice(where, "dtype", info["dtype"])
     network = _config(where, "network", NetworkConfig, info["network"])
@@ -313,12 +318,12 @@ def check_info(where: str, info: dict[str, Any]) -> tuple[NetworkConfig, TaskCon
         raise CheckpointError(
             f"{where}: network.widths, network.kernels and network.strides have "
             f"{len(network.widths)}, {len(network.kernels)} and {len(network.strides)} entries; "
-            "expected as many of each, one a block."
+            "expected one entry of each for every block."
         )
     _check_fields(where, "grid", info["grid"], {"n_times": int, "sfreq": Real | None})
-    for number, entry in enumerate(info["corpus"]):
+    for i, entry in enumerate(info["corpus"]):
         optional = {name: kind | None for name, kind in _CORPUS.items()}
-        _check_fields(where, f"corpus[{number}]", entry, optional)
+        _check_fields(where, f"corpus[{i}]", entry, optional)
     for name, found, expected in (
         ("grid.n_times", info["grid"]["n_times"], network.n_times),
         ("modalities", info["modalities"], list(network.modalities)),
@@ -326,7 +331,7 @@ def check_info(where: str, info: dict[str, Any]) -> tuple[NetworkConfig, TaskCon
     ):
         if found != expected:
             raise CheckpointError(
-                f"{where}: {name} is {found!r}, and {expected!r} in the configuration."
+                f"{where}: {name} is {found!r}; expected {expected!r} as in the configuration."
             )
     return network, task
 
@@ -353,14 +358,14 @@ def _check_fields(where: str, label: str, values: Any, expected: dict[str, Any])
 
 
 def _config(where: str, label: str, kind: Any, values: dict[str, Any]) -> Any:
-    """A configuration of exactly the fields that this version knows."""
+    """Make a configuration from `values`, which must have exactly the fields of this version."""
     names = [field.name for field in fields(kind)]
     missing = [name for name in names if name not in values]
     unknown = [name for name in values if name not in names]
     if missing or unknown:
         found = [f"lacks {first_few(map(repr, missing))}"] if missing else []
         found += (
-            [f"has {first_few(map(repr, unknown))}, which this version does not know"]
+            [f"has {first_few(map(repr, unknown))}, which is unknown to this version"]
             if unknown
             else []
         )
@@ -374,26 +379,26 @@ def _config(where: str, label: str, kind: Any, values: dict[str, Any]) -> Any:
 
 def _check_value(where: str, label: str, value: Any, hint: Any) -> None:
     if get_origin(hint) is tuple:
-        right, expected = _right_length(value, get_args(hint))
+        is_valid, expected = _has_length(value, get_args(hint))
     elif hint is int:
         most = _MOST_LAYERS if label == "network.depth" else _MOST
-        right = type(value) is int and 1 <= value <= most
+        is_valid = type(value) is int and 1 <= value <= most
         expected = f"an integer from 1 to {most}"
     elif hint is float:
-        right = type(value) in (int, float) and 0 <= value <= _MOST
+        is_valid = type(value) in (int, float) and 0 <= value <= _MOST
         expected = f"a number from 0 to {_MOST}"
     else:
-        right, expected = type(value) is hint, f"a {hint.__name__}"
-    if not right:
+        is_valid, expected = type(value) is hint, f"a {hint.__name__}"
+    if not is_valid:
         raise CheckpointError(f"{where}: {label} is {reprlib.repr(value)}; expected {expected}.")
     _check_choice(where, label, value)
     if get_origin(hint) is tuple:
-        for number, entry in enumerate(value):
-            _check_value(where, f"{label}[{number}]", entry, get_args(hint)[0])
+        for i, entry in enumerate(value):
+            _check_value(where, f"{label}[{i}]", entry, get_args(hint)[0])
 
 
-def _right_length(value: Any, kinds: tuple[Any, ...]) -> tuple[bool, str]:
-    """Whether this is a list as long as a tuple of `kinds`, and what would be one."""
+def _has_length(value: Any, kinds: tuple[Any, ...]) -> tuple[bool, str]:
+    """Whether `value` is a list with the length of a tuple of `kinds`, and a text that says so."""
     length = len(value) if isinstance(value, list) else -1
     if kinds[1:] == (...,):
         return 0 <= length <= _LONGEST, f"a list of at most {_LONGEST} entries"

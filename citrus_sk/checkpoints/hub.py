@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -10,8 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .._utils.optional import require
+from .._utils.validation import closest
+
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-# Folders that weights lie in rather than organisations that publish them.
+# Usual names of folders for weights, rather than of organisations that publish them.
 _FOLDERS = {
     "checkpoint", "checkpoints", "data", "model", "models", "output", "outputs", "results", "runs",
     "weights",
@@ -19,33 +21,38 @@ _FOLDERS = {
 
 
 def is_repository(name: Any) -> bool:
-    """Whether `name` can be that of a repository, ``"organisation/name"``."""
+    """Whether `name` has the form of a repository, ``"organisation/name"``."""
     if not isinstance(name, str) or name.endswith(".safetensors"):
         return False
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None
 
 
 def fetch(name: str, revision: str | None) -> Path:
-    """Local folder with the files of a repository, which is not asked for where a path was meant.
+    """Download a repository, unless its name is more likely a mistyped path.
 
     Parameters
     ----------
     name : str
-        ``"organisation/name"``, and not an existing path.
+        Name of the repository, ``"organisation/name"``, which is not an existing path.
     revision : str or None
-        Branch, tag or commit. With one, a repository is meant.
+        Branch, tag or commit. With a revision, the name is always taken for a repository.
+
+    Returns
+    -------
+    Path
+        Local folder with the files.
 
     Raises
     ------
     FileNotFoundError
-        If a path was meant, or the hub does not have the repository or is out of reach.
+        If the name is more likely a path, or if the download fails.
     """
     reason = _why_a_path(name) if revision is None else None
     if reason is not None:
         raise FileNotFoundError(
-            f"pretrained={name!r}: no file or folder has this path, seen from {Path.cwd()}. "
-            f"Hugging Face was not asked for a repository of this name, because {reason}. Correct "
-            f"the path, or pass load_checkpoint({name!r}, revision='main') for the repository."
+            f"pretrained={name!r} does not exist in {Path.cwd()}. It was not searched for on "
+            f"Hugging Face, because {reason}. Correct the path, or pass "
+            f"load_checkpoint({name!r}, revision='main') for a repository of this name."
         )
     try:
         return download(name, revision)
@@ -53,22 +60,21 @@ def fetch(name: str, revision: str | None) -> Path:
         raise
     except Exception as error:
         raise FileNotFoundError(
-            f"pretrained={name!r}: no file or folder has this path, seen from {Path.cwd()}, and "
-            f"Hugging Face did not give a repository of this name ({error}). Correct the path or "
-            "the name."
+            f"pretrained={name!r} does not exist in {Path.cwd()}, and a repository of this name "
+            f"could not be downloaded from Hugging Face ({error}). Correct the path or the name."
         ) from error
 
 
 def _why_a_path(name: str) -> str | None:
-    """Why a name that could be a repository's is more likely a path; None if it is not."""
+    """The reason why a name is more likely a path than a repository, or None."""
     parent, last = name.split("/")
     if Path(parent).is_dir():
         return f"there is a folder {parent!r}"
     if parent.lower() in _FOLDERS:
         return f"{parent!r} is the name of a folder rather than of an organisation"
-    folders = [each.name for each in Path().iterdir() if each.is_dir()]
-    if near := difflib.get_close_matches(parent, folders, 1, cutoff=0.9):
-        return f"there is a folder {near[0]!r}"
+    folders = [path.name for path in Path().iterdir() if path.is_dir()]
+    if similar := closest(parent, folders, likeness=0.9):
+        return f"there is a folder {similar!r}"
     suffix = Path(last).suffix
     if re.fullmatch(r"\.[A-Za-z]\w*", suffix):  # a version, as in "eeg-v1.5", is not an extension
         return f"it ends in {suffix!r} like a file"
@@ -77,43 +83,40 @@ def _why_a_path(name: str) -> str | None:
 
 @lru_cache
 def download(repository: str, revision: str | None) -> Path:
-    """Local folder with the files of a repository; asked for once in the life of a process."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ImportError(
-            f"{repository!r} is not a file or folder here. If it is a repository on Hugging Face, "
-            "huggingface_hub downloads it: pip install huggingface_hub"
-        ) from error
+    """Download a repository once per process, and return the local folder with its files."""
+    purpose = f"{repository!r} is not a file or folder here. A repository on Hugging Face"
+    require("huggingface_hub", purpose)
+    from huggingface_hub import snapshot_download
+
     patterns = [WEIGHTS, CONFIG, CARD]
     return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
 
 
 def read_folder(folder: Path) -> tuple[Path, str]:
-    """The file of weights in a folder, and the SHA-256 that its configuration gives."""
+    """Path of the weights in a folder, and their SHA-256 in its configuration."""
     from .checkpoint import CheckpointError, check_sha256
     from .format import COPY_HINT, parse_json
 
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} holds no {name}; expected a folder that save_checkpoint wrote, or the "
-                ".safetensors file itself."
+                f"{folder} does not contain {name}; expected a folder that save_checkpoint wrote, "
+                "or the .safetensors file itself."
             )
     config = folder / CONFIG
     sha256 = parse_json(f"{config} is damaged", config.read_bytes(), COPY_HINT).get("sha256")
     try:
         check_sha256(sha256)
     except ValueError as error:
-        raise CheckpointError(f"{config} does not say what to find: {error} {COPY_HINT}") from error
+        raise CheckpointError(f"{config} is damaged: {error} {COPY_HINT}") from error
     return folder / WEIGHTS, str(sha256)
 
 
 def write_companions(folder: Path, card: bytes | None) -> str:
-    """Write what goes with the file of weights in a folder, and return its SHA-256.
+    """Write the configuration and the card of a folder, and return the SHA-256 of its weights.
 
-    The configuration is a copy of the file's header for people to read; what is read back of it
-    is the SHA-256 alone.
+    The configuration is a readable copy of the header of the weights. Only the SHA-256 is read back
+    from it.
     """
     from .._utils.files import write_atomically
     from .format import read_header

@@ -1,12 +1,11 @@
-"""Pre-trained weights: what ships, and how a name, a path or an estimator is turned into them.
+"""Resolution of names, paths and estimators to checkpoints, and the list of shipped ones.
 
-Whatever needs torch is imported where it is needed: the list of names is to come at once.
+Modules that need torch are imported inside functions, so that `list_pretrained` is fast.
 """
 
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import json
 import math
@@ -17,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._utils.validation import check_choice
+from .._utils.validation import check_choice, did_you_mean
 from . import hub
 
 if TYPE_CHECKING:
@@ -26,37 +25,37 @@ if TYPE_CHECKING:
     from ..nn import Trunk
     from .checkpoint import Checkpoint
 
-# One file a name, a model card beside it, and the SHA-256 of each in index.json.
+# Folder with a file and a model card for each name, and the SHA-256 of each file in index.json.
 SHIPPED = Path(__file__).parent
 _TRUNK, _TRANSFORMER = "trunk.", "transformer."
 
 
 def list_pretrained() -> list[str]:
-    """Names of the pre-trained checkpoints that ship with this version.
+    """List the pre-trained checkpoints that ship with this version.
 
     Returns
     -------
     list of str
-        Each a value for ``pretrained=`` of the estimators.
+        Names that the estimators accept as ``pretrained=``.
     """
     return sorted(_index())
 
 
 def describe_checkpoint(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Description of a checkpoint; its weights are not read.
+    """Describe a checkpoint without reading its weights.
 
     Parameters
     ----------
     name_or_path : str or os.PathLike
-        As in `load_pretrained`.
+        Name or path of a checkpoint, as in `load_pretrained`.
 
     Returns
     -------
     dict of str to Any
-        ``name``, ``objective``, ``preset`` (None if its sizes are none of the presets'),
+        ``name``, ``objective``, ``preset`` (None if it has the sizes of none of them),
         ``n_parameters`` of the trunk, ``modalities``, ``n_times``, ``sfreq`` (Hz or None),
         ``hours`` and ``people`` of the corpus (None if not known), ``n_bytes`` on disk,
-        ``metrics``, and ``info``, the whole JSON of the header.
+        ``metrics``, and ``info`` (the whole JSON of the header).
     """
     from ..nn import PRESETS
     from .format import read_header
@@ -87,33 +86,33 @@ def describe_checkpoint(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
 def load_pretrained(
     name_or_path: Any, *, backbone: str = "hybrid", revision: str | None = None
 ) -> Trunk:
-    """Pre-trained trunk as a torch module.
+    """Load a pre-trained trunk as a torch module.
 
     Parameters
     ----------
     name_or_path : str, os.PathLike or fitted CitrusPretrainer
-        A name of `list_pretrained`; a ``.safetensors`` file; a folder that `save_checkpoint`
-        wrote; or a repository on Hugging Face, ``"organisation/name"``, unless it looks like a
-        path, such as ``"models/eeg"``.
+        Name in `list_pretrained`, ``.safetensors`` file, folder that `save_checkpoint` wrote, or
+        repository on Hugging Face, ``"organisation/name"``, unless it looks like a path, such as
+        ``"models/eeg"``.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     revision : str or None, default=None
-        Branch, tag or commit of a repository on Hugging Face; with one, the name is never taken
-        for a path.
+        Branch, tag or commit of a repository on Hugging Face. With a revision, the name is never
+        taken for a path.
 
     Returns
     -------
     Trunk
-        In evaluation mode, on the CPU. It takes single channels, a tensor of shape (batch,
-        n_times) of mean 0 and sd 1, and gives latents of shape (batch, latent_width, n_latent)
-        and the sequence that is read out, of shape (batch, n_steps, width).
+        The trunk, in evaluation mode and on the CPU. Its input is single channels, a tensor of
+        shape (batch, n_times) with mean 0 and sd 1. Its outputs are latents of shape (batch,
+        latent_width, n_latent) and a sequence of shape (batch, n_steps, width).
 
     Raises
     ------
     ValueError
-        If no checkpoint has that name, or the file is none that can be read.
+        If no checkpoint has that name, or if the file is not a valid checkpoint.
     FileNotFoundError
-        If nothing is there.
+        If the file or the repository does not exist.
 
     Examples
     --------
@@ -132,19 +131,19 @@ def load_pretrained(
     with usual_modes():
         checkpoint = _resolve(name_or_path, revision)
         weights = trunk_state(checkpoint, backbone)
-        with torch.device("meta"):  # no draw from any random state
+        with torch.device("meta"):  # no random numbers are drawn
             trunk = Trunk(replace(checkpoint.network, backbone=backbone))
         trunk.load_state_dict(weights, strict=True, assign=True)
     return trunk.eval()
 
 
 def trunk_state(checkpoint: Checkpoint, backbone: str) -> dict[str, Tensor]:
-    """State dict of a `Trunk` of the checkpoint's sizes and of `backbone`."""
+    """State dict of the checkpoint's `Trunk` with a given backbone."""
     check_choice("backbone", backbone, ("hybrid", "conv"))
     if backbone == "hybrid" and checkpoint.network.backbone == "conv":
         raise ValueError(
-            "backbone='hybrid' needs a transformer, and this checkpoint is of a convolution "
-            "alone. Pass backbone='conv', or another checkpoint."
+            "backbone='hybrid' needs a transformer, and this checkpoint has only a convolution. "
+            "Pass backbone='conv', or another checkpoint."
         )
     state = {
         name.removeprefix(_TRUNK): value
@@ -157,46 +156,51 @@ def trunk_state(checkpoint: Checkpoint, backbone: str) -> dict[str, Tensor]:
 
 
 def resolve_pretrained(pretrained: Any) -> Checkpoint | None:
-    """Turn a value of ``pretrained=`` into a checkpoint.
+    """Resolve a value of ``pretrained=`` to a checkpoint.
 
     Parameters
     ----------
     pretrained : str, os.PathLike, Checkpoint, fitted CitrusPretrainer or None
-        A name of `list_pretrained`, a path of a file or folder, a repository on Hugging Face.
-        Anything that has a method ``to_checkpoint`` counts as a pretrainer.
+        Name in `list_pretrained`, path of a file or folder, or repository on Hugging Face. Any
+        object with a method ``to_checkpoint`` is accepted as a pre-trainer.
 
     Returns
     -------
     Checkpoint or None
-        The caller's own: files are read once for as long as they do not change, and copied.
+        The checkpoint; a new copy if it is read from a file, which is read once until it changes.
 
     Raises
     ------
     TypeError
-        If `pretrained` is nothing of that.
+        If `pretrained` has another type.
     ValueError
-        If no checkpoint has that name, or the file is none that can be read.
+        If no checkpoint has that name, or if the file is not a valid checkpoint.
     FileNotFoundError
-        If nothing is there.
+        If the file or the repository does not exist.
     """
     return None if pretrained is None else _resolve(pretrained)
 
 
 def file_sha256(name_or_path: str | os.PathLike[str]) -> str:
-    """SHA-256 of the file that a name or a path stands for."""
+    """SHA-256 of the file with a given name or path."""
     path, _ = _locate(name_or_path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def find_again(name_or_path: str, sha256: str) -> Checkpoint:
-    """The checkpoint that a stored estimator refers to, or CheckpointError.
+    """Find the checkpoint that a stored estimator refers to.
 
     Parameters
     ----------
     name_or_path : str
-        What was given as ``pretrained=`` when the estimator was fitted.
+        Value of ``pretrained=`` when the estimator was fitted.
     sha256 : str
-        SHA-256 that its file had then.
+        SHA-256 of the file at that time.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is not found, or if it is another one now.
     """
     from .checkpoint import CheckpointError
 
@@ -205,23 +209,24 @@ def find_again(name_or_path: str, sha256: str) -> Checkpoint:
     except (OSError, ValueError, ImportError) as error:
         raise CheckpointError(
             "This estimator was stored with store_weights='reference', so it needs the checkpoint "
-            f"{name_or_path!r} with the SHA-256 {sha256}, which cannot be had here: {error} Bring "
-            "back that very checkpoint (a hub has to be reached or to have been before, a relative "
-            "path starts in the working directory), or store the estimator again, on a machine "
-            "that has it, with store_weights='full'."
+            f"{name_or_path!r} with the SHA-256 {sha256}, which was not found: {error} Restore "
+            "that file (relative paths start in the working directory), connect to the hub, or "
+            "fit and store the estimator with store_weights='full' on a machine that has the "
+            "checkpoint."
         ) from error
 
 
 def save_checkpoint(checkpoint: Any, folder: str | os.PathLike[str]) -> str:
-    """Write a checkpoint as a folder that can be uploaded to Hugging Face as it is.
+    """Write a checkpoint as a folder that is ready to be uploaded to Hugging Face.
 
     Parameters
     ----------
     checkpoint : str, os.PathLike, Checkpoint or fitted CitrusPretrainer
-        Any value of ``pretrained=`` of the estimators. A file is copied unchanged.
+        Checkpoint to write; any value that the estimators accept as ``pretrained=``. A file is
+        copied unchanged.
     folder : str or os.PathLike
         Folder for ``model.safetensors``, ``config.json`` and, if there is a model card,
-        ``README.md``. It is made if needed.
+        ``README.md``. It is created if needed.
 
     Returns
     -------
@@ -254,23 +259,23 @@ def load_checkpoint(
     revision: str | None = None,
     sha256: str | None = None,
 ) -> Checkpoint:
-    """Read a checkpoint, from a folder or from Hugging Face.
+    """Read a checkpoint from a folder or from Hugging Face.
 
     Parameters
     ----------
     name_or_folder : str or os.PathLike
-        A folder that `save_checkpoint` wrote, or a repository, ``"organisation/name"``, which
-        needs huggingface_hub; also what else `load_pretrained` takes.
+        Folder that `save_checkpoint` wrote; repository, ``"organisation/name"``, which needs
+        huggingface_hub; or another name or path that `load_pretrained` accepts.
     revision : str or None, default=None
         Branch, tag or commit of the repository.
     sha256 : str or None, default=None
-        SHA-256 that the weights have to have. The one in ``config.json`` is checked in any case;
-        it finds damage, while this one also finds that somebody changed both.
+        Expected SHA-256 of the weights. The one in ``config.json`` is checked in any case and
+        detects damage; this one also detects that both files were replaced.
 
     Returns
     -------
     Checkpoint
-        A value for ``pretrained=`` of the estimators.
+        A checkpoint that the estimators accept as ``pretrained=``.
     """
     path, known = _locate(name_or_folder, revision)
     checkpoint = _read(path, known)
@@ -296,20 +301,20 @@ def _resolve(source: Any, revision: str | None = None) -> Checkpoint:
     checkpoint = make() if callable(make) and not isinstance(source, type) else None
     if not isinstance(checkpoint, Checkpoint):
         raise TypeError(
-            f"pretrained has to be the name of a checkpoint ({_offer()}), a path, a fitted "
-            f"CitrusPretrainer, or None, which trains from scratch; got {source!r}."
+            f"Expected pretrained to be the name of a checkpoint ({_offer()}), a path, a fitted "
+            f"CitrusPretrainer, or None to train from scratch, got {source!r}."
         )
     return checkpoint
 
 
 def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tuple[Path, str | None]:
-    """The file that a name or a path stands for, and the SHA-256 that it has to have."""
+    """Path of the file with a given name or path, and its expected SHA-256."""
     index = _index()
     if revision is not None:
         if not hub.is_repository(source):
             raise ValueError(
-                f"revision={revision!r} is for a repository on Hugging Face, "
-                f"'organisation/name'; {source!r} is none."
+                f"revision={revision!r} needs a repository on Hugging Face; expected "
+                f"'organisation/name', got {source!r}."
             )
     elif isinstance(source, str) and source in index:
         return SHIPPED / index[source]["file"], index[source]["sha256"]
@@ -325,7 +330,7 @@ def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tupl
 
 
 def _is_path(source: Any) -> bool:
-    """Whether this is a path whatever stands there; a bare word is a name."""
+    """Whether `source` has the form of a path; a single word is a name."""
     if not isinstance(source, str):
         return True
     return source.endswith(".safetensors") or "/" in source or os.sep in source
@@ -333,25 +338,24 @@ def _is_path(source: Any) -> bool:
 
 def _offer() -> str:
     shipped = ", ".join(map(repr, list_pretrained()))
-    return f"one of {shipped}" if shipped else "none ships with this version"
+    return f"one of {shipped}" if shipped else "a path, since none ships with this version"
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, list_pretrained(), 1)
-    meant = f"; did you mean {near[0]!r}?" if near else "."
+    path = f"./{name or 'weights.safetensors'}"
     return (
-        f"pretrained={name!r} is not a known checkpoint: {_offer()}{meant} A file or folder "
-        f"is given as a path, such as {'./' + (name or 'weights.safetensors')!r}. Pass "
-        "pretrained=None to train from scratch."
+        f"pretrained={name!r} is not a known checkpoint; expected {_offer()}."
+        f"{did_you_mean(name, list_pretrained())} Pass a file or folder as a path, such as "
+        f"{path!r}, and pretrained=None to train from scratch."
     )
 
 
 def _read(path: Path, sha256: str | None) -> Checkpoint:
-    """Read a file, or take what was read of it before: a cross-validation asks for each fold."""
+    """Read a file, or copy the result if it was read before, as for other folds of the data."""
     from .checkpoint import read_checkpoint
 
     if not path.is_file():
-        return read_checkpoint(path, sha256=sha256)  # which says what is there instead
+        return read_checkpoint(path, sha256=sha256)  # raises an error with the reason
     stat = path.stat()
     state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
     kept = _read_once(path.absolute(), state, sha256)
@@ -367,6 +371,6 @@ def _read_once(path: Path, state: tuple[int, ...], sha256: str | None) -> Checkp
 
 
 def _total(numbers: Iterable[Any]) -> Any:
-    """Their sum; None if not even one is known."""
+    """Sum of the numbers that are not None; None if all are."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None

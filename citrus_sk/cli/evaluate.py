@@ -6,7 +6,7 @@ import csv
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,25 @@ from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
 from .._utils.optional import require
-from ..evaluation import FractionCurve, fraction_curve, list_peers, make_peer, write_report
-from ..evaluation.result import KEYS, TIMES, writable
+from ..evaluation import (
+    FractionCurve,
+    NewPersonCurve,
+    fraction_curve,
+    list_peers,
+    make_peer,
+    new_person_curve,
+    write_report,
+)
+from ..evaluation.peers import can_be_recentred, recentred_name
+from ..evaluation.result import KEYS
+from ..evaluation.score_table import TIMES, writable
 from ..signals.recordings.label_tables import read_labelled
 
 # Default of --fractions, which takes minutes.
 FRACTIONS = (0.02, 0.1, 0.5)
 WRITTEN = ("scores.csv", "times.csv", "curve.json", "report.html")
+WRITTEN_TO_ADAPT = ("new_person.csv", "new_person.json")
+DEFAULT = "citrus,minirocket,bandpower"
 ALIGNMENTS = ("resample", "crop", "pad", "native", "rate")
 
 
@@ -34,6 +46,7 @@ def run_evaluate(
     dataset: str | None = None,
     estimators: str | None = None,
     ablation: bool = False,
+    adapt: bool = False,
     fractions: Sequence[float] | None = None,
     shots: Sequence[int] | None = None,
     folds: int = 3,
@@ -58,30 +71,47 @@ def run_evaluate(
     make_folder(out)
     # Fail now, and not after hours.
     require("matplotlib", "The report")
-    paths = {name: writable(out / name) for name in WRITTEN}
+    names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
+    paths = {name: writable(out / name) for name in names}
     bunch = _load(data, labels, dataset, picks)
     _check_groups(bunch, folds)
+    if adapt:
+        _check_people(bunch)
     sfreq = bunch.sfreq if sfreq is None else sfreq
     models = make_estimators(estimators, sfreq=sfreq, seed=seed, ablation=ablation)
     if fractions is None and shots is None:
         fractions = FRACTIONS
     print(_about(bunch, sfreq, models), flush=True)
+    shared: dict[str, Any] = {
+        "scoring": list(scoring), "random_state": seed, "n_jobs": jobs, "verbose": int(progress),
+    }  # fmt: skip
+    new_person = None
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", UserWarning)
         curve = fraction_curve(
             models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
-            cv=folds, n_repeats=repeats, scoring=list(scoring), random_state=seed, n_jobs=jobs,
-            run_dir=out / "run", report_oracle_epoch=oracle, verbose=int(progress),
+            cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle, **shared,
         )  # fmt: skip
+        if adapt:
+            if progress:
+                print("New person:", file=sys.stderr, flush=True)
+            new_person = new_person_curve(
+                make_adapting(estimators, sfreq=sfreq, seed=seed), bunch.X, bunch.y, bunch.groups,
+                shuffle=False, run_dir=out / "run-new-person", **shared,
+            )  # fmt: skip
     # Only warnings about the data: joblib also warns that a worker stopped.
     texts = [str(w.message) for w in raised if w.category is UserWarning]
     notes = list(dict.fromkeys(text for text in texts if not text.startswith("A worker stopped")))
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
-    name = dataset or (data.name if data else "")
-    _write(curve, paths, title or f"Classifiers on {name}", notes, command)
-    print(_closing_words(curve, out))
-    return any(np.isfinite(row[metric]) for row in curve.rows for metric in curve.metrics)
+    _write(curve, new_person, paths)
+    write_report(
+        curve, paths["report.html"], notes=notes, command=command, new_person=new_person,
+        title=title or f"Classifiers on {dataset or (data.name if data else '')}",
+    )  # fmt: skip
+    print(_closing_words(curve, new_person, out))
+    curves = (curve, new_person) if new_person else (curve,)
+    return any(np.isfinite(row[m]) for each in curves for row in each.rows for m in each.metrics)
 
 
 def _load(
@@ -116,6 +146,20 @@ def _check_groups(bunch: Bunch, folds: int) -> None:
     )
 
 
+def _check_people(bunch: Bunch) -> None:
+    """Raise ValueError if the data do not have several people."""
+    if bunch.groups is None:
+        raise ValueError(
+            "--adapt evaluates on a new person, but the data have no groups. Add a column 'group' "
+            "(in an .npz file the array 'groups') with a value for each person."
+        )
+    if len(np.unique(bunch.groups)) < 2:
+        raise ValueError(
+            "--adapt evaluates on a new person, but all windows are of one group "
+            f"({bunch.groups_from}); expected at least two people."
+        )
+
+
 def make_estimators(
     names: str | None, *, sfreq: float | None, seed: int, ablation: bool
 ) -> dict[str, Any]:
@@ -136,19 +180,53 @@ def make_estimators(
     -------
     dict of str to estimator
     """
-    models: dict[str, Any] = {}
-    for text in (names or ("" if ablation else "citrus,minirocket,bandpower")).split(","):
-        if not (text := text.strip()):
-            continue
-        name, _, target = text.rpartition("=")
-        name = name or target
-        if name in models:
-            raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
-        if ":" in target:
-            models[name] = _imported(target)
-        else:
-            models[name] = make_peer(target, sfreq=sfreq, random_state=seed)
+    models = {
+        name: _make(target, sfreq, seed)
+        for name, target in _named(names or ("" if ablation else DEFAULT)).items()
+    }
     return models | (_ablation(sfreq, seed) if ablation else {})
+
+
+def make_adapting(names: str | None, *, sfreq: float | None, seed: int) -> dict[str, Any]:
+    """Make the estimators for a new person, with peers also in a version that recentres features.
+
+    Parameters
+    ----------
+    names : str or None
+        Names of estimators, as for `make_estimators`.
+    sfreq : float or None
+        Sampling rate in Hz; None if unknown.
+    seed : int
+        Random state of the peers.
+
+    Returns
+    -------
+    dict of str to estimator
+    """
+    models: dict[str, Any] = {}
+    for name, target in _named(names or DEFAULT).items():
+        models[name] = _make(target, sfreq, seed)
+        if can_be_recentred(target):
+            peer = make_peer(target, sfreq=sfreq, random_state=seed, recenter=True)
+            models[recentred_name(name)] = peer
+    return models
+
+
+def _named(names: str) -> dict[str, str]:
+    """Parse a list of names; return a peer, or ``module:object``, for each name."""
+    found: dict[str, str] = {}
+    for text in names.split(","):
+        if text := text.strip():
+            name, _, target = text.rpartition("=")
+            name = name or target
+            if name in found:
+                raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
+            found[name] = target
+    return found
+
+
+def _make(target: str, sfreq: float | None, seed: int) -> Any:
+    return _imported(target) if ":" in target else make_peer(target, sfreq=sfreq, random_state=seed)
 
 
 def _imported(target: str) -> Any:
@@ -202,10 +280,7 @@ def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
     return f"{text}.\n{len(models)} estimators: {'; '.join(models)}."
 
 
-def _write(
-    curve: FractionCurve, paths: dict[str, Path], title: str, notes: Sequence[str],
-    command: str | None,
-) -> None:  # fmt: skip
+def _write(curve: FractionCurve, new_person: NewPersonCurve | None, paths: dict[str, Path]) -> None:
     curve.to_csv(paths["scores.csv"], times=False)
     with paths["times.csv"].open("w", newline="") as file:
         writer = csv.DictWriter(file, [*KEYS, *TIMES], extrasaction="ignore", lineterminator="\n")
@@ -213,29 +288,52 @@ def _write(
         for row in curve.rows:
             writer.writerow({k: "" if v != v else v for k, v in row.items()})
     curve.to_json(paths["curve.json"])
-    write_report(curve, paths["report.html"], title=title, notes=notes, command=command)
+    if new_person is not None:
+        new_person.to_csv(paths["new_person.csv"], times=False)
+        new_person.to_json(paths["new_person.json"])
 
 
-def _closing_words(curve: FractionCurve, out: Path) -> str:
+def _closing_words(curve: FractionCurve, new_person: NewPersonCurve | None, out: Path) -> str:
     """Return a table of the first metric, and the paths of the files."""
     metric = curve.metrics[0]
-    width = max(len(name) for name in curve.estimators)
-    amounts = [(f, "fraction", f"{100 * f:g} %") for f in curve.fractions]
-    amounts += [(n, "shots", f"{n} per class") for n in curve.shots]
-    lines = [f"\n{metric}, mean over folds and repeats:"]
-    lines.append(" " * width + "".join(f"{text:>15}" for *_, text in amounts))
+    head = [f"{100 * f:g} %" for f in curve.fractions] + [f"{n} per class" for n in curve.shots]
+    bands = {
+        name: [
+            band for kind in ("fraction", "shots") for _, band in curve.bands(name, metric, kind)
+        ]
+        for name in curve.estimators
+    }
+    lines = _means(f"{metric}, mean over folds and repeats:", head, bands)
+    if new_person is not None:
+        head = [f"{n} per class" if isinstance(n, int) else n for n in new_person.known]
+        bands = {
+            name: [band for _, band in new_person.bands(name, metric)]
+            for name in new_person.estimators
+        }
+        title = f"{metric} on a new person, by what is known, mean over people:"
+        lines += _means(title, head, bands)
+    lines += ["", f"Report: {out / 'report.html'}", f"Scores: {out / 'scores.csv'}"]
+    lines += [f"Times:  {out / 'times.csv'}", f"All:    {out / 'curve.json'}"]
+    if new_person is not None:
+        lines += [f"        {out / name}" for name in WRITTEN_TO_ADAPT]
+    return "\n".join(lines)
+
+
+def _means(
+    title: str, head: Sequence[str], bands: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[str]:
+    """Return lines of a table of means, with a mark for means without failed fits."""
+    width = max(map(len, bands))
+    lines = [f"\n{title}", " " * width + "".join(f"{text:>15}" for text in head)]
     partly = False
-    for name in curve.estimators:
+    for name, of_estimator in bands.items():
         cells = []
-        for value, kind, _ in amounts:
-            band = dict(curve.bands(name, metric, kind))[value]
-            partly |= 0 < band["n_scores"] < band["n_fits"]
-            mark = "*" if 0 < band["n_scores"] < band["n_fits"] else ""
-            mean = "failed" if np.isnan(band["mean"]) else f"{band['mean']:.3f}{mark}"
-            cells.append(f"{mean:>15}")
+        for band in of_estimator:
+            is_partial = 0 < band["n_scores"] < band["n_fits"]
+            partly |= is_partial
+            mean = "failed" if np.isnan(band["mean"]) else f"{band['mean']:.3f}"
+            cells.append(f"{mean + '*' * is_partial:>15}")
         lines.append(f"{name:<{width}}{''.join(cells)}")
     if partly:
         lines.append("* mean of fewer fits, because the others failed")
-    lines += ["", f"Report: {out / 'report.html'}", f"Scores: {out / 'scores.csv'}"]
-    lines += [f"Times:  {out / 'times.csv'}", f"All:    {out / 'curve.json'}"]
-    return "\n".join(lines)
+    return lines

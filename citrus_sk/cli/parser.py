@@ -262,6 +262,12 @@ def _add_evaluate(commands: Any) -> None:
         help="add the network with all alignments, backbones and weights",
     )
     parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="evaluate on a new person as well: with unlabelled windows, and with 1, 2, 5 and 10 "
+        "labelled windows per class",
+    )
+    parser.add_argument(
         "--fractions",
         type=_numbers(float),
         metavar="LIST",
@@ -309,8 +315,9 @@ def _add_evaluate(commands: Any) -> None:
 def _run_evaluate(arguments: argparse.Namespace) -> None:
     from .evaluate import run_evaluate
 
-    passed = ("data", "labels", "picks", "dataset", "estimators", "ablation", "fractions", "shots",
-              "folds", "repeats", "scoring", "sfreq", "jobs", "seed", "title")  # fmt: skip
+    passed = ("data", "labels", "picks", "dataset", "estimators", "ablation", "adapt",
+              "fractions", "shots", "folds", "repeats", "scoring", "sfreq", "jobs", "seed",
+              "title")  # fmt: skip
     any_fit = run_evaluate(
         arguments.out,
         oracle=arguments.report_oracle_epoch,

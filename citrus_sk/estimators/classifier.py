@@ -145,10 +145,15 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         held out; empty for a linear probe.
     strategy_ : str
         The strategy that was used.
-    adaptation_ : Decision
-        Choice of ``adaptation="auto"``: ``kind`` is "recenter", "pool" or None; ``loss`` and
-        ``adapted_loss`` are the losses of left-out people without and with it; ``reason`` is a
-        sentence.
+    adaptation_ : dict
+        Choice of ``adaptation="auto"`` (of the first network, where there are several):
+
+        - ``"kind"``: ``"recenter"``, ``"pool"``, or None if each window is predicted by itself.
+        - ``"reason"``: one sentence.
+        - ``"loss"`` and ``"adapted_loss"``: mean log loss of people who are left out,
+          without and with the adaptation; NaN if ``fit`` was called without groups.
+        - ``"consistency"``: expected intraclass correlation of the labels, between 0 (the same
+          distribution for all people) and 1 (each person has one label).
 
     See Also
     --------

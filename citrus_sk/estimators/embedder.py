@@ -11,9 +11,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
-from .._utils.validation import all_or_nothing, check_number
+from .._utils.validation import all_or_nothing, check_choice, check_number
 from ..nn import CitrusNetwork, NetworkConfig
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
+from ..signals.containers import resolve_labels
 from ..signals.windows import read_windows, to_float32
 from ..training.draws import own_draws
 from ..training.nets import infer
@@ -26,6 +27,7 @@ from .base import (
     starting_point,
     unpack,
 )
+from .recenter import GroupRecenter
 
 
 class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
@@ -49,6 +51,10 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         Convolution and transformer, or the convolution alone.
     preset : {"tiny", "small", "base"}, default="small"
         Size of a network with random weights; a checkpoint has its own.
+    adaptation : {"auto", "recenter"} or None, default="auto"
+        How features of one person are moved to the mean of all people, where `groups` are passed
+        to ``fit`` and to ``transform``: by `GroupRecenter` with ``when="auto"``, with
+        ``when="always"``, or not at all.
     batch_size : int, default=16
         A quarter of the windows that pass through the network at once.
     store_weights : {"full", "reference"}, default="full"
@@ -72,6 +78,9 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         Channels and samples of a window.
     module_ : torch.nn.Module
         The network, in evaluation mode.
+    recenter_ : GroupRecenter or None
+        Fitted on the features of the training people; None if ``fit`` was called without groups,
+        or if ``adaptation=None``.
 
     Notes
     -----
@@ -103,6 +112,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         modality: Any = None,
         backbone: str = "hybrid",
         preset: str = "small",
+        adaptation: str | None = "auto",
         batch_size: int = 16,
         store_weights: str = "full",
         device: Any = "auto",
@@ -112,20 +122,27 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         self.modality = modality
         self.backbone = backbone
         self.preset = preset
+        self.adaptation = adaptation
         self.batch_size = batch_size
         self.store_weights = store_weights
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> CitrusEmbedder:
+    # In a pipeline, groups are passed on only where somebody asked for it.
+    __metadata_request__fit: ClassVar = {"groups": False}
+    __metadata_request__transform: ClassVar = {"groups": False}
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> CitrusEmbedder:
         """Note the shape of the windows and build the network.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
-        y : None
-            Not used.
+        y : array-like of shape (n_windows,) or None, default=None
+            Labels. They are used only with `groups`, to decide whether people are recentred.
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, or the name of a column of the metadata.
 
         Returns
         -------
@@ -134,26 +151,78 @@ or mne.Epochs
         """
         with all_or_nothing(self), usual_modes(), out_of_memory_hint(self.batch_size):
             self._fit(X)
+            self.recenter_ = self._fit_recenter(X, y, groups)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> np.ndarray:
+        """Build the network and return the features of each window.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
+or mne.Epochs
+        y : array-like of shape (n_windows,) or None, default=None
+            Labels, as in `fit`.
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_features), float32
+        """
+        return self.fit(X, y, groups).transform(X, groups)
+
+    def transform(self, X: Any, groups: Any = None) -> np.ndarray:
         """Features of each window.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+        groups : array-like of shape (n_windows,), str or None, default=None
+            Person of each window, or the name of a column of the metadata: the features of one
+            person are moved to the mean of all people. Windows of other people have no effect on
+            them. None leaves the features of each window as they are.
 
         Returns
         -------
         ndarray of shape (n_windows, n_features), float32
+
+        Raises
+        ------
+        ValueError
+            If groups are passed and ``fit`` was called without.
         """
         check_is_fitted(self)
+        if groups is None or self.adaptation is None:
+            return self._features(X)
+        if self.recenter_ is None:
+            raise ValueError(
+                "CitrusEmbedder cannot recentre people, because fit was called without groups, and "
+                "the mean of all people is not known. Pass groups, the person of each window, to "
+                "fit as well, or no groups to transform."
+            )
+        features = self._features(X, one_by_one=True)
+        return self.recenter_.transform(features, resolve_labels(X, groups, "groups"))
+
+    def _features(self, X: Any, *, one_by_one: bool = False) -> np.ndarray:
         device = next(self.module_.parameters()).device
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = to_float32(read_windows(self, X, reset=False))
             warn_of_other_amplitude(self, values)
-            return infer(self.module_, values, device, self.batch_size, features=True).numpy()
+            return infer(
+                self.module_, values, device, self.batch_size, features=True, one_by_one=one_by_one
+            ).numpy()
+
+    def _fit_recenter(self, X: Any, y: Any, groups: Any) -> GroupRecenter | None:
+        if self.adaptation is not None:
+            check_choice("adaptation", self.adaptation, ("auto", "recenter"))
+        if groups is None or self.adaptation is None:
+            return None
+        when = "auto" if self.adaptation == "auto" else "always"
+        groups = resolve_labels(X, groups, "groups")
+        y = None if y is None else resolve_labels(X, y)
+        return GroupRecenter(when=when).fit(self._features(X, one_by_one=True), y, groups)
 
     def _fit(self, X: Any) -> None:
         check_number("batch_size", self.batch_size, Integral, low=1)

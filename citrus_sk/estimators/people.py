@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
@@ -33,16 +34,15 @@ class PeoplePredictor(NetworkPredictor):
     adaptation: str | None  # a parameter
 
     _adaptive: list[AdaptiveHead | None]
-    _is_personal = False
 
     @property
-    def adaptation_(self) -> Decision:
+    def adaptation_(self) -> dict[str, Any]:
         """How windows of a person are predicted together, and why."""
         check_is_fitted(self)
-        first = self._adaptive[0]
         if self.adaptation is None:
-            return Decision(None, np.nan, np.nan, np.nan, "adaptation=None was passed.")
-        return NO_GROUPS if first is None else first.decision
+            return asdict(Decision(None, np.nan, np.nan, np.nan, "adaptation=None was passed."))
+        first = self._adaptive[0]
+        return asdict(NO_GROUPS if first is None else first.decision)
 
     def adapt(self, X: Any) -> Self:
         """Adapt to one person from windows without labels.
@@ -208,6 +208,11 @@ default=None
         if self.adaptation is not None:
             check_choice("adaptation", self.adaptation, ADAPTATIONS)
 
+    def _fit_members(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        super()._fit_members(X, y, sample_weight, groups)
+        if self.verbose and self._fitted_on_groups:
+            print(f"{type(self).__name__}: {_summary(self.adaptation_)}")  # noqa: T201
+
     @property
     def _always(self) -> bool:
         return self.adaptation == "recenter"
@@ -223,6 +228,17 @@ default=None
             _head(module), features, module.families, module.parts, self._without_people(labelled),
             always=self._always,
         )  # fmt: skip
+
+
+def _summary(adaptation: dict[str, Any]) -> str:
+    """One line about the choice of an adaptation."""
+    action = {
+        "recenter": "recenters each person",
+        "pool": "pools the windows of each person",
+        None: "predicts each window by itself",
+    }[adaptation["kind"]]
+    losses = f"{adaptation['loss']:.3f} without adaptation, {adaptation['adapted_loss']:.3f} with"
+    return f"{action}. {adaptation['reason']} Loss of left-out people: {losses}."
 
 
 def _features(net: FineTuner, values: np.ndarray) -> Tensor:

@@ -6,8 +6,12 @@ Imports `estimators` and all that is below it.
 from .comparison_display import CriticalDifferenceDisplay, PairedDifferenceDisplay
 from .curve_display import FractionCurveDisplay
 from .curves import fraction_curve
+from .new_person import new_person_curve
+from .new_person_display import NewPersonDisplay
+from .new_person_result import NewPersonCurve
 from .outcome_display import ConfusionCurveDisplay, ReliabilityDisplay
 from .peers import list_peers, make_peer
+from .person_splitter import LeaveOnePersonOut
 from .report import write_report
 from .result import FractionCurve
 from .splitters import StratifiedFractionKFold
@@ -18,6 +22,9 @@ __all__ = [
     "CriticalDifferenceDisplay",
     "FractionCurve",
     "FractionCurveDisplay",
+    "LeaveOnePersonOut",
+    "NewPersonCurve",
+    "NewPersonDisplay",
     "PairedDifferenceDisplay",
     "ReliabilityDisplay",
     "StratifiedFractionKFold",
@@ -27,6 +34,7 @@ __all__ = [
     "fraction_curve",
     "list_peers",
     "make_peer",
+    "new_person_curve",
     "rank_models",
     "write_report",
 ]

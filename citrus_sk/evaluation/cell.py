@@ -8,22 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import clone
 from sklearn.metrics import confusion_matrix
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from threadpoolctl import threadpool_limits
 
 from ..signals.containers import take_windows
 from .best_epoch import BestEpoch
+from .routing import PREDICTIONS, Routed, route
 
 BINS = 10  # bins of confidence in the reliability of a row
 _WATCH = "citrus_sk watches its parent"
-_PREDICTIONS = ("predict_proba", "decision_function", "predict")
 
 
 def run_cell(
@@ -36,6 +34,7 @@ def run_cell(
     params: Mapping[str, Any],
     n_threads: int | None,
     oracle: bool = False,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Fit a clone and score it; an exception becomes the row's ``error``, with NaN as scores.
 
@@ -58,41 +57,87 @@ def run_cell(
         Threads of numpy and torch during the fit; None leaves them alone.
     oracle : bool, default=False
         Whether to add the best score over the epochs, measured on the test windows.
+    groups : ndarray of shape (n_windows,), default=None
+        Person or recording of each window, for methods that request ``groups``.
 
     Returns
     -------
     dict
         Entries of the row that depend on the fit.
     """
-    row: dict[str, Any] = dict.fromkeys(scorers, np.nan)
-    row |= {"fit_time": np.nan, "predict_time": np.nan, "error": ""}
+    row = empty_row(scorers)
     with limited_threads(n_threads):
         try:
             start = time.perf_counter()
-            for_fit, for_score = _routed(estimator, scorers, params, train, test, len(y))
+            routed = route(estimator, scorers, params, groups, train, test, len(y))
             model, held_out = clone(estimator), take_windows(X, test)
             if oracle:
                 best_epoch = BestEpoch(scorers, held_out, y[test])
                 row |= best_epoch.scores
                 best_epoch.watch(model, np.unique(y[train]))
-            model.fit(take_windows(X, train), y[train], **for_fit)
+            model.fit(take_windows(X, train), y[train], **routed.fit)
             row["fit_time"] = time.perf_counter() - start
-            _predict_once(model, held_out)
-            start = time.perf_counter()
-            predicted = model.predict(held_out)
-            row["predict_time"] = time.perf_counter() - start
         except Exception as error:  # noqa: BLE001 - any exception of an estimator is a result
-            return row | {"error": _reason(error)}
-        reasons = []
-        for name, scorer in scorers.items():
-            try:
-                row[name] = float(scorer(model, held_out, y[test], **for_score[name]))
-            except Exception as error:  # noqa: BLE001 - and any of a scorer
-                reasons.append(f"{name}: {_reason(error)}")
+            return row | {"error": reason(error)}
+        row |= score_model(model, held_out, y[test], np.unique(y), scorers, routed)
         if oracle:
             best_epoch.look_back(model)
             row |= best_epoch.scores
-        row |= _outcomes(model, held_out, y, test, predicted, reasons)
+    return row
+
+
+def empty_row(scorers: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of a row without a fit."""
+    row: dict[str, Any] = dict.fromkeys(scorers, np.nan)
+    return row | {"fit_time": np.nan, "predict_time": np.nan, "error": ""}
+
+
+def score_model(
+    model: Any,
+    X: Any,
+    y: np.ndarray,
+    labels: np.ndarray,
+    scorers: Mapping[str, Callable[..., float]],
+    routed: Routed,
+) -> dict[str, Any]:
+    """Score a fitted model on test windows; an exception becomes the row's ``error``.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted classifier.
+    X : array, list, data frame or mne.Epochs
+        Test windows.
+    y : ndarray of shape (n_test,)
+        Their labels.
+    labels : ndarray of shape (n_classes,)
+        All labels, in the order of the confusion matrix.
+    scorers : mapping of str to callable
+        Functions of the model, the test windows and their labels.
+    routed : Routed
+        Metadata of the predictions and the scorers.
+
+    Returns
+    -------
+    dict
+        Scores, ``predict_time``, ``error``, and where they are known the confusion matrix and the
+        reliability.
+    """
+    row: dict[str, Any] = {}
+    reasons: list[str] = []
+    with _predicted_once(model, X, routed.predictions):
+        try:
+            start = time.perf_counter()
+            predicted = model.predict(X)
+            row["predict_time"] = time.perf_counter() - start
+        except Exception as error:  # noqa: BLE001 - any exception of an estimator is a result
+            return {"error": reason(error)}
+        for name, scorer in scorers.items():
+            try:
+                row[name] = float(scorer(model, X, y, **routed.scorers.get(name, {})))
+            except Exception as error:  # noqa: BLE001 - and any of a scorer
+                reasons.append(f"{name}: {reason(error)}")
+        row |= _outcomes(model, X, y, labels, predicted, reasons)
     return row | {"error": "; ".join(reasons)}
 
 
@@ -130,8 +175,30 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def _once(method: Callable[..., Any], X: Any) -> Callable[..., Any]:
-    """Cache the result of a method for the array `X`, which every metric needs.
+@contextmanager
+def _predicted_once(
+    model: Any, X: Any, metadata: Mapping[str, Mapping[str, Any]]
+) -> Iterator[None]:
+    """Let every metric share one prediction for `X`, which is made with its metadata."""
+    replaced: dict[str, Callable[..., Any]] = {
+        name: _once(getattr(model, name), X, metadata.get(name, {}))
+        for name in PREDICTIONS
+        if hasattr(model, name)
+    }
+    if metadata.get("score"):
+        replaced["score"] = partial(_score, model.score, X, metadata["score"])
+    own = {name: vars(model)[name] for name in replaced if name in vars(model)}
+    vars(model).update(replaced)
+    try:
+        yield
+    finally:
+        for name in replaced:
+            delattr(model, name)
+        vars(model).update(own)
+
+
+def _once(method: Callable[..., Any], X: Any, metadata: Mapping[str, Any]) -> Callable[..., Any]:
+    """Cache the result of a method for the array `X` and its metadata.
 
     The array is compared by identity; any other one, even if equal, is computed.
     """
@@ -142,74 +209,36 @@ def _once(method: Callable[..., Any], X: Any) -> Callable[..., Any]:
         if data is not X or args or kwargs:
             return method(data, *args, **kwargs)
         if not results:
-            results.append(method(X))
+            results.append(method(X, **metadata))
         return results[0]
 
     return cached
 
 
-def _predict_once(model: Any, X: Any) -> None:
-    for name in _PREDICTIONS:
-        if hasattr(model, name):
-            setattr(model, name, _once(getattr(model, name), X))
-
-
-def _routed(
-    estimator: Any,
-    scorers: Mapping[str, Any],
-    params: Mapping[str, Any],
-    train: np.ndarray,
-    test: np.ndarray,
-    n_windows: int,
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Parameters of ``fit`` and of each scorer, for the windows that each is given."""
-    for_fit = dict(params)
-    for_score: dict[str, dict[str, Any]] = {name: {} for name in scorers}
-    if get_config()["enable_metadata_routing"]:
-        router = MetadataRouter(owner="fraction_curve")
-        fits = MethodMapping().add(caller="fit", callee="fit")
-        router.add(estimator=estimator, method_mapping=fits)
-        tests = MethodMapping().add(caller="fit", callee="score")
-        router.add(method_mapping=tests, **{f"scorer_{name}": s for name, s in scorers.items()})
-        routed = process_routing(router, "fit", **params)
-        for_fit = dict(routed.estimator.fit)
-        for_score = {name: dict(routed[f"scorer_{name}"].score) for name in scorers}
-    for_score = {
-        name: _indexed(of_scorer, test, n_windows) for name, of_scorer in for_score.items()
-    }
-    return _indexed(for_fit, train, n_windows), for_score
-
-
-def _indexed(params: Mapping[str, Any], rows: np.ndarray, n_windows: int) -> dict[str, Any]:
-    """Parameters in which values with one entry per window are cut to `rows`."""
-
-    def per_window(value: Any) -> bool:
-        return not isinstance(value, str) and hasattr(value, "__len__") and len(value) == n_windows
-
-    return {
-        name: take_windows(value, rows) if per_window(value) else value
-        for name, value in params.items()
-    }
+def _score(
+    method: Callable[..., float], X: Any, metadata: Mapping[str, Any], data: Any, *args: Any,
+    **kwargs: Any,
+) -> float:  # fmt: skip
+    return method(data, *args, **({**metadata, **kwargs} if data is X else kwargs))
 
 
 def _outcomes(
-    model: Any, X: Any, y: np.ndarray, test: np.ndarray, predicted: Any, reasons: list[str]
+    model: Any, X: Any, y: np.ndarray, labels: np.ndarray, predicted: Any, reasons: list[str]
 ) -> dict[str, Any]:
     """Confusion matrix, and confidence and accuracy in bins of confidence."""
     found: dict[str, Any] = {}
     try:
-        labels = np.unique(y)
-        found["confusion"] = confusion_matrix(y[test], predicted, labels=labels).tolist()
+        found["confusion"] = confusion_matrix(y, predicted, labels=labels).tolist()
         if hasattr(model, "predict_proba"):
             proba = np.asarray(model.predict_proba(X))
             unknown = ~np.isfinite(proba).all(axis=1)
             if unknown.any():
                 raise ValueError(f"not finite for {unknown.sum()} of {len(proba)} windows")
-            correct = np.asarray(predicted) == y[test]
+            correct = np.asarray(predicted) == y
             found["reliability"] = reliability_bins(proba.max(axis=1), correct).tolist()
     except Exception as error:  # noqa: BLE001 - and any of its predictions
         stage = "predict_proba" if "confusion" in found else "predict"
-        reasons.append(f"{stage}: {_reason(error)}")
+        reasons.append(f"{stage}: {reason(error)}")
     return found
 
 
@@ -220,5 +249,6 @@ def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(of_bin, weight, BINS) for weight in weights], axis=1)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """The class of an exception and the first line of its message."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.plotting import Display, legend_below, literal, style
+from .._utils.plotting import Display, legend_below
 from .curves import fraction_curve
 from .result import FractionCurve
+from .score_lines import (
+    curve_size,
+    draw_chance,
+    draw_scores,
+    label_of,
+    label_scores,
+    points_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_MOST_BANDS = 3  # more shaded bands would hide each other, so they become error bars
-_METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "macro-F1",
-    "neg_log_loss": "negative log loss",
-    "roc_auc_ovr": "area under the ROC curve",
-}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -221,70 +220,31 @@ class FractionCurveDisplay(Display):
         """
         ax = self._begin(ax, curve_size(len(self.curve.estimators)))
         names = self.curve.estimators
-        self.lines_ = {name: self._draw_curve(ax, i, name, band) for i, name in enumerate(names)}
+        points = {name: self._points(name) for name in names}
+        self.lines_ = draw_scores(
+            ax, points, list(map(self._label, names)), lambda x, step: x * 1.03**step, band=band
+        )
         if chance:
-            self._draw_chance(ax)
+            draw_chance(ax, self.metric, self.curve.settings.get("classes", {}))
         self._draw_amounts(ax, windows)
-        time = self.metric.endswith("_time")
-        ax.set_ylabel(
-            f"{self.metric.replace('_', ' ')} (s)" if time
-            else literal(_METRIC_NAMES.get(self.metric, self.metric))
-        )  # fmt: skip
-        if time:
-            ax.set_yscale("log")
-        ax.grid(axis="y", color="0.9")
-        ax.set_axisbelow(True)
+        label_scores(ax, self.metric)
         ax.spines[["right"] + ([] if windows else ["top"])].set_visible(False)
         legend_below(ax, ncols=2)
         return self
-
-    def _draw_curve(self, ax: Axes, i: int, name: str, band: bool) -> Any:
-        """Draw the i-th estimator, and return its line."""
-        x, mean, low, high = self._points(name)
-        color, line, marker = style(i)
-        n_estimators = len(self.curve.estimators)
-        shaded = n_estimators <= _MOST_BANDS
-        if not shaded:  # shifted sideways, so that error bars do not overlap
-            x = x * 1.03 ** (i - (n_estimators - 1) / 2)
-        (drawn,) = ax.plot(
-            x, mean, linestyle=line, marker=marker, color=color, label=self._label(name),
-            markersize=5,
-        )  # fmt: skip
-        if band and shaded:
-            # In grey, overlapping shades cannot be told apart, but edges can.
-            ax.fill_between(
-                x, low, high, facecolor=(color, 0.13), edgecolor=(color, 0.7), linestyle=line,
-                linewidth=0.6,
-            )  # fmt: skip
-        elif band:
-            ax.errorbar(
-                x, mean, np.array([mean - low, high - mean]), fmt="none", color=color, capsize=2
-            )
-        return drawn
 
     def _values(self) -> list[float]:
         return list(self.curve.fractions if self.amount == "fraction" else self.curve.shots)
 
     def _label(self, name: str) -> str:
         """Name of an estimator, with a note if some of its fits failed."""
-        bands = [band for _, band in self.curve.bands(name, self.metric, self.amount)]
-        failed = any(band["n_scores"] < band["n_fits"] for band in bands)
-        return literal(name) + (", some fits failed" if failed else "")
+        bands = self.curve.bands(name, self.metric, self.amount)
+        return label_of(name, [band for _, band in bands])
 
     def _points(self, name: str) -> tuple[np.ndarray, ...]:
         """Amounts, means, lower and upper ends of the bands, without amounts that have no score."""
-        bands = self.curve.bands(name, self.metric, self.amount, confidence=self.confidence)
-        table = np.array([[x, b["mean"], b["low"], b["high"]] for x, b in bands], float)
-        x, mean, low, high = table[np.isfinite(table[:, 1])].T
-        return x, mean, np.where(np.isnan(low), mean, low), np.where(np.isnan(high), mean, high)
-
-    def _draw_chance(self, ax: Axes) -> None:
-        chance = _chance(self.metric, self.curve.settings.get("classes", {}))
-        if chance is None:
-            return
-        value, text = chance
-        line = ax.axhline(value, color="0.45", linewidth=1, linestyle=(0, (1, 2)))
-        line.set_label(f"{text}, {value:.2f}")
+        return points_of(
+            self.curve.bands(name, self.metric, self.amount, confidence=self.confidence)
+        )
 
     def _draw_amounts(self, ax: Axes, windows: bool) -> None:
         values = self._values()
@@ -311,31 +271,3 @@ class FractionCurveDisplay(Display):
     def _mean_windows(self, value: float) -> float:
         sizes = [row["n_train"] for row in self.curve.rows if row[self.amount] == value]
         return float(np.mean(sizes))
-
-
-def curve_size(n_estimators: int) -> tuple[float, float]:
-    """Width and height of a figure in inches, with room for the names below."""
-    return 5.0, 3.6 + 0.2 * (n_estimators // 2)
-
-
-def _chance(  # noqa: PLR0911 - a table of cases
-    metric: str, classes: dict[str, int]
-) -> tuple[float, str] | None:
-    """Best score of a model that knows class frequencies but not the windows, and its answer."""
-    counts = np.array(list(classes.values()), float)
-    if len(counts) < 2:
-        return None
-    frequencies = counts / counts.sum()
-    if metric == "accuracy":
-        return float(frequencies.max()), "commonest class"
-    if metric == "balanced_accuracy":
-        return 1 / len(frequencies), "any one class"
-    if metric == "f1_macro":
-        top = frequencies.max()
-        return float(2 * top / (1 + top) / len(frequencies)), "commonest class"
-    if metric == "neg_log_loss":
-        positive = frequencies[frequencies > 0]
-        return float((positive * np.log(positive)).sum()), "class frequencies"
-    if metric.startswith("roc_auc"):
-        return 0.5, "chance"
-    return None

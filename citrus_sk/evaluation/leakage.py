@@ -30,19 +30,64 @@ def warn_of_leaks(X: Any, groups: np.ndarray | None) -> None:
     UserWarning
         With the number of such windows, and a pair of them.
     """
-    windows = _as_windows(X)
-    if windows is None:
-        return
-    copies = identical_pairs(windows)
-    once = np.setdiff1d(np.arange(len(windows)), copies[1])
-    distinct = windows[once] if len(once) < len(windows) else windows
-    overlaps = tuple(once[rows] for rows in overlapping_pairs(distinct))
-    for kind, (first, second) in (("are identical to", copies), ("overlap", overlaps)):
+    for kind, first, second in alike_windows(X):
         if groups is not None:
             apart = groups[first] != groups[second]
             first, second = first[apart], second[apart]
         if len(first):
             _warn(kind, first, second, groups)
+
+
+def warn_of_calibration_leaks(
+    X: Any, groups: np.ndarray, calibration: np.ndarray, test: np.ndarray, *, shuffled: bool
+) -> None:
+    """Warn of windows that make scores on a new person too good.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_windows, n_chans, n_times) or (n_windows, n_times), or mne.Epochs
+        Windows. Those of unequal lengths are not checked.
+    groups : ndarray of shape (n_windows,)
+        Person of each window.
+    calibration, test : ndarray of bool of shape (n_windows,)
+        Windows of each person that are trained on and tested on when the person is left out.
+    shuffled : bool
+        Whether calibration windows are drawn at random, for the remedy.
+
+    Warns
+    -----
+    UserWarning
+        If windows of two people, or a calibration and a test window of one person, are identical
+        or overlap.
+    """
+    remedy = ", or shuffle=False, which calibrates on the first windows of each class"
+    remedy = remedy if shuffled else ""
+    for kind, first, second in alike_windows(X):
+        apart = groups[first] != groups[second]
+        if apart.any():
+            _warn(kind, first[apart], second[apart], groups)
+        shared = calibration[first] & test[second] | test[first] & calibration[second]
+        tested = np.where(test[first], first, second)[shared & ~apart]
+        if len(tested):
+            warnings.warn(
+                f"{len(np.unique(tested))} of {test.sum()} test windows {kind} a calibration "
+                f"window of the same person, such as window {tested[0]}, which makes scores with "
+                f"labelled windows too good: use windows that do not overlap{remedy}.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def alike_windows(X: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Pairs of windows that are identical, and pairs of other ones that overlap."""
+    windows = _as_windows(X)
+    if windows is None:
+        return []
+    copies = identical_pairs(windows)
+    once = np.setdiff1d(np.arange(len(windows)), copies[1])
+    distinct = windows[once] if len(once) < len(windows) else windows
+    first, second = overlapping_pairs(distinct)
+    return [("are identical to", *copies), ("overlap", once[first], once[second])]
 
 
 def identical_pairs(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,15 +13,16 @@ from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 from .._utils.optional import require
-from .._utils.validation import check_number, did_you_mean
+from .._utils.validation import as_flag, check_number, did_you_mean
 from .peer_features import AeonFeatures, BandPower, CalibratedRidge, LagCovariances
 
 
 class _Peer(NamedTuple):
-    """Function of a sampling rate and a random state that makes a peer, and a package it needs."""
+    """Function of a sampling rate and a random state that makes a peer, and what is known of it."""
 
     make: Callable[[float | None, Any], Any]
     package: str | None = None
+    has_features: bool = False  # in a step before its head
 
 
 def _citrus(sfreq: float | None, random_state: Any, **settings: Any) -> Pipeline:
@@ -81,13 +82,13 @@ _PEERS = {
     "citrus": _Peer(_citrus),
     "citrus-finetuned": _Peer(partial(_citrus, **_FINETUNED)),
     "citrus-scratch": _Peer(partial(_citrus, pretrained=None)),
-    "minirocket": _Peer(partial(_rockets, names=("MiniRocket",)), "aeon"),
+    "minirocket": _Peer(partial(_rockets, names=("MiniRocket",)), "aeon", has_features=True),
     "multirocket-hydra": _Peer(
-        partial(_rockets, names=("MultiRocket", "HydraTransformer")), "aeon"
+        partial(_rockets, names=("MultiRocket", "HydraTransformer")), "aeon", has_features=True
     ),
-    "quant": _Peer(_quant, "aeon"),
-    "bandpower": _Peer(_bandpower),
-    "riemann": _Peer(_riemann, "pyriemann"),
+    "quant": _Peer(_quant, "aeon", has_features=True),
+    "bandpower": _Peer(_bandpower, has_features=True),
+    "riemann": _Peer(_riemann, "pyriemann", has_features=True),
     "shallow": _Peer(partial(_network, model="ShallowFBCSPNet"), "braindecode"),
     "deep4": _Peer(partial(_network, model="Deep4Net"), "braindecode"),
     "eegnet": _Peer(partial(_network, model="EEGNet"), "braindecode"),
@@ -96,6 +97,24 @@ _PEERS = {
     "patchtst": _Peer(partial(_network, model="PatchTransformer")),
     "majority": _Peer(_majority),
 }
+
+
+_RECENTRED = ", recentred"
+
+
+def recentred_name(name: str) -> str:
+    """Name in a comparison of a peer with recentred features."""
+    return name + _RECENTRED
+
+
+def is_recentred(name: str) -> bool:
+    """Whether a name is one of `recentred_name`."""
+    return name.endswith(_RECENTRED)
+
+
+def can_be_recentred(name: str) -> bool:
+    """Whether ``make_peer(name, recenter=True)`` is possible."""
+    return name in _PEERS and _PEERS[name].has_features
 
 
 def list_peers() -> list[str]:
@@ -114,7 +133,9 @@ def list_peers() -> list[str]:
     return list(_PEERS)
 
 
-def make_peer(name: str, *, sfreq: float | None = None, random_state: Any = 0) -> Any:
+def make_peer(
+    name: str, *, sfreq: float | None = None, random_state: Any = 0, recenter: bool = False
+) -> Any:
     """Make a classifier to compare with.
 
     Each takes windows of shape ``(n_windows, n_chans, n_times)`` and labels of any type, predicts
@@ -148,6 +169,10 @@ def make_peer(name: str, *, sfreq: float | None = None, random_state: Any = 0) -
         100 Hz without it; the others do not use it.
     random_state : int, RandomState instance or None, default=0
         Seed of random weights, kernels and trees.
+    recenter : bool, default=False
+        Whether to add a `GroupRecenter` before the head, which moves the features of each person
+        to a common mean where people are passed. For ``"minirocket"``, ``"multirocket-hydra"``,
+        ``"quant"``, ``"bandpower"`` and ``"riemann"``, whose features are a separate step.
 
     Returns
     -------
@@ -158,7 +183,7 @@ def make_peer(name: str, *, sfreq: float | None = None, random_state: Any = 0) -
     Raises
     ------
     TypeError, ValueError
-        If `name` is not a peer, or `sfreq` is not a positive number.
+        If `name` is not a peer, `sfreq` is not a positive number, or the peer cannot be recentred.
     ModuleNotFoundError
         If the package of a peer is not installed. ``pip install "citrus-sk[peers]"`` installs all.
 
@@ -214,7 +239,19 @@ def make_peer(name: str, *, sfreq: float | None = None, random_state: Any = 0) -
             f"{', '.join(_PEERS)}."
         )
     check_number("sfreq", sfreq, open_low=True, unit="Hz", alternatives=(None,))
+    recenter = as_flag("recenter", recenter)
+    if recenter and not can_be_recentred(name):
+        raise ValueError(
+            f"recenter=True, but the features of the peer {name!r} are not a separate step. "
+            f"Expected one of {', '.join(filter(can_be_recentred, _PEERS))}."
+        )
     peer = _PEERS[name]
     if peer.package is not None:
         require(peer.package, f"The peer {name!r}", install="citrus-sk[peers]")
-    return peer.make(sfreq, random_state)
+    made = peer.make(sfreq, random_state)
+    if not recenter:
+        return made
+    from ..estimators.recenter import GroupRecenter
+
+    *features, (_, head) = made.steps
+    return make_pipeline(*(step for _, step in features), GroupRecenter(), head)

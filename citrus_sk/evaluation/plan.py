@@ -59,8 +59,8 @@ def check_amounts(fractions: Any, shots: Any) -> list[Amount]:
     """
     if fractions is None:
         fractions = FRACTIONS if shots is None else ()
-    fractions = _as_list("fractions", fractions, "(0.05,) for five percent")
-    shots = _as_list("shots", () if shots is None else shots, "(5,) for five windows of each class")
+    fractions = as_list("fractions", fractions, "(0.05,) for five percent")
+    shots = as_list("shots", () if shots is None else shots, "(5,) for five windows of each class")
     for value in fractions:
         _check_kind("fractions", value, Real, "a number in (0, 1]")
         if not 0 < value <= 1:
@@ -214,7 +214,8 @@ def _warn_shared(folds: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndar
             return
 
 
-def _as_list(name: str, values: Any, example: str) -> list[Any]:
+def as_list(name: str, values: Any, example: str) -> list[Any]:
+    """The values as a list; raises TypeError if they are no sequence of amounts."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
             f"{name}={values!r} is a {type(values).__name__}; expected a sequence of amounts, such "

@@ -187,7 +187,7 @@ def draw_windows(
     """Draw the first windows of each class in the random order of `seed`, sorted."""
     drawn = []
     for label, size in sizes.items():
-        order = np.random.default_rng([*seed, _label_seed(label)])
+        order = np.random.default_rng([*seed, label_seed(label)])
         drawn.append(order.permutation(train[y[train] == label])[:size])
     return np.sort(np.concatenate(drawn))
 
@@ -286,7 +286,8 @@ def as_seed(random_state: int | np.random.RandomState | None) -> int:
     return int(deepcopy(generator).randint(2**31 - 1))
 
 
-def _label_seed(label: Any) -> int:
+def label_seed(label: Any) -> int:
+    """Seed made of a label or a person, the same in every process."""
     # Not hash(), which is salted for strings and differs from process to process.
     return crc32(str(label).encode())
 

@@ -1,4 +1,4 @@
-"""The network, in torch alone: nothing here knows of scikit-learn, files or training.
+"""The network in pure torch, without scikit-learn, files or training.
 
 Imports nothing from the other rooms, and no library but torch.
 """

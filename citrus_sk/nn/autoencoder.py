@@ -1,4 +1,4 @@
-"""The masked auto-encoder that trains a trunk without labels."""
+"""Masked auto-encoder for training a trunk without labels."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .network import Trunk
 
 
 class MaskedAutoencoder(nn.Module):
-    """A trunk that predicts the tokens that it was not shown.
+    """A trunk with decoders that predict hidden tokens.
 
-    Tokens are hidden behind a learned stand-in, and a linear decoder for each modality predicts
-    their samples, their log spectrum, or both. The decoders are of no use after training.
+    Hidden tokens are replaced by a learned mask token, and a linear decoder for each modality
+    predicts their samples, their log spectrum, or both. The decoders are not used after training.
 
     Parameters
     ----------
     network : NetworkConfig
-        Sizes of the trunk, a hybrid, with at least one modality.
+        Sizes of the trunk, which must be a hybrid and have at least one modality.
     task : TaskConfig
-        What is hidden and predicted.
+        Masking and targets.
 
     Notes
     -----
     Masked auto-encoding of patches follows He et al. (2022) and, for channel-independent series,
-    PatchTST (Nie et al., 2023); in time and in frequency, CiTrus (arXiv:2412.11695), which
-    publishes neither ratio nor losses: these are our own choice.
+    PatchTST (Nie et al., 2023). Targets in time and in frequency follow CiTrus (arXiv:2412.11695),
+    which publishes neither the ratio nor the losses; these are our own choice.
     """
 
     target_mean: Tensor
@@ -51,7 +51,7 @@ class MaskedAutoencoder(nn.Module):
         self.register_buffer("target_sd", torch.ones(n_modalities, n_outputs, dtype=DTYPE))
 
     def raw_targets(self, z: Tensor) -> Tensor:
-        """Unstandardised targets ``(batch, n_tokens, n_outputs)`` of normalised windows."""
+        """Targets ``(batch, n_tokens, n_outputs)`` of normalised windows, not standardised."""
         stride = self.network.token_stride
         n_tokens = -(-z.shape[-1] // stride)
         makers = {
@@ -62,22 +62,21 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def set_target_statistics(self, z: Tensor, modality: Tensor) -> None:
-        """Take each modality's mean and sd of every output from a sample of windows.
+        """Set the mean and sd of every output of each modality from a sample of windows.
 
-        Samples of a token share one mean and one sd: their order in the token means nothing.
+        All samples of a token share one mean and one sd, because their distributions are the same.
         """
         targets = self.raw_targets(z)
         for index in modality.unique().tolist():
-            own = targets[modality == index].flatten(0, 1)
+            rows = targets[modality == index].flatten(0, 1)
             if "time" in self.parts:
                 n = self.parts["time"]
-                own = own.clone()
-                self.target_mean[index, :n] = own[:, :n].mean()
-                self.target_sd[index, :n] = own[:, :n].std().clamp_min(1e-3)
+                self.target_mean[index, :n] = rows[:, :n].mean()
+                self.target_sd[index, :n] = rows[:, :n].std().clamp_min(1e-3)
             if "freq" in self.parts:
                 n = self.parts["freq"]
-                self.target_mean[index, -n:] = own[:, -n:].mean(0)
-                self.target_sd[index, -n:] = own[:, -n:].std(0).clamp_min(1e-3)
+                self.target_mean[index, -n:] = rows[:, -n:].mean(0)
+                self.target_sd[index, -n:] = rows[:, -n:].std(0).clamp_min(1e-3)
 
     def targets(self, z: Tensor, modality: Tensor) -> Tensor:
         """Standardised targets, ``(batch, n_tokens, n_outputs)``."""
@@ -99,18 +98,20 @@ class MaskedAutoencoder(nn.Module):
         z : Tensor of shape (batch, n_times)
             Normalised channels.
         mask : Tensor of bool of shape (batch, n_tokens)
-            True where hidden.
+            True for tokens that are hidden.
         modality : Tensor of int of shape (batch,)
-            Index into the network's modalities: whose decoder is used.
+            Index of the modality whose decoder is used.
         known : Tensor of bool of shape (batch,), optional
-            Modality of each window, if the trunk is to use it; None stands for an unknown one.
+            Whether the trunk uses the embedding of the modality, instead of that of an unknown
+            one. None means that no modality is known.
         window : Tensor of int of shape (batch,), optional
-            Equal for channels that were recorded together; for cross-channel attention.
+            Number that is equal for channels of the same recording and time, between which
+            cross-channel attention works. None switches this attention off.
 
         Returns
         -------
         Tensor of shape (batch, n_tokens, n_outputs)
-            In units of the standardised targets.
+            Predictions in units of the standardised targets.
         """
         row = torch.zeros_like(modality) if known is None else torch.where(known, modality + 1, 0)
         if self.task.masking == "input":
@@ -122,16 +123,16 @@ class MaskedAutoencoder(nn.Module):
         _, sequence = self.trunk(z, row, hidden)
         if self.cross_channel is not None and window is not None:
             sequence = self.cross_channel(sequence, window)
-        # By matrix products: the gradient of indexing adds up in any order of threads.
+        # A matrix product, because the gradient of indexing is summed in the order of the threads.
         chosen = F.one_hot(modality, len(self.decoder_bias)).to(self.decoder_bias.dtype)
         weight = (chosen @ self.decoder_weight.flatten(1)).unflatten(1, (-1, self.n_outputs))
         bias = chosen @ self.decoder_bias
         return torch.baddbmm(bias[:, None], sequence, weight)
 
     def loss(self, prediction: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Mean smooth L1 over each window's hidden tokens, ``(batch,)``; visible ones never count.
+        """Mean smooth L1 loss over the hidden tokens of each window, ``(batch,)``.
 
-        With two objectives each has half the say.
+        Two objectives contribute equally.
         """
         error = F.smooth_l1_loss(prediction.float(), targets, reduction="none")
         parts = error.split(list(self.parts.values()), dim=2)
@@ -140,7 +141,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 class _CrossChannel(nn.Module):
-    """Attention, token by token, between the channels that were recorded together."""
+    """Attention between simultaneous channels, for each token separately."""
 
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__()
@@ -163,26 +164,27 @@ def draw_mask(
     run_length: tuple[int, int],
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw, for each window, which of its tokens are hidden.
+    """Draw the hidden tokens of each window.
 
-    Every window hides the same number of tokens, in runs with at least one visible token between
-    two of them. Where the share cannot be cut into such runs (a window of few tokens), there are
-    as few runs as fit.
+    The same number of tokens is hidden in every window, in runs that are at least one visible token
+    apart. If a window has too few tokens for runs of `run_length`, the length of the runs is
+    outside of that range.
 
     Parameters
     ----------
     n_windows, n_tokens : int
+        Shape of the mask.
     ratio : float
-        Share that is hidden, between 0 and 1; at least one token is hidden and one is not.
+        Share of hidden tokens, between 0 and 1. At least one token is hidden and one is visible.
     run_length : tuple of two int
-        Shortest and longest run.
+        Shortest and longest run of hidden tokens.
     generator : torch.Generator, optional
-        Of the CPU.
+        Generator on the CPU to draw from. None means torch's global one.
 
     Returns
     -------
     Tensor of bool of shape (n_windows, n_tokens)
-        On the CPU; true where hidden.
+        True for hidden tokens; on the CPU.
     """
     n_hidden = min(max(1, round(ratio * n_tokens)), n_tokens - 1)
     n_visible = n_tokens - n_hidden
@@ -196,8 +198,8 @@ def draw_mask(
     lengths = _share_out(n_windows, n_hidden, n_runs, shortest, longest, generator)
     free = n_visible - (n_runs - 1)
     cuts = torch.randint(0, free + 1, (n_windows, n_runs), generator=generator).sort(1).values
-    # The i-th run stands behind the free tokens before its cut, the earlier runs, and one
-    # visible token for each of those.
+    # Before the i-th run are the free tokens up to its cut, the earlier runs, and one visible
+    # token for each of those runs.
     starts = cuts + lengths.cumsum(1) - lengths + torch.arange(n_runs)
     position = torch.arange(n_tokens)[:, None]
     inside = (position >= starts[:, None]) & (position < (starts + lengths)[:, None])
@@ -222,14 +224,14 @@ def _share_out(
     return lengths
 
 
-# Magnitudes below a hundredth of a unit-sd noise's are all the same: nothing.
+# Added to magnitudes before the logarithm: a hundredth of that of noise with an sd of 1.
 _FLOOR = 1e-2
 
 
 def token_samples(z: Tensor, n_tokens: int, stride: int) -> Tensor:
-    """The samples under each token: ``(batch, n_times)`` to ``(batch, n_tokens, stride)``.
+    """Samples of each token: ``(batch, n_times)`` to ``(batch, n_tokens, stride)``.
 
-    A last token that reaches beyond the window is filled up with the window's mirror image.
+    A last token that extends beyond the window is filled with the mirror image of the window.
     """
     missing = n_tokens * stride - z.shape[-1]
     if missing > 0:
@@ -238,22 +240,24 @@ def token_samples(z: Tensor, n_tokens: int, stride: int) -> Tensor:
 
 
 def token_spectra(z: Tensor, n_tokens: int, stride: int, frame: int) -> Tensor:
-    """Log magnitude of a Hann frame around the middle of each token.
+    """Log magnitude spectrum of a Hann frame around the middle of each token.
 
-    A short-time Fourier transform with a hop of one token, of the signal continued by its mirror
-    image. White noise of sd 1 has a mean squared magnitude of 1 in every inner bin.
+    This is a short-time Fourier transform with a hop of one token, of the signal extended by its
+    mirror image. White noise with an sd of 1 has a mean squared magnitude of 1 in every inner bin.
 
     Parameters
     ----------
     z : Tensor of shape (batch, n_times)
+        Normalised channels.
     n_tokens, stride : int
-        Number of tokens and samples under each.
+        Number of tokens, and number of samples of a token.
     frame : int
-        Samples of a frame, even.
+        Number of samples of a frame, which must be even.
 
     Returns
     -------
     Tensor of shape (batch, n_tokens, frame // 2 + 1)
+        Natural logarithm of the magnitudes.
     """
     before = (frame - stride) // 2
     after = (n_tokens - 1) * stride + frame - before - z.shape[-1]

@@ -1,4 +1,4 @@
-"""The sizes of a network: plain numbers that fit in a JSON header."""
+"""Configurations of network and pre-training task, as plain values that JSON can store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-# Of weights, buffers and draws, whatever torch's default is: that one belongs to the process.
+# Type of weights, buffers and draws. Torch's default is not used: other code can change it.
 DTYPE = torch.float32
 
 
@@ -19,23 +19,23 @@ class NetworkConfig:
     Attributes
     ----------
     n_times : int
-        Samples on the grid that the position table is laid out for. Other lengths work: the
+        Number of samples of the grid that the position table was made for. For other lengths,
         positions are interpolated.
     backbone : {"hybrid", "conv"}
         Convolution and transformer, or the convolution alone.
     stem_width, stem_kernel : int
-        Channels and kernel of the first, stride-2 convolution.
+        Channels and kernel size of the first convolution, whose stride is 2.
     widths, kernels, strides : tuple of int
-        One entry per residual block.
+        Channels, kernel size and stride of each residual block.
     patch : int
-        Latent steps in a token.
+        Number of latent steps in a token.
     dim, depth, heads, feedforward : int
-        Width, layers, attention heads and hidden width of the transformer.
+        Width, number of layers, number of attention heads and hidden width of the transformer.
     dropout : float
-        In the transformer, while training.
+        Dropout in the transformer during training.
     modalities : tuple of str
-        Kinds of signal that have an embedding of their own beside the shared unknown one; empty
-        for a network that knows of none.
+        Kinds of signal that have an embedding, in addition to the one for unknown signals. Empty
+        for a network without such embeddings.
     """
 
     n_times: int = 1024
@@ -54,7 +54,7 @@ class NetworkConfig:
     modalities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # JSON turns tuples into lists; equality and hashing want tuples back.
+        # JSON turns tuples into lists; equality and hashing need tuples.
         for name in ("widths", "kernels", "strides", "modalities"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -64,7 +64,7 @@ class NetworkConfig:
 
     @property
     def sequence_width(self) -> int:
-        """Width of the sequence that the read-out cuts into segments."""
+        """Width of the sequence that the read-out divides into segments."""
         return self.dim if self.backbone == "hybrid" else self.latent_width
 
     @property
@@ -88,23 +88,23 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """The masked auto-encoder's task: what is hidden and what is predicted.
+    """Task of the masked auto-encoder.
 
     Attributes
     ----------
     objective : {"time", "freq", "both"}
-        The signal itself, its spectrum around each token, or both.
+        Target of the prediction: the samples of each token, the spectrum around it, or both.
     masking : {"latent", "input"}
-        Whether tokens are hidden behind the convolution, or their samples before it.
+        Whether tokens are hidden after the convolution, or their samples before it.
     mask_ratio : float
         Share of the tokens that are hidden.
     run_length : tuple of two int
-        Shortest and longest run of hidden tokens. A token beside a short run sees into all of it
-        through the convolution.
+        Shortest and longest run of hidden tokens. The receptive field of a visible token next to
+        a short run contains the whole run.
     frame : int
-        Samples of the Hann frame around a token whose spectrum is predicted.
+        Number of samples of the Hann frame whose spectrum is predicted.
     cross_channel : bool
-        Whether simultaneous channels attend to one another before the prediction.
+        Whether there is attention between simultaneous channels before the prediction.
     """
 
     objective: str = "freq"

@@ -1,4 +1,4 @@
-"""From raw samples to a latent sequence: normalisation and the residual convolution."""
+"""Normalisation and residual convolution: from raw samples to a latent sequence."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch import Tensor, nn
 from .config import DTYPE, NetworkConfig
 
 SCALARS = ("log_sd", "log_roughness", "offset", "level")
-SHORTEST = 32  # samples; a shorter window is stretched to this, or no latent step would be left
+SHORTEST = 32  # samples; shorter windows are interpolated to it, so that latent steps remain
 _CLIP = 10.0  # standard deviations
-# Samples of a constant channel differ from their own float32 mean by rounding alone.
+# A channel is constant if its samples differ from their mean by float32 rounding alone.
 _ROUNDING = 4e-7
 
 
 def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring every channel of every window to mean 0 and sd 1, and keep aside what that removes.
+    """Standardise every channel of every window, and return the removed quantities as scalars.
 
     Parameters
     ----------
     x : Tensor of shape (..., n_times)
-        Any physical scale.
+        Channels of any physical scale.
 
     Returns
     -------
     z : Tensor of shape (..., n_times)
-        Clipped at 10 sd; all zeros where the channel is constant.
+        Channels with mean 0 and sd 1, clipped at 10 sd; all zeros if the channel is constant.
     scalars : Tensor of shape (..., 4)
-        Log sd; log of the ratio of the first difference's sd to the sd (roughness, high for fast
-        signals); asinh of the ratio of the mean to the sd (offset); the mean itself (level, which
+        Log sd; roughness (log ratio of the sd of the first difference to the sd, which is high for
+        fast signals); offset (asinh of the ratio of the mean to the sd); and level (the mean, which
         for an accelerometer is the direction of gravity).
     """
     mean = x.mean(-1, keepdim=True)
@@ -43,7 +43,7 @@ def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
     safe_sd = torch.where(flat, torch.ones_like(sd), sd)
     z = (unit / safe_sd).clamp(-_CLIP, _CLIP)
 
-    # A flat channel is as quiet as its rounding; a zero one as quiet as float32 goes.
+    # The sd of a flat channel is taken to be its rounding error.
     floor = (_ROUNDING * mean.abs()).clamp_min(1e-30)
     log_sd = torch.where(flat, floor.log(), sd.clamp_min(1e-30).log() + peak.log())
     roughness = ((unit / safe_sd).diff(dim=-1).square().mean(-1, keepdim=True) + 1e-6).sqrt().log()
@@ -56,7 +56,10 @@ def _convolution(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Conv
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a pooled skip, with GroupNorm (a batch says nothing of a window)."""
+    """Two convolutions with a pooled skip connection and GroupNorm.
+
+    Batch normalisation would make the output for a window depend on the others of its batch.
+    """
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.GroupNorm(8, n_out, dtype=DTYPE)
         self.conv2 = _convolution(n_out, n_out, kernel)
         self.norm2 = nn.GroupNorm(8, n_out, dtype=DTYPE)
-        nn.init.zeros_(self.norm2.weight)  # the block begins as its skip
+        nn.init.zeros_(self.norm2.weight)  # the block starts as its skip connection
         self.skip = nn.Identity() if n_in == n_out else _convolution(n_in, n_out, 1)
         self.activation: nn.Module = nn.GELU()
 
@@ -80,7 +83,7 @@ class ResidualBlock(nn.Module):
 class ConvEncoder(nn.Module):
     """Residual convolution over one channel: ``(batch, n_times)`` to ``(batch, width, n_latent)``.
 
-    Any `n_times` of 2 or more is taken.
+    Windows may have any length of 2 samples or more.
     """
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -9,20 +9,21 @@ from .config import DTYPE
 
 
 class LinearHead(nn.Module):
-    """Standardised features, then a linear layer.
+    """Standardisation of the features, then a linear layer.
 
-    The statistics are set once, from the training windows, and then stay: a window's output never
-    depends on its batch. The features of a view are divided by the square root of their number:
-    every view contributes equally, three scalars as much as a thousand segment means, and a
-    step of the optimiser changes the output alike for one channel and for sixty-four.
+    The statistics are set once, from the training windows, so the output for a window does not
+    depend on its batch. The features of a view are divided by the square root of their number.
+    Every view thus contributes equally, however many features it has, and a step of the optimiser
+    changes the output by as much for one channel as for 64.
 
     Parameters
     ----------
     views : list of int
-        Numbers of features in each view.
+        Number of features of each view.
     n_outputs : int
+        Number of outputs of the linear layer.
     shares : list of float, optional
-        Weight of each view, where they are not equal.
+        Relative weights of the views. None means equal weights.
     """
 
     mean: Tensor
@@ -39,20 +40,20 @@ class LinearHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def set_statistics(self, features: Tensor, weights: Tensor) -> None:
-        """Take mean and sd of the training windows' features, each window with its weight."""
+        """Set the weighted mean and sd of the features of the training windows."""
         features = features.double()
         share = (weights.double() / weights.double().sum())[:, None]
         mean = (share * features).sum(0)
         sd = (share * (features - mean).square()).sum(0).sqrt()
-        # A feature that does not vary in training is of no use, and must not explode in prediction.
-        # In proportion to its mean, since levels come in volts as well as in counts.
+        # A feature that is constant in training is set to 0, so that it cannot become huge in
+        # prediction. The threshold is relative to its mean, since levels may have any unit.
         varies = sd > 1e-5 * mean.abs()
         scale = torch.where(varies, 1 / sd.clamp_min(1e-30), torch.zeros_like(sd))
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
     def standardise(self, features: Tensor) -> Tensor:
-        """Features in units of sd, clipped at 10; the squares of all sum up to 1 on average."""
+        """Standardise features and clip them at 10 sd; their squares sum to 1 on average."""
         standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
         total = sum(self.shares)
         factors = [
@@ -65,7 +66,7 @@ class LinearHead(nn.Module):
         return self.linear(self.standardise(features))
 
 
-_SLOWEST = 0.02  # share of a batch in the head's running statistics, once 50 were seen
+_SLOWEST = 0.02  # share of a batch in the running statistics, from the 50th batch on
 
 
 class TrackingHead(LinearHead):

@@ -1,4 +1,4 @@
-"""Random convolution: fixed kernels, pooled into how much and how long at once each is active."""
+"""Random convolution: fixed kernels, pooled to shares of samples above thresholds."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from .config import DTYPE
 from .onnx_ops import longest_run
 
 _LENGTH, _POSITIVES = 9, 3
-_N_DILATIONS, _N_THRESHOLDS, _N_STRETCHES = 12, 4, 1
-_REFERENCES = 32  # training windows that thresholds are read from
-_AT_ONCE = 16  # windows: what 84 answers to each of them take should stay near the cache
-_SOFTNESS = 0.02  # in units of the input: rounding must not flip a sample across a threshold
+_N_DILATIONS, _N_THRESHOLDS, _N_RUNS = 12, 4, 1
+_REFERENCES = 32  # training windows whose responses give the thresholds
+_AT_ONCE = 16  # windows; the responses of 84 kernels to each of them fit in the cache
+_SOFTNESS = 0.02  # in units of the input; rounding must not move a sample across a threshold
 _GOLDEN = (math.sqrt(5) + 1) / 2
 
 
 def _shapes() -> Tensor:
-    """All 84 ways of lifting 3 of 9 taps above the others; every kernel sums to zero."""
+    """The 84 kernels with 3 of 9 taps positive and the others negative; each sums to zero."""
     positives = itertools.combinations(range(_LENGTH), _POSITIVES)
-    rows = [[2.0 if tap in places else -1.0 for tap in range(_LENGTH)] for places in positives]
+    rows = [[2.0 if tap in chosen else -1.0 for tap in range(_LENGTH)] for chosen in positives]
     return torch.tensor(rows, dtype=DTYPE) / 3
 
 
 def _dilations(n_times: int) -> list[int]:
-    """Distances between taps: from neighbours to an eighth of the window, evenly in logarithm."""
+    """Distances between taps, from 1 to an eighth of the window in equal ratios."""
     longest = max(1, (n_times - 1) // (_LENGTH - 1))
     powers = (i / (_N_DILATIONS - 1) for i in range(_N_DILATIONS))
     return sorted({round(longest**power) for power in powers})
 
 
-def longest_stretch(above: Tensor) -> Tensor:
-    """Share of its samples that the longest run of True takes, along the last axis.
+def longest_run_share(above: Tensor) -> Tensor:
+    """Length of the longest run of True along the last axis, as a share of all samples.
 
     Parameters
     ----------
     above : Tensor of bool, shape (..., n_times)
+        True for samples above a threshold.
 
     Returns
     -------
     Tensor of float32, shape (...)
+        Shares in [0, 1].
     """
     n_times = above.shape[-1]
-    # One False before each row and one at the very end: every run begins and ends within its row.
+    # A False before each row and after the last one separates the runs of different rows.
     flat = F.pad(F.pad(above, (1, 0)).flatten(), (0, 1))
     begin, end = (flat[1:] ^ flat[:-1]).nonzero()[:, 0].reshape(-1, 2).unbind(1)
     longest = torch.zeros(above.shape[:-1].numel(), dtype=begin.dtype, device=above.device)
@@ -55,44 +57,45 @@ def longest_stretch(above: Tensor) -> Tensor:
 
 
 class KernelBank(nn.Module):
-    """Share of each window in which a fixed kernel's answer exceeds a threshold.
+    """Share of each window in which the response of a fixed kernel exceeds a threshold.
 
     The kernels are those of MiniRocket (Dempster et al., 2021): 84 shapes at 12 dilations, each on
-    a random set of channels. Thresholds are quantiles of the answers to training windows. A step
-    between below and above is a short ramp instead of a jump, which keeps a feature where it is
-    when a batch of another size rounds differently.
+    a random set of channels. Thresholds are quantiles of the responses to training windows. The
+    transition at a threshold is a short ramp instead of a step, so a feature hardly changes if the
+    rounding differs for another batch size.
 
-    Beside these shares stands the longest stretch above one of the thresholds, as MultiRocket
-    (Tan et al., 2022) pools it: a share is the same for one long event and for many short ones.
+    The length of the longest run above one of the thresholds can be pooled in addition, as in
+    MultiRocket (Tan et al., 2022). It distinguishes one long event from many short ones, for which
+    the share is the same.
 
     Parameters
     ----------
     n_chans, n_times : int
         Shape of a window.
-    stretches : bool, default=False
-        Whether longest stretches are pooled as well.
+    runs : bool, default=False
+        Whether longest runs are pooled as well.
 
     Attributes
     ----------
     views : list of int
-        Numbers of shares and, with `stretches`, of stretches, which follow them.
+        Number of shares and, with `runs`, number of longest runs, which follow them.
     """
 
     thresholds: Tensor
     channels: Tensor
 
-    def __init__(self, n_chans: int, n_times: int, stretches: bool = False) -> None:
+    def __init__(self, n_chans: int, n_times: int, runs: bool = False) -> None:
         super().__init__()
         self.dilations = _dilations(n_times)
         n, n_kernels = len(self.dilations), math.comb(_LENGTH, _POSITIVES)
-        self.n_stretches = _N_STRETCHES if stretches else 0
-        self.views = [n * n_kernels * k for k in (_N_THRESHOLDS, self.n_stretches) if k]
+        self.n_runs = _N_RUNS if runs else 0
+        self.views = [n * n_kernels * k for k in (_N_THRESHOLDS, self.n_runs) if k]
         self.register_buffer("thresholds", torch.zeros(n, n_kernels, _N_THRESHOLDS, dtype=DTYPE))
         self.register_buffer("channels", torch.ones(n, n_kernels, n_chans, dtype=DTYPE))
 
     @torch.no_grad()
     def fit(self, x: Tensor, seed: int) -> None:
-        """Draw each kernel's channels, and its thresholds from windows ``x``."""
+        """Draw the channels of each kernel, and set its thresholds by training windows ``x``."""
         generator = torch.Generator().manual_seed(seed)
         n_dilations, n_kernels, n_chans = self.channels.shape
         if n_chans > 1:
@@ -104,14 +107,14 @@ class KernelBank(nn.Module):
             ranks = drawn.argsort(-1).argsort(-1)
             self.channels.copy_((ranks < sizes.int()[..., None]).float())
         rank = torch.arange(1, self.thresholds.numel() + 1, dtype=torch.float64)
-        levels = (rank * _GOLDEN % 1).float().reshape(self.thresholds.shape)
+        quantiles = (rank * _GOLDEN % 1).float().reshape(self.thresholds.shape)
         references = x[torch.randperm(len(x), generator=generator)[:_REFERENCES].to(x.device)]
         picked = torch.randint(len(references), (n_dilations, n_kernels), generator=generator)
         for i in range(n_dilations):
-            answers = self._convolve(references, i).cpu()
-            own = answers[picked[i], torch.arange(n_kernels)].sort(-1).values
-            place = (levels[i] * (own.shape[-1] - 1)).round().long()
-            self.thresholds[i].copy_(own.gather(1, place))
+            responses = self._convolve(references, i).cpu()
+            ordered = responses[picked[i], torch.arange(n_kernels)].sort(-1).values
+            index = (quantiles[i] * (ordered.shape[-1] - 1)).round().long()
+            self.thresholds[i].copy_(ordered.gather(1, index))
 
     def _convolve(self, x: Tensor, i: int) -> Tensor:
         kernels = _shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
@@ -119,59 +122,61 @@ class KernelBank(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """``(n_windows, n_chans, n_times)`` to numbers in [0, 1], ``(n_windows, sum(views))``."""
-        if torch.compiler.is_exporting():  # a graph has no loop over batches of any size
+        """``(n_windows, n_chans, n_times)`` to shares in [0, 1], ``(n_windows, sum(views))``."""
+        if torch.compiler.is_exporting():  # a graph cannot loop over any number of chunks
             return self._pool_at_once(x)
         return torch.cat([self._pool(part) for part in x.split(_AT_ONCE)])
 
     def _pool(self, x: Tensor) -> Tensor:
-        shares, stretches = [], []
+        shares, runs = [], []
         for i in range(len(self.dilations)):
-            answers = self._convolve(x, i)
+            responses = self._convolve(x, i)
             for j, threshold in enumerate(self.thresholds[i].unbind(-1)):
                 foot = threshold[:, None] - _SOFTNESS / 2
-                above = (answers - foot).clamp_(0.0, _SOFTNESS).sum(-1)
-                shares.append(above / (_SOFTNESS * answers.shape[-1]))
-                if j < self.n_stretches:
-                    # From the top of the ramp: a threshold is itself an answer, and rounding must
-                    # not tear the stretch that it stands in.
-                    stretches.append(longest_stretch(answers > foot + _SOFTNESS))
-        return torch.cat(shares + stretches, dim=1)
+                above = (responses - foot).clamp_(0.0, _SOFTNESS).sum(-1)
+                shares.append(above / (_SOFTNESS * responses.shape[-1]))
+                if j < self.n_runs:
+                    # From the top of the ramp, because a threshold equals a response, and a
+                    # rounding error there would split a run.
+                    runs.append(longest_run_share(responses > foot + _SOFTNESS))
+        return torch.cat(shares + runs, dim=1)
 
     def _pool_at_once(self, x: Tensor) -> Tensor:
-        """The same with a quarter of the operations, which is what an export takes time for."""
-        n_times, shares, stretches = x.shape[-1], [], []
+        """`_pool` with a quarter of the operations, because each of them slows down an export."""
+        n_times, shares, runs = x.shape[-1], [], []
         x, kernels = x[:, :, None], _shapes()[:, None, None] * self.channels[..., None, None]
         feet = self.thresholds.mT[..., None] - _SOFTNESS / 2
-        tops = feet[:, : self.n_stretches] + _SOFTNESS
-        each = zip(kernels.unbind(), feet.unbind(), tops.unbind(), self.dilations, strict=True)
-        for kernel, foot, top, distance in each:
-            answers = _dilated(x, kernel, distance).transpose(1, 2)
-            shares.append((answers - foot).clamp(0.0, _SOFTNESS).sum(-1).flatten(1))
-            if self.n_stretches:
-                stretches.append(longest_run(answers > top).flatten(1))
+        tops = feet[:, : self.n_runs] + _SOFTNESS
+        by_dilation = zip(
+            kernels.unbind(), feet.unbind(), tops.unbind(), self.dilations, strict=True
+        )
+        for kernel, foot, top, distance in by_dilation:
+            responses = _dilated(x, kernel, distance).transpose(1, 2)
+            shares.append((responses - foot).clamp(0.0, _SOFTNESS).sum(-1).flatten(1))
+            if self.n_runs:
+                runs.append(longest_run(responses > top).flatten(1))
         parts = [torch.cat(shares, dim=1) / (_SOFTNESS * n_times)]
-        parts += [torch.cat(stretches, dim=1) / n_times] if stretches else []
+        parts += [torch.cat(runs, dim=1) / n_times] if runs else []
         return torch.cat(parts, dim=1)
 
 
 def _dilated(x: Tensor, kernels: Tensor, distance: int) -> Tensor:
-    # In two dimensions, of which one is 1: torch's dilated conv1d takes twice as long.
+    # conv2d with a dimension of size 1, because torch's dilated conv1d takes twice as long.
     padding = (0, _LENGTH // 2 * distance)
     return F.conv2d(x, kernels, dilation=(1, distance), padding=padding)
 
 
 class RandomKernels(nn.Module):
-    """Three banks: on normalised channels, on their differences, and on the signal's own scale.
+    """Three banks of kernels, on normalised channels, on their differences, and on scaled channels.
 
-    The third is given every channel in units of its sd over all training windows. Amplitude, and
-    level where a sensor has one, remain in it: the network and the other two banks see shape
-    alone.
+    The input of the third bank is each channel in units of its sd over all training windows, which
+    keeps its amplitude and its level. The input of the network and of the other two banks has only
+    the shape of the signal.
 
     Attributes
     ----------
     views : list of int
-        Sizes of the parts, in the order in which they stand in the vector.
+        Sizes of the parts of the feature vector, in their order.
     """
 
     centre: Tensor
@@ -179,20 +184,20 @@ class RandomKernels(nn.Module):
 
     def __init__(self, n_chans: int, n_times: int) -> None:
         super().__init__()
-        self.shape = KernelBank(n_chans, n_times, stretches=True)
+        self.shape = KernelBank(n_chans, n_times, runs=True)
         self.change = KernelBank(n_chans, max(1, n_times - 1))
-        self.level = KernelBank(n_chans, n_times, stretches=True)
+        self.amplitude = KernelBank(n_chans, n_times, runs=True)
         self.register_buffer("centre", torch.zeros(n_chans, 1, dtype=DTYPE))
         self.register_buffer("unit", torch.ones(n_chans, 1, dtype=DTYPE))
-        self.views = [*self.shape.views, *self.change.views, *self.level.views]
+        self.views = [*self.shape.views, *self.change.views, *self.amplitude.views]
 
     @property
     def families(self) -> list[int]:
-        """Numbers of features that judge together: those of shape, and those of amplitude."""
-        return [sum(self.shape.views) + sum(self.change.views), sum(self.level.views)]
+        """Numbers of features of shape and of amplitude."""
+        return [sum(self.shape.views) + sum(self.change.views), sum(self.amplitude.views)]
 
     def fit(self, x: Tensor, z: Tensor, seed: int) -> None:
-        """Take scales and thresholds from the raw windows `x` and the normalised ones `z`."""
+        """Set scales and thresholds by the raw windows `x` and the normalised windows `z`."""
         wide = x.double()
         centre = wide.mean((0, 2))
         spread = (wide - centre[:, None]).square().mean((0, 2)).sqrt()
@@ -202,14 +207,14 @@ class RandomKernels(nn.Module):
         self.unit.copy_(unit[:, None])
         self.shape.fit(z, seed)
         self.change.fit(_difference(z), seed + 1)
-        self.level.fit(self._scale(x), seed + 2)
+        self.amplitude.fit(self._scale(x), seed + 2)
 
     def _scale(self, x: Tensor) -> Tensor:
         return ((x - self.centre) / self.unit).clamp(-100.0, 100.0)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Raw and normalised windows to ``(n_windows, sum(views))``."""
-        parts = [self.shape(z), self.change(_difference(z)), self.level(self._scale(x))]
+        """Features ``(n_windows, sum(views))`` of raw windows `x` and normalised windows `z`."""
+        parts = [self.shape(z), self.change(_difference(z)), self.amplitude(self._scale(x))]
         return torch.cat(parts, dim=1)
 
 

@@ -17,7 +17,7 @@ from .transformer import PatchTransformer
 
 
 class Trunk(nn.Module):
-    """The pre-trained part: convolution and, in the hybrid, transformer, channel by channel."""
+    """The pre-trained part: convolution and, in a hybrid, transformer, for each channel alone."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -30,19 +30,21 @@ class Trunk(nn.Module):
         modality: Tensor | None = None,
         hidden: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Latents and the sequence that is read out.
+        """Compute the latents and the sequence for the read-out.
 
         Parameters
         ----------
         z : Tensor of shape (batch, n_times)
             Normalised channels.
         modality, hidden
-            See `PatchTransformer`; nothing to the convolution alone.
+            Arguments of `PatchTransformer`. Not used with the convolution alone.
 
         Returns
         -------
         latent : Tensor of shape (batch, latent_width, n_latent)
+            Output of the convolution.
         sequence : Tensor of shape (batch, n_steps, width)
+            Output of the transformer, or the transposed latents without one.
         """
         latent = self.encoder(z)
         if self.transformer is None:
@@ -58,14 +60,14 @@ class CitrusNetwork(nn.Module):
     config : NetworkConfig
         Sizes of the trunk.
     n_chans : int
-        Channels of a window.
+        Number of channels of a window.
     n_outputs : int
-        Classes.
+        Number of outputs: classes, or values of a regression.
     modality_rows : sequence of int, optional
-        Each channel's row in the trunk's table of modalities; 0, for unknown, if not given.
+        Row of each channel in the trunk's table of modalities. None means 0, for unknown.
     kernel_times : int, optional
-        Samples of a window, for random kernels and band power beside the trunk; neither where it is
-        not given.
+        Number of samples of a window, for random kernels and band power in addition to the trunk.
+        None leaves both out.
     """
 
     modality: Tensor | None
@@ -87,7 +89,7 @@ class CitrusNetwork(nn.Module):
         self.kernels = None if kernel_times is None else RandomKernels(n_chans, kernel_times)
         views, shares = list(self.readout.views), [1.0] * len(self.readout.views)
         if self.kernels is not None:
-            # Band power owes nothing to the trunk: it has as much say as all of the read-out.
+            # Band power does not depend on the trunk; it has the weight of the whole read-out.
             views += [n_chans * N_BANDS, *self.kernels.views]
             shares += [float(len(shares)), *(1.0 for _ in self.kernels.views)]
         self.head = LinearHead(views, n_outputs, shares)
@@ -126,7 +128,7 @@ class CitrusNetwork(nn.Module):
         return network
 
     def fit_kernels(self, x: Tensor, seed: int) -> None:
-        """Draw the random kernels and take their thresholds from training windows."""
+        """Draw the random kernels and set their thresholds by training windows."""
         if self.kernels is not None:
             self.kernels.fit(x, normalise(x)[0], seed)
 

@@ -1,7 +1,7 @@
 """ONNX-exportable substitutes for operators that ONNX lacks.
 
-ONNX knows no eigenvectors, no running maximum and no place of every True. While a network is
-exported these stand in for the faster functions that are used everywhere else.
+ONNX has no operator for eigenvectors, for a running maximum or for the indices of True. These
+functions are used during an export; the faster ones everywhere else.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Square roots, and terms of the series behind them: errors stay below those of float32.
+# Numbers of square roots and of terms of the series, for errors below those of float32.
 _N_ROOTS, _N_TERMS = 3, 16
 
 
 def longest_run(above: Tensor) -> Tensor:
-    """Length of the longest run of True along the last axis, as `longest_stretch` takes it.
+    """Length of the longest run of True along the last axis, as in `longest_run_share`.
 
-    Samples of one run have the same number of Falses before them: the commonest such number.
+    All samples of a run have the same number of Falses before them, so the length is the highest
+    count of such a number.
     """
     falses = (~above).long().cumsum(-1)
     counts = torch.zeros_like(F.pad(falses, (0, 1)), dtype=torch.float32)
@@ -27,20 +28,22 @@ def longest_run(above: Tensor) -> Tensor:
 
 
 def matrix_logarithm(matrix: Tensor, smallest: float) -> Tensor:
-    """Logarithm of symmetric matrices by products alone.
+    """Logarithm of symmetric matrices, computed by products alone.
 
-    Square roots bring the eigenvalues near 1, where a Chebyshev series of few terms has the
-    logarithm (Higham, 2008, chapters 6 and 11).
+    Square roots bring the eigenvalues near 1, where a Chebyshev series with few terms approximates
+    the logarithm (Higham, 2008, chapters 6 and 11).
 
     Parameters
     ----------
     matrix : Tensor of shape (n, size, size)
+        Symmetric matrices, whose entries are not far above 1.
     smallest : float
-        No eigenvalue is below it, and no entry far above 1.
+        Lower bound of the eigenvalues, above 0.
 
     Returns
     -------
     Tensor of shape (n, size, size)
+        Logarithms of the matrices.
     """
     size = matrix.shape[-1]
     root = matrix.double()
@@ -62,41 +65,41 @@ def matrix_logarithm(matrix: Tensor, smallest: float) -> Tensor:
 
 
 def _square_root(matrix: Tensor, low: float, eye: Tensor) -> Tensor:
-    """By Newton and Schulz, for eigenvalues from `low` to 1."""
-    root, inverse, far = matrix, eye, math.sqrt(low)
-    while 1 - far > 1e-13:
-        # As much further in one step as leaves the largest and the smallest one alike.
-        pull = math.sqrt(3 / (1 + far + far * far))
-        step = (1.5 * pull) * eye - (0.5 * pull**3) * (inverse @ root)
+    """Square root by the Newton-Schulz iteration, for eigenvalues from `low` to 1."""
+    root, inverse, lowest = matrix, eye, math.sqrt(low)
+    while 1 - lowest > 1e-13:
+        # With this factor, the largest and the smallest eigenvalue become equal in one step.
+        factor = math.sqrt(3 / (1 + lowest + lowest * lowest))
+        step = (1.5 * factor) * eye - (0.5 * factor**3) * (inverse @ root)
         root, inverse = root @ step, step @ inverse
-        far = far * pull * (1.5 - 0.5 * (far * pull) ** 2)
+        lowest = lowest * factor * (1.5 - 0.5 * (lowest * factor) ** 2)
     return root
 
 
 def power_spectrum(x: Tensor) -> Tensor:
-    """Squared magnitude of each bin of the Fourier transform but that of the mean."""
+    """Squared magnitude of each bin of the Fourier transform, without that of the mean."""
     n_times = x.shape[-1]
     time = torch.arange(n_times, device=x.device)
-    # Whole turns are taken off while the numbers are whole.
+    # Whole turns are removed in integer arithmetic, which has no rounding errors.
     turn = time[:, None] * time[None, 1 : n_times // 2 + 1] % n_times
     angle = turn.to(x.dtype) * (2 * math.pi / n_times)
     return (x @ angle.cos()).square() + (x @ angle.sin()).square()
 
 
 def hann_window(x: Tensor) -> Tensor:
-    """Symmetric Hann window as long as the last axis, which older exporters do not know."""
+    """Symmetric Hann window as long as the last axis; older exporters do not support torch's."""
     n_times = x.shape[-1]
     time = torch.arange(n_times, dtype=x.dtype, device=x.device)
     return 0.5 - 0.5 * torch.cos(time * (2 * math.pi / max(1, n_times - 1)))
 
 
-def stretch_means(x: Tensor, n: int) -> Tensor:
-    """Means of `n` stretches of the last axis, where ``adaptive_avg_pool1d`` cuts them."""
+def average_pool(x: Tensor, n: int) -> Tensor:
+    """Means of `n` segments of the last axis, with the edges of ``adaptive_avg_pool1d``."""
     n_times = x.shape[-1]
     begin = [i * n_times // n for i in range(n)]
     end = [-(-(i + 1) * n_times // n) for i in range(n)]
     shares = [
-        [1 / (e - b) if b <= place < e else 0.0 for b, e in zip(begin, end, strict=True)]
-        for place in range(n_times)
+        [1 / (e - b) if b <= sample < e else 0.0 for b, e in zip(begin, end, strict=True)]
+        for sample in range(n_times)
     ]
     return x @ torch.tensor(shares, dtype=x.dtype, device=x.device)

@@ -1,4 +1,4 @@
-"""From sequences to one feature vector a window: when things happen, and between which channels."""
+"""Read-out: from the trunk's sequences to one feature vector for each window."""
 
 from __future__ import annotations
 
@@ -8,41 +8,44 @@ from torch import Tensor, nn
 
 from .config import DTYPE, NetworkConfig
 from .encoder import SCALARS, SHORTEST
-from .onnx_ops import hann_window, matrix_logarithm, power_spectrum, stretch_means
+from .onnx_ops import average_pool, hann_window, matrix_logarithm, power_spectrum
 
-MOST_COVARIANCE_CHANS = 32  # beyond, the matrix logarithm costs more than it is worth
+MOST_COVARIANCE_CHANS = 32  # with more, the matrix logarithm costs more than it is worth
 _SHRINKAGE = 1e-3
 _WAVEFORM_STEPS = 32
 
 
 def n_segments(n_chans: int) -> int:
-    """Into how many segments a window is cut: fewer when many channels share the vector."""
+    """Number of segments of a window, which is smaller for many channels."""
     return max(2, min(8, 64 // n_chans))
 
 
 def segment_means(sequence: Tensor, n: int) -> Tensor:
-    """Mean of each of `n` equal stretches: ``(batch, steps, width)`` to ``(batch, n, width)``."""
+    """Mean of each of `n` equal segments: ``(batch, steps, width)`` to ``(batch, n, width)``."""
     return _means(sequence.transpose(1, 2), n).transpose(1, 2)
 
 
 def _means(x: Tensor, n: int) -> Tensor:
-    return stretch_means(x, n) if torch.compiler.is_exporting() else F.adaptive_avg_pool1d(x, n)
+    return average_pool(x, n) if torch.compiler.is_exporting() else F.adaptive_avg_pool1d(x, n)
 
 
 def log_covariance(x: Tensor) -> Tensor:
-    """Upper triangle of the matrix logarithm of each window's covariance between channels.
+    """Upper triangle of the matrix logarithm of the covariance between channels.
 
-    The coordinates of the tangent space at the identity (Barachant et al., 2012), off-diagonal
-    entries times sqrt(2), so that Euclidean distance is the log-Euclidean one. Each window is
-    first divided by its own largest sd: the amplitude is kept among the scalars.
+    These are coordinates of the tangent space at the identity (Barachant et al., 2012).
+    Off-diagonal entries are multiplied by sqrt(2), so that the Euclidean distance is the
+    log-Euclidean one. Each window is first divided by the largest sd of its channels, because its
+    amplitude is among the scalars already.
 
     Parameters
     ----------
     x : Tensor of shape (n_windows, n_chans, n_times)
+        Windows in physical units.
 
     Returns
     -------
     Tensor of shape (n_windows, n_chans * (n_chans + 1) / 2)
+        Coordinates of each window.
     """
     n_chans = x.shape[1]
     centred = x - x.mean(-1, keepdim=True)
@@ -64,10 +67,10 @@ def log_covariance(x: Tensor) -> Tensor:
 
 
 class ChannelMixer(nn.Module):
-    """Attention between the channels of each segment, learned with the labels at hand.
+    """Attention between the channels of each segment, which is trained with the labels.
 
-    The trunk never sees two channels together. This layer does; its output projection starts at
-    zero, so that it changes nothing until training finds a use for it.
+    The input of the trunk is always a single channel; only this layer combines channels. Its output
+    projection starts at zero, so that it changes nothing before training.
     """
 
     def __init__(self, n_chans: int, width: int) -> None:
@@ -90,18 +93,18 @@ class ChannelMixer(nn.Module):
 
 
 class ReadOut(nn.Module):
-    """Everything a linear head is given about a window, as one vector.
+    """Feature vector of a window for the linear head.
 
-    Per channel: mean of the sequence in each of several segments (when), its mean over the whole
-    window, mean and sd of the convolution's latents, amplitude scalars, the waveform itself in
-    coarse steps, since a network that was trained to predict spectra keeps little of sign and
-    phase. Over the channels: the mixer's corrections, and the logarithm of the covariance of the
-    raw signals.
+    For each channel, it contains the mean of the sequence in each of several segments and over the
+    whole window, after the channel mixer; the mean and the sd of the latents of the convolution;
+    the scalars of the normalisation; and the waveform in coarse steps, because a network that was
+    trained to predict spectra keeps little of sign and phase. For several channels, the logarithm
+    of the covariance of the raw signals is added.
 
     Attributes
     ----------
     views : list of int
-        Sizes of these parts, in the order in which they stand in the vector.
+        Sizes of these parts of the vector, in their order.
     """
 
     def __init__(self, config: NetworkConfig, n_chans: int) -> None:
@@ -123,21 +126,25 @@ class ReadOut(nn.Module):
     def forward(
         self, x: Tensor, z: Tensor, latent: Tensor, sequence: Tensor, scalars: Tensor
     ) -> Tensor:
-        """Read out one batch.
+        """Compute the features of one batch.
 
         Parameters
         ----------
         x : Tensor of shape (n_windows, n_chans, n_times)
-            The raw signal.
+            Raw windows.
         z : Tensor of shape (n_windows, n_chans, n_times)
-            The normalised signal.
+            Normalised windows.
         latent : Tensor of shape (n_windows * n_chans, latent_width, n_latent)
+            Latents of the trunk.
         sequence : Tensor of shape (n_windows * n_chans, n_steps, width)
+            Sequence of the trunk.
         scalars : Tensor of shape (n_windows, n_chans, 4)
+            Scalars of `normalise`.
 
         Returns
         -------
         Tensor of shape (n_windows, n_features)
+            Features of each window.
         """
         n_windows = x.shape[0]
         segments = segment_means(sequence, self.n_segments)
@@ -161,26 +168,27 @@ N_BANDS = 24
 
 
 def log_band_power(z: Tensor, log_sd: Tensor) -> Tensor:
-    """Logarithm of the power in bands of equal ratio, from one cycle a window to Nyquist.
+    """Logarithm of the power in 24 bands of equal ratio, from one cycle per window to Nyquist.
 
-    A band narrower than a bin of the spectrum has that bin's power: the number of bands does not
-    depend on the number of samples.
+    A band narrower than a bin of the spectrum has the power of that bin, so the number of bands
+    does not depend on the number of samples.
 
     Parameters
     ----------
     z : Tensor of shape (..., n_times)
         Normalised channels.
     log_sd : Tensor of shape (...)
-        Logarithm of the sd that was taken from them, which gives the bands their physical scale.
+        Logarithm of the sd of the raw channels, which restores the physical scale.
 
     Returns
     -------
     Tensor of shape (..., 24)
+        Log power in each band.
     """
     n_times = z.shape[-1]
     exporting = torch.compiler.is_exporting()
     window = hann_window(z) if exporting else _hann_window(z)
-    # Another view has the mean; with two samples a Hann window leaves nothing.
+    # A Hann window would leave little of a very short signal, and nothing of two samples.
     windowed = z if n_times < SHORTEST else z * window
     if exporting:
         power = power_spectrum(windowed) / n_times
@@ -188,11 +196,11 @@ def log_band_power(z: Tensor, log_sd: Tensor) -> Tensor:
         power = torch.fft.rfft(windowed)[..., 1:].abs().square() / n_times
     n_bins = power.shape[-1]
     ratio = torch.arange(N_BANDS + 1, dtype=z.dtype, device=z.device) / N_BANDS
-    edges = (n_bins + 1) ** ratio  # bin i reaches from i to i + 1
+    edges = (n_bins + 1) ** ratio  # bin i extends from i to i + 1
     first = torch.arange(1, n_bins + 1, dtype=z.dtype, device=z.device)[:, None]
     overlap = torch.minimum(edges[1:], first + 1) - torch.maximum(edges[:-1], first)
     share = overlap.clamp_min(0) / edges.diff()
-    # White noise of sd 1 has a power near 0.4 here: this is 90 dB below it.
+    # White noise with an sd of 1 has a power near 0.4 here; the constant is 86 dB below it.
     return (power @ share + 1e-9).log() + 2 * log_sd[..., None]
 
 

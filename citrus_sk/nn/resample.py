@@ -1,4 +1,4 @@
-"""Alignment to a grid as a layer, with operators that the caller computes."""
+"""Alignment to a grid as a layer whose operators the caller computes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Blocks ``(lo, hi, weights)``: ``x[..., lo:hi] @ weights`` are the next samples.
+# Blocks ``(lo, hi, weights)``; ``x[..., lo:hi] @ weights`` are the next samples of the output.
 Operator = Sequence[tuple[int, int, np.ndarray]]
 
 
 class Align(nn.Module):
-    """Resampling of windows of one length, and what fills a longer grid.
+    """Resampling of windows of one length to a grid, which is filled if it is longer.
 
-    Its matrices are not part of the state dict, which fits windows of any length.
+    The matrices are not part of the state dict, so that it fits windows of any length.
 
     Parameters
     ----------
     n_in, n_out : int
-        Samples of a window before and after.
+        Numbers of samples of a window before and after the layer.
     operators : sequence of Operator
-        Applied one after the other. None means that samples are taken as they are.
+        Operators to apply one after the other. If it is empty, the samples do not change.
     first : int
-        Sample with which the output begins where there are no operators; where it is negative, or
-        the operators give fewer than `n_out` samples, the output is filled.
+        First sample of the window in the output. If it is negative, the output begins before the
+        window and is filled there. Operators already start at `first` if it is positive.
     fill_mean : bool
-        Whether it is filled with the mean of the channel instead of zeros.
+        Whether to fill with the mean of the channel instead of zeros.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Align(nn.Module):
         super().__init__()
         self.n_in, self.n_out, self.first, self.fill_mean = n_in, n_out, first, fill_mean
         self.stages = nn.Sequential(*(Banded(operator) for operator in operators))
-        # Any level near the signal's keeps the sums small, so some 256 samples are enough.
+        # The mean is subtracted only to keep sums small, so that of some 256 samples is enough.
         self.spacing = max(1, n_in // 256)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
         if len(self.stages):
-            level = x[..., :: self.spacing].mean(-1, keepdim=True)
-            y = self.stages(x - level) + level
+            centre = x[..., :: self.spacing].mean(-1, keepdim=True)
+            y = self.stages(x - centre) + centre
         else:
             y = x[..., max(0, self.first) : max(0, self.first) + self.n_out]
         missing = self.n_out - y.shape[-1]
@@ -65,7 +65,7 @@ class Align(nn.Module):
 
 
 class Banded(nn.Module):
-    """A product with a banded matrix, block by block; equal blocks are stored once."""
+    """Product with a banded matrix in blocks, of which equal ones are stored once."""
 
     def __init__(self, operator: Operator) -> None:
         super().__init__()

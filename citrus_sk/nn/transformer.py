@@ -1,4 +1,4 @@
-"""From a latent sequence to tokens that know of one another, each channel by itself."""
+"""Transformer over the latent sequence of a channel."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .config import DTYPE, NetworkConfig
 
 
 class EncoderLayer(nn.TransformerEncoderLayer):
-    """Torch's layer, pre-norm, whose dropout can draw from a generator of its own.
+    """Torch's pre-norm layer with dropout that can draw from a given generator.
 
-    Torch's dropout draws from the global state alone. With the same seed there, the numbers here
-    are the same, to the bit.
+    Torch's own dropout can only draw from the global state. With the same seed, the result here has
+    the same bits.
     """
 
     generator: torch.Generator | None = None
 
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """``(batch, n_tokens, dim)`` in and out; the other arguments are torch's."""
+        """Transform a sequence ``(batch, n_tokens, dim)``; the other arguments are torch's."""
         if self.generator is None or not self.training:
             return super().forward(src, *args, **kwargs)
         x = src + self._drop(self._attend(self.norm1(src)), self.dropout1.p)
@@ -51,7 +51,7 @@ class EncoderLayer(nn.TransformerEncoderLayer):
 
 @contextmanager
 def dropout_from(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Let dropout in the layers of `module` draw from `generator`, on the CPU."""
+    """Let dropout in the layers of `module` draw from `generator`, which is on the CPU."""
     layers = [part for part in module.modules() if isinstance(part, EncoderLayer)]
     for layer in layers:
         layer.generator = generator
@@ -65,10 +65,10 @@ def dropout_from(module: nn.Module, generator: torch.Generator) -> Iterator[None
 class PatchTransformer(nn.Module):
     """Channel-independent transformer over patches of latents.
 
-    ``(batch, width, n_latent)`` to ``(batch, n_tokens, dim)``, as PatchTST does on raw samples.
-    The position table is learned on the grid of the configuration and interpolated to any other
-    number of tokens. A network that was trained on several kinds of signal adds an embedding of
-    the kind; row 0 of that table stands for an unknown kind.
+    It maps ``(batch, width, n_latent)`` to ``(batch, n_tokens, dim)``, as PatchTST does for raw
+    samples. The position table is learned for the grid of the configuration and interpolated to any
+    other number of tokens. If the configuration has modalities, an embedding of the modality is
+    added; row 0 of that table is for an unknown one.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -120,20 +120,24 @@ class PatchTransformer(nn.Module):
         ----------
         latent : Tensor of shape (batch, width, n_latent)
         modality : Tensor of shape (batch,), optional
-            Row of the table of modalities; 0, for unknown, if not given.
+            Row in the table of modalities. None means 0, for unknown.
         hidden : tuple of Tensor, optional
-            Mask of shape (batch, n_tokens), true where a token is hidden, and the token of shape
-            (dim,) that stands there instead.
+            Mask of shape (batch, n_tokens), which is True for hidden tokens, and the mask token of
+            shape (dim,) that replaces them.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_tokens, dim)
         """
         tokens = self.patches(latent)
         if hidden is not None:
-            mask, stand_in = hidden
-            tokens = torch.where(mask[..., None], stand_in, tokens)
+            mask, mask_token = hidden
+            tokens = torch.where(mask[..., None], mask_token, tokens)
         tokens = tokens + self.positions_for(tokens.shape[1])
         if self.modalities is not None:
             row = self.modalities[0]
             if modality is not None:
-                # A matrix product: the gradient of indexing adds up in any order of threads.
+                # A matrix product, because the gradient of indexing is summed in any order.
                 chosen = F.one_hot(modality, len(self.modalities)).to(self.modalities.dtype)
                 row = (chosen @ self.modalities)[:, None]
             tokens = tokens + row

@@ -161,7 +161,7 @@ def _fit_within(
     for part in np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1):
         centred, centred_targets = within_people(part, targets, labelled.weights, groups)
         fits.append(fit_ridge(centred, centred_targets, ridge_weights, groups))
-    weight = np.concatenate([fit[0] for fit in fits], axis=0).T / len(fits)
-    bias = np.mean([fit[1] for fit in fits], axis=0)
+    weight = np.concatenate([fit.coef for fit in fits], axis=0).T / len(fits)
+    bias = np.mean([fit.intercept for fit in fits], axis=0)
     # Single precision, as the head itself: this is most of what a pickle grows by.
-    return (weight.astype(np.float32), bias), np.mean([fit[2] for fit in fits], axis=0)
+    return (weight.astype(np.float32), bias), np.mean([fit.left_out for fit in fits], axis=0)

@@ -1,8 +1,7 @@
-"""Networks of other libraries, braindecode's above all, built for the windows at hand."""
+"""Networks of other libraries, such as braindecode, built for the windows of a fit."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,34 +13,37 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.devices import isolated_seed
+from .._utils.validation import did_you_mean, first_few
 from .._utils.warnings import ignored
 from ..signals.windows import channel_statistics
 from .labelled import LabelledWindows
 
-# Properties of a signal, in braindecode's words, that an array lacks, and how to pass them.
+# Properties of a signal, by braindecode's names, that an array does not hold, and how to pass them.
 _REMEDIES = {
     "sfreq": "the sampling rate: module=functools.partial({name}, sfreq=250)",
     "chs_info": "the channels: module=functools.partial({name}, chs_info=epochs.info['chs'])",
 }
-# They lose their channel axis where there is one channel only.
+# Their first layer drops the channel axis if there is a single channel.
 _TWO_CHANS = ("ShallowFBCSPNet", "Deep4Net")
-_LONGEST_TRIED = 4096  # samples, in the search for the shortest window that a network takes
-# As many steps of the optimiser as a fit aims at, and the epochs that it takes them in.
+_LONGEST_TRIED = 4096  # samples, in the search for the shortest window that a network accepts
+# Number of steps of the optimiser in a fit, and limits to the number of epochs.
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 10, 100
 
 
 @dataclass(frozen=True)
 class ForeignModule:
-    """A class of networks, and the properties of the signal that it is built for.
+    """A class of networks, with the properties of the signal that one is built for.
 
     Attributes
     ----------
     make : callable
         The class, or a `functools.partial` of it.
     n_chans, n_times, n_outputs : int
+        Number of channels and samples of a window, and of outputs.
     sfreq : float or None
+        Sampling rate in Hz, if it is known.
     chs : list of dict or None
-        MNE's description of the channels.
+        MNE's description of the channels, if there is one.
     """
 
     make: Callable[..., nn.Module]
@@ -56,7 +58,7 @@ class ForeignModule:
         return _class_of(self.make).__name__
 
     def build(self, n_times: int | None = None) -> Standardised:
-        """A new network, for windows of `n_times` samples where it is given."""
+        """Make a network, for windows of `n_times` samples if it is given."""
         known = {
             "n_chans": self.n_chans, "n_outputs": self.n_outputs,
             "n_times": n_times or self.n_times, "sfreq": self.sfreq, "chs_info": self.chs,
@@ -76,7 +78,7 @@ class ForeignModule:
         return Standardised(Doubled(network) if doubled else network, self.n_chans)
 
     def build_or_refuse(self) -> Standardised:
-        """A new network that takes these windows, or ValueError."""
+        """Make a network and check that it accepts these windows; raise ValueError if not."""
         if missing := self._missing():
             raise ValueError(self._needs(missing))
         try:
@@ -88,10 +90,10 @@ class ForeignModule:
             shortest = shortest_window(self.build, self.n_chans, self.n_times, self.n_outputs)
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             expected = (
-                f"the shortest that it takes here is {shortest} samples. Cut longer windows, or "
-                "resample them with SignalAligner(n_times)"
+                f"the shortest window that it accepts is {shortest} samples. Cut longer windows, "
+                "or resample them with SignalAligner(n_times)"
                 if shortest
-                else f"{reason}. Change it with functools.partial({self.name}, ...), or take "
+                else f"{reason}. Change it with functools.partial({self.name}, ...), or use "
                 "another class"
             )
             raise ValueError(
@@ -100,8 +102,8 @@ class ForeignModule:
             ) from error
 
     def rebuild(self, state: dict[str, np.ndarray], device: torch.device) -> Standardised:
-        """The network around packed weights, with no global random state moved."""
-        resolve_module(self.make)  # of a file from anywhere, nothing but a network is called
+        """Make the network of packed weights; global random states stay as they are."""
+        resolve_module(self.make)  # a file of unknown origin must not call anything but a network
         # Not on the meta device: braindecode runs its networks while it builds them.
         with isolated_seed(0, torch.device("cpu")):
             module = try_network(self.build, self.n_chans, self.n_times, self.n_outputs)
@@ -113,8 +115,11 @@ class ForeignModule:
         return have is None and name not in getattr(self.make, "keywords", {})
 
     def _missing(self) -> str | None:
-        """A property that the class needs and that is not known."""
-        from braindecode.models.util import models_mandatory_parameters
+        """Name of a property that the class needs and that is not known."""
+        if not _class_of(self.make).__module__.startswith("braindecode"):
+            return None
+        with ignored(Warning):
+            from braindecode.models.util import models_mandatory_parameters
 
         needs = {name: required for name, required, _ in models_mandatory_parameters}
         lacking = [each for each in _REMEDIES if each in needs.get(self.name, ())]
@@ -122,31 +127,30 @@ class ForeignModule:
 
     def _needs(self, what: str) -> str:
         return (
-            f"module={self.name} needs {what}, and X does not tell it. Pass mne.Epochs as X, "
-            f"without a step before that makes arrays of them, or tell "
+            f"module={self.name} needs {what}, which X does not hold. Pass mne.Epochs as X, "
+            f"without an earlier step that turns them into arrays, or set "
             f"{_REMEDIES[what].format(name=self.name)}."
         )
 
 
 def resolve_module(module: Any) -> Callable[..., nn.Module]:
-    """The class that `module` means, or a `functools.partial` of it."""
+    """Find the class that `module` names, or return it, or a `functools.partial` of it."""
     if isinstance(module, str):
         with ignored(Warning):
             from braindecode import models
         known = [name for name in models.__all__ if inspect.isclass(getattr(models, name))]
         if module not in known:
-            near = difflib.get_close_matches(module, known, 1)
-            meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:5])}, ..."
             raise ValueError(
-                f"module={module!r} is not a model of the installed braindecode; {meant}"
+                f"module={module!r} is not a model of the installed braindecode."
+                f"{did_you_mean(module, known)} Expected one of {first_few(known)}."
             )
         return getattr(models, module)
     kind = _class_of(module)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         instance = " instance" if isinstance(kind, nn.Module) else ""
         raise TypeError(
-            f"module is a {type(kind).__name__}{instance}; expected a class such as "
-            "braindecode.models.EEGNet, its name, or functools.partial(EEGNet, drop_prob=0.25): a "
+            f"Expected module to be a class such as braindecode.models.EEGNet, its name, or "
+            f"functools.partial(EEGNet, drop_prob=0.25), got a {type(kind).__name__}{instance}. A "
             "network is built for the windows of each fit."
         )
     return module
@@ -157,7 +161,7 @@ def _class_of(module: Any) -> Any:
 
 
 def auto_epochs(n_windows: int, batch_size: int) -> int:
-    """Passes over the windows that give a network without pre-training enough steps."""
+    """Number of epochs that give a network without pre-training enough steps."""
     per_epoch = -(-n_windows // batch_size)
     return int(np.clip(_STEPS // per_epoch, _FEWEST_EPOCHS, _MOST_EPOCHS))
 
@@ -184,14 +188,14 @@ class Standardised(nn.Module):
         return self.network((x - self.mean) / self.scale)
 
     def set_statistics(self, labelled: LabelledWindows) -> None:
-        """Take mean and sd of each channel over the training windows."""
+        """Set mean and sd of each channel over the training windows."""
         mean, scale = channel_statistics(labelled.X[labelled.rows])
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
 
 
 class Doubled(nn.Module):
-    """A network of two channels that gets a single one twice: the same family of functions."""
+    """A network of two channels whose input is a single channel twice."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -202,28 +206,28 @@ class Doubled(nn.Module):
 
 
 def try_network(build: Callable[[int], Any], n_chans: int, n_times: int, n_outputs: int) -> Any:
-    """Build a network and pass zeros through it once; whatever goes wrong is raised."""
-    # Of their own defaults, of windows shorter than theirs, of torch's way with their kernels.
+    """Build a network and pass zeros through it once; any error is raised."""
+    # Networks warn of their defaults, of short windows and of torch's choice of kernels.
     with torch.no_grad(), ignored(Warning):
         module = build(n_times).eval()
         logits = module(torch.zeros(2, n_chans, n_times))
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, n_outputs):
-        raise ValueError(f"its output has shape {shape}, and (2, {n_outputs}) is expected")
+        raise ValueError(f"expected an output of shape (2, {n_outputs}), got {shape}")
     if not torch.isfinite(logits).all():
-        raise ValueError("its output is not finite; it may want electrode positions in chs_info")
+        raise ValueError("its output is not finite; it may need electrode positions in chs_info")
     return module
 
 
 def shortest_window(
     build: Callable[[int], Any], n_chans: int, n_times: int, n_outputs: int
 ) -> int | None:
-    """Fewest samples above `n_times` with which the network can be built, or None."""
+    """Smallest number of samples above `n_times` for which the network can be built, or None."""
 
     def works(length: int) -> bool:
         try:
             try_network(build, n_chans, length, n_outputs)
-        except Exception:  # noqa: BLE001 - networks refuse a length in every way
+        except Exception:  # noqa: BLE001 - networks raise any error for a length
             return False
         return True
 
@@ -242,9 +246,9 @@ def shortest_window(
 def settle_batch_norm(
     module: nn.Module, train: LabelledWindows, device: torch.device, batch_size: int
 ) -> None:
-    """Take the statistics of batch normalisation as means over all training windows.
+    """Set the statistics of batch normalisation to means over all training windows.
 
-    Over the few steps of a small set its running averages lag behind the weights.
+    Over the few steps on a small data set, running averages lag behind the weights.
     """
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     norms = [part for part in module.modules() if isinstance(part, kinds)]

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from .._utils.warnings import ignored
 from .labelled import LabelledWindows, inner_folds
 
-# Features come in with unit length on average, so one grid serves every number of them.
+# Features have unit length on average, so the same values suit any number of them.
 STRENGTHS = np.logspace(-0.5, 3.5, 5)
 DEFAULT_STRENGTH = 10.0
 
@@ -17,7 +17,7 @@ DEFAULT_STRENGTH = 10.0
 def fit_probe(
     features: np.ndarray, labelled: LabelledWindows, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a multinomial logistic regression whose strength is chosen by inner log loss.
+    """Fit a multinomial logistic regression whose penalty is chosen by cross-validation.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def fit_probe(
         Standardised features of ``labelled``.
     labelled : LabelledWindows
     seed : int
-        Of the inner folds.
+        Seed of the folds.
 
     Returns
     -------
     weight : ndarray of shape (n_classes, n_features)
     bias : ndarray of shape (n_classes,)
-        A class without a window gets a bias that rules it out.
+        A class without a window has a bias that rules it out.
     """
     features = np.asarray(features, np.float64)
     reduced, back = _rotate(features)
@@ -49,10 +49,10 @@ def fit_probe(
 
 
 def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Coordinates in the row space, and the way back; None where nothing was rotated.
+    """Rotate features into their row space; returns them and the rotation, None for no rotation.
 
-    The L2 penalty does not change under rotation, so with fewer windows than features the fit is
-    the same and the cost falls from n_features to n_windows.
+    An L2 penalty does not change under rotation. With fewer windows than features the fit is the
+    same, in as many dimensions as there are windows.
     """
     if len(features) >= features.shape[1]:
         return features, None
@@ -66,10 +66,10 @@ def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int) -> float:
-    """The smallest strength whose inner log loss is within half a standard error of the lowest.
+    """Choose the smallest C whose log loss is within half a standard error of the lowest.
 
-    The plain minimum, taken over a handful of windows, is often a head that is too sure of itself;
-    Breiman's rule of one whole standard error gives away accuracy.
+    With few windows, the C of the lowest log loss is often overconfident. Breiman's rule of one
+    standard error costs accuracy.
     """
     folds = inner_folds(labelled, 5, seed)
     if not folds:

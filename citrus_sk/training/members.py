@@ -1,4 +1,4 @@
-"""One network of an estimator: its head fitted to frozen features, and all of it tuned."""
+"""One network of an estimator: a head on frozen features, and the training of all of it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from ..nn import CitrusNetwork
 from .adaptation.heads import AdaptiveHead, Linear
 from .draws import Draws, own_draws
-from .fine_tuning import Recipe, fine_tune
+from .fine_tuning import TuningSettings, fine_tune
 from .foreign import ForeignModule, settle_batch_norm
 from .hooks import prepare_augmentation
 from .labelled import LabelledWindows
 from .nets import FineTuner, held_out_loss, infer, make_net
 
-_KERNEL_WINDOWS = 512  # for the scales of the kernels; in hash order, so not sorted by class
+_KERNEL_WINDOWS = 512  # for the scales of the kernels; in the order of hashes, so not by class
 
 # From standardised features, their network, their windows and a seed to weight and bias of a head,
 # and to a function that makes its adaptation to new people.
@@ -31,27 +31,27 @@ AdaptTrained = Callable[[np.ndarray, CitrusNetwork, LabelledWindows], AdaptiveHe
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """How each network of an estimator is made and trained.
+    """Settings by which each network of an estimator is made and trained.
 
     Attributes
     ----------
     strategy : {"linear-probe", "finetune", "probe-then-finetune"}
     build : callable
-        Makes a network.
+        Function that makes a network.
     weights : dict of str to Tensor, or None
-        Of the trunk; None leaves it at random.
+        Weights of the trunk; None leaves them at random.
     fit_head : callable
         See `FitHead`. Not called for ``"finetune"``, which begins with a head of zeros.
     adapt_trained : callable or None
-        See `AdaptTrained`. None does without adaptation.
+        See `AdaptTrained`. None if networks are not adapted to people.
     foreign : ForeignModule or None
-        Another network, which has neither weights nor a probe.
-    recipe : Recipe
+        Network of another library, which has neither weights nor a probe.
+    tuning : TuningSettings
     device : torch.device
     augmentation, callbacks
-        As the user passed them.
+        Parameters of the estimator.
     verbose : int
-        Of skorch.
+        Parameter of skorch's nets.
     """
 
     strategy: str
@@ -60,7 +60,7 @@ class MemberPlan:
     fit_head: FitHead
     adapt_trained: AdaptTrained | None
     foreign: ForeignModule | None
-    recipe: Recipe
+    tuning: TuningSettings
     device: torch.device
     augmentation: Any = None
     callbacks: list[Any] | None = None
@@ -68,7 +68,7 @@ class MemberPlan:
 
     @property
     def runs_foreign_code(self) -> bool:
-        """Whether code of others, which may draw random numbers, runs in a training."""
+        """Whether foreign code, which may draw random numbers, runs in the training."""
         return bool(self.foreign is not None or self.augmentation is not None or self.callbacks)
 
 
@@ -88,13 +88,20 @@ def fit_member(
     labelled : LabelledWindows
         All windows.
     train, valid : LabelledWindows
-        Those trained on, and those that the epoch is chosen by, if any.
+        Windows to train on, and windows to choose the epoch by; `valid` may be None.
     seed : int
+        Seed of all random draws.
     bar : tqdm or None
-        Moved on at each batch.
+        Progress bar, advanced at each batch.
+
+    Returns
+    -------
+    net : FineTuner
+    adaptive : AdaptiveHead or None
+        None if the network is not adapted to people.
     """
-    device, batch_size = plan.device, plan.recipe.batch_size
-    # The head must not have seen what the epochs are chosen by.
+    device, batch_size = plan.device, plan.tuning.batch_size
+    # The head must not be fitted on the windows that the epoch is chosen by.
     with own_draws(seed, device, shared=plan.runs_foreign_code) as draws:
         module, adaptive = _probed(plan, train, seed, draws)
         if plan.strategy == "linear-probe":
@@ -103,7 +110,7 @@ def fit_member(
         if valid is not None and plan.strategy == "probe-then-finetune":
             probe_loss = held_out_loss(module, valid, device, batch_size)
         net = fine_tune(
-            module, train, valid, plan.recipe,
+            module, train, valid, plan.tuning,
             device=device, draws=draws, augment=prepare_augmentation(plan.augmentation, seed),
             callbacks=plan.callbacks, bar=bar, verbose=plan.verbose,
         )  # fmt: skip
@@ -120,7 +127,7 @@ def fit_member(
 def _adapt_trained(plan: MemberPlan, module: Any, labelled: LabelledWindows) -> AdaptiveHead | None:
     if plan.adapt_trained is None:
         return None
-    device, batch_size = plan.device, plan.recipe.batch_size
+    device, batch_size = plan.device, plan.tuning.batch_size
     features = infer(module, labelled.X, device, batch_size, rows=labelled.rows, features=True)
     standard = module.head.standardise(features.to(device)).cpu().numpy()
     return plan.adapt_trained(standard, module, labelled)
@@ -129,7 +136,7 @@ def _adapt_trained(plan: MemberPlan, module: Any, labelled: LabelledWindows) -> 
 def _probed(
     plan: MemberPlan, labelled: LabelledWindows, seed: int, draws: Draws
 ) -> tuple[nn.Module, MakeAdaptive]:
-    """A new network with the head that it starts from, and how to adapt that."""
+    """Make a network with the head that it starts from, and a function that adapts the head."""
     if plan.foreign is not None:
         foreign = plan.foreign.build_or_refuse()
         foreign.set_statistics(labelled)
@@ -143,12 +150,12 @@ def _probed(
 def _start_head(
     plan: MemberPlan, module: CitrusNetwork, labelled: LabelledWindows, seed: int
 ) -> MakeAdaptive:
-    """Standardise the features on the training windows; give the head the probe's weights."""
+    """Standardise the features by the training windows, and copy the probe into the head."""
     with torch.inference_mode():
         picked = labelled.rows[:_KERNEL_WINDOWS]
         module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(plan.device), seed % 2**31)
     features = infer(
-        module, labelled.X, plan.device, plan.recipe.batch_size, rows=labelled.rows, features=True
+        module, labelled.X, plan.device, plan.tuning.batch_size, rows=labelled.rows, features=True
     )
     head = module.head
     head.cpu()

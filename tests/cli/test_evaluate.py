@@ -17,7 +17,8 @@ from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.evaluate import make_estimators
 from citrus_sk.cli.parser import main
-from citrus_sk.evaluation import FractionCurve, write_report
+from citrus_sk.evaluation import FractionCurve, NewPersonCurve, write_report
+from citrus_sk.evaluation.new_person_report import new_person_block
 from citrus_sk.signals.recordings.label_tables import read_labelled
 
 MODELS = """
@@ -361,6 +362,93 @@ def test_means_of_fewer_fits_are_marked(folder, capsys):
     page = (folder / "out/report.html").read_text()
     assert "of 2 of 3 fits" in page
     sys.modules.pop("moody")
+
+
+# --- a new person ---
+
+
+def test_adapt_evaluates_on_a_new_person_beside_recentred_peers(folder, capsys):
+    more = ("mine.npz", "--adapt", "--fractions", "1", "--folds", "2")
+    assert evaluate(*more, estimators="prior=my_own_models:prior,band=bandpower") == 0
+    said = capsys.readouterr().out
+    scores = pd.read_csv("out/new_person.csv", dtype={"person": str})
+    assert scores["estimator"].unique().tolist() == ["prior", "band", "band, recentred"]
+    assert scores["known"].unique().tolist() == ["nothing", "unlabelled", "labelled"]
+    assert scores["n_calibration"].unique().tolist() == [0, 1, 2, 5, 10]
+    assert len(scores) == 3 * 6 * 6
+    curve = NewPersonCurve.read_json("out/new_person.json")
+    mean = curve.scores("band, recentred", "f1_macro", known="unlabelled").mean()
+    assert "f1_macro on a new person" in said
+    assert f"{mean:.3f}" in said.partition("on a new person")[2]
+    assert not curve.settings["shuffle"]
+    page = Page((folder / "out/report.html").read_text(encoding="utf-8"))
+    text = " ".join("".join(page.text).split())
+    for expected in ("A new person", "Each of the 6 people is left out once", "Nothing known",
+                     "the first ones in the order of the data", "marked as recentred",
+                     "10 per class", "f1_macro on a new person", f"{mean:.3f}"):  # fmt: skip
+        assert expected in text
+    assert any(image["alt"].startswith("accuracy on a new person") for image in page.images)
+
+
+def test_without_adapt_nothing_is_said_of_a_new_person(folder, capsys):
+    assert evaluate("mine.npz", "--fractions", "1", estimators="majority") == 0
+    assert "new person" not in capsys.readouterr().out
+    assert "new person" not in (folder / "out/report.html").read_text(encoding="utf-8")
+    assert not (folder / "out/new_person.csv").exists()
+
+
+def test_the_block_explains_recentring_only_where_there_is_any():
+    rows = [
+        {"estimator": name, "known": "nothing", "n_calibration": 0, "person": str(person),
+         "n_train": 20, "n_test": 10, "n_available": 20, "accuracy": 0.5 + 0.1 * person,
+         "fit_time": 0.1, "predict_time": 0.1, "error": ""}
+        for name in ("<i>a</i>", "b") for person in range(3)
+    ]  # fmt: skip
+    curve = NewPersonCurve(rows, metrics=["accuracy"], settings={"classes": {"x": 5, "y": 5}})
+    text = "".join(new_person_block(curve))
+    assert "&lt;i&gt;a" in text
+    assert "0.600" in text
+    assert "recentred" not in text
+    assert "Unlabelled" not in text
+    assert "Labelled" not in text
+
+
+def test_failures_on_a_new_person_are_in_the_report(folder):
+    source = "from my_own_models import *\n\n\nclass Odd(LogisticRegression):\n"
+    source += "    def personalize(self, X, y, X_unlabelled=None):\n"
+    source += "        raise RuntimeError('too few')\n\n\n"
+    source += "odd = make_pipeline(FunctionTransformer(power), Odd())\n"
+    (folder / "odd_models.py").write_text(source)
+    assert evaluate("mine.npz", "--adapt", "--fractions", "1", estimators="odd_models:odd") == 0
+    assert "RuntimeError: too few" in (folder / "out/report.html").read_text(encoding="utf-8")
+    sys.modules.pop("odd_models")
+
+
+def test_an_interrupted_evaluation_of_new_people_is_resumed(folder):
+    more = ("mine.npz", "--adapt", "--fractions", "1", "--folds", "2", "--scoring", "accuracy")
+    assert evaluate(*more) == 0
+    stored = (folder / "out/run-new-person/rows.jsonl").read_bytes()
+    before = (folder / "out/new_person.json").read_bytes()
+    assert evaluate(*more) == 0
+    assert (folder / "out/run-new-person/rows.jsonl").read_bytes() == stored
+    assert (folder / "out/new_person.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({}, "--adapt evaluates on a new person, but the data have no groups"),
+        ({"groups": np.zeros(60)}, "1 group(s)"),
+    ],
+)
+def test_adapt_needs_people(folder, capsys, groups, said):
+    with np.load("mine.npz") as file:
+        np.savez("alone.npz", X=file["X"], y=file["y"], **groups)
+    assert evaluate("alone.npz", "--adapt", estimators="majority") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("citrus-sk evaluate: error:")
+    assert said in error
+    assert not (folder / "out" / "run").exists()
 
 
 # --- the report ---

@@ -134,7 +134,7 @@ def test_groups_of_another_length_are_refused(quick):
         ({"backbone": "rnn"}, ValueError, "backbone='rnn' is unknown; expected one of 'hybrid'"),
         ({"preset": "huge"}, ValueError, "preset='huge' is unknown; expected one of 'tiny'"),
         ({"pretrained": "eeg-frek"}, ValueError, "pretrained='eeg-frek' .*mean 'eeg-freq'"),
-        ({"pretrained": 3}, TypeError, "pretrained has to be the name of a checkpoint"),
+        ({"pretrained": 3}, TypeError, "Expected pretrained to be the name of a checkpoint"),
         ({"max_epochs": 0}, ValueError, "max_epochs=0 is out of range; expected an integer of 1"),
         ({"max_epochs": 2.5}, TypeError, "max_epochs=2.5 is a float; .* or 'auto'"),
         ({"max_epochs": "many"}, TypeError, "max_epochs='many' is a str"),

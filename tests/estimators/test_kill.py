@@ -33,7 +33,7 @@ class Command:
     def __init__(self, folder: Path, recordings: Path) -> None:
         self.folder, self.recordings = folder, recordings
         self.out, self.state = folder / "weights.safetensors", folder / "weights.run"
-        (folder / "recipe.toml").write_text("batch_size = 4\nheld_out = 0.4\n")
+        (folder / "recipe.toml").write_text("batch_size = 4\nvalidation_fraction = 0.4\n")
         (folder / "tmp").mkdir()
 
     def arguments(self, *more: str) -> list[str]:

@@ -28,13 +28,13 @@ from citrus_sk import (
     to_onnx,
 )
 from citrus_sk.estimators.onnx import alignment_layer
-from citrus_sk.nn.kernels import KernelBank, longest_stretch
+from citrus_sk.nn.kernels import KernelBank, longest_run_share
 from citrus_sk.nn.onnx_ops import (
+    average_pool,
     hann_window,
     longest_run,
     matrix_logarithm,
     power_spectrum,
-    stretch_means,
 )
 
 
@@ -161,7 +161,7 @@ def test_the_logarithm_by_products_is_that_by_eigenvectors(size):
 
 
 @pytest.mark.parametrize("n_times", [2, 3, 100, 101])
-def test_spectra_stretches_and_means_by_products_are_those_that_are_used_elsewhere(n_times):
+def test_spectra_runs_and_means_by_products_are_those_that_are_used_elsewhere(n_times):
     x = torch.tensor(np.random.default_rng(0).standard_normal((4, 3, n_times)), dtype=torch.float32)
     power = torch.fft.rfft(x)[..., 1:].abs().square()
     assert_allclose(power_spectrum(x), power, atol=1e-5 * power.max())
@@ -170,15 +170,15 @@ def test_spectra_stretches_and_means_by_products_are_those_that_are_used_elsewhe
     above = x > -0.5
     above[0] = True
     above[1] = False
-    assert_allclose(longest_run(above) / n_times, longest_stretch(above), rtol=1e-6)
+    assert_allclose(longest_run(above) / n_times, longest_run_share(above), rtol=1e-6)
     for n in (2, 8):
         expected = torch.nn.functional.adaptive_avg_pool1d(x, n)
-        assert_allclose(stretch_means(x, n), expected, atol=1e-6)
+        assert_allclose(average_pool(x, n), expected, atol=1e-6)
 
 
 def test_kernels_pooled_at_once_give_what_kernels_pooled_in_turn_give(watch):
     x = torch.tensor(watch.X, dtype=torch.float32)
-    bank = KernelBank(6, 128, stretches=True)
+    bank = KernelBank(6, 128, runs=True)
     bank.fit(x, 0)
     assert_allclose(bank._pool_at_once(x), bank._pool(x), atol=1e-5)
 

@@ -208,7 +208,7 @@ def test_a_checkpoint_that_is_gone_or_another_one_is_an_error_that_names_the_rem
     path.write_bytes(mine.read_bytes())
     sha256 = hashlib.sha256(mine.read_bytes()).hexdigest()
     data = pickle.dumps(probe(pretrained=str(path)).fit(watch.X, watch.y))
-    remedy = rf"{sha256}, which cannot be had here: .*store_weights='full'"
+    remedy = rf"{sha256}, which was not found: .*store_weights='full'"
     path.unlink()
     with pytest.raises(CheckpointError, match=remedy):
         pickle.loads(data)
@@ -233,7 +233,7 @@ def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
         raise ConnectionError("no route to the hub")
 
     monkeypatch.setattr(_hub, "download", offline)
-    message = "needs the checkpoint 'somebody/mine'.*no route to the hub.*a hub has to be reached"
+    message = "needs the checkpoint 'somebody/mine'.*no route to the hub.*connect to the hub"
     with pytest.raises(CheckpointError, match=message):
         pickle.loads(data)
 

@@ -5,8 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
 
+from citrus_sk import GroupRecenter
 from citrus_sk.evaluation import list_peers, make_peer
 
 NETWORKS = ("shallow", "deep4", "eegnet", "eegconformer", "biot", "patchtst")
@@ -93,3 +95,37 @@ def test_a_class_of_one_window_is_no_obstacle(tones):
     for name in ("minirocket", "bandpower", "quant"):
         proba = made(name).fit(X[few], labels).predict_proba(X[:4])
         assert np.isfinite(proba).all()
+
+
+RECENTRED = ("minirocket", "multirocket-hydra", "quant", "bandpower", "riemann")
+
+
+@pytest.mark.parametrize("name", RECENTRED)
+def test_recentring_is_the_last_step_before_the_head(name):
+    plain, recentred = (make_peer(name, recenter=recenter) for recenter in (False, True))
+    kinds = [type(step) for _, step in recentred.steps]
+    assert kinds[-2] is GroupRecenter
+    assert kinds[:-2] + kinds[-1:] == [type(step) for _, step in plain.steps]
+
+
+def test_a_recentred_peer_uses_the_people_that_are_passed(tones):
+    X, y = tones
+    people = np.repeat([0, 1, 2, 3], 15)
+    loud = X * np.array([1.0, 3.0, 0.3, 10.0])[people][:, None, None]
+    train, test = people < 3, people == 3
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make_peer("bandpower", sfreq=100.0, recenter=True)
+        model.fit(loud[train], y[train], groups=people[train])
+        assert model[-2].adaptation_["kind"] == "recenter"
+        alone = model.predict_proba(loud[test])
+        together = model.predict_proba(loud[test], groups=people[test])
+    assert not np.allclose(alone, together)
+    assert np.mean(model.classes_[together.argmax(1)] == y[test]) > 0.8
+
+
+@pytest.mark.parametrize("name", sorted({*list_peers()} - {*RECENTRED}))
+def test_a_peer_without_separate_features_cannot_be_recentred(name):
+    with pytest.raises(
+        ValueError, match=f"features of the peer '{name}' are not a separate step.*riem"
+    ):
+        make_peer(name, recenter=True)

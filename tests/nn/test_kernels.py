@@ -13,7 +13,7 @@ from sklearn.base import clone
 from torch.testing import assert_close
 
 from citrus_sk import CitrusClassifier
-from citrus_sk.nn.kernels import KernelBank, RandomKernels, _shapes, longest_stretch
+from citrus_sk.nn.kernels import KernelBank, RandomKernels, _shapes, longest_run_share
 
 
 def signal(*shape):
@@ -97,19 +97,19 @@ def runs_by_hand(row):
 
 @pytest.mark.parametrize("n_times", [1, 2, 50])
 @pytest.mark.parametrize("often", [0.0, 0.2, 0.9, 1.0])
-def test_the_longest_stretch_is_the_longest_run_of_each_row(n_times, often):
+def test_the_longest_run_of_each_row_is_found(n_times, often):
     above = torch.rand(4, 3, n_times, generator=torch.Generator().manual_seed(0)) < often
     expected = [[runs_by_hand(row.tolist()) / n_times for row in window] for window in above]
-    assert_close(longest_stretch(above), torch.tensor(expected))
+    assert_close(longest_run_share(above), torch.tensor(expected))
 
 
-def test_stretches_tell_one_long_event_from_many_short_ones():
-    # Above its mean for half of the time each: the shares are alike, the stretches are not.
+def test_longest_runs_distinguish_one_long_event_from_many_short_ones():
+    # Both are above their mean for half of the time: the shares are alike, the runs are not.
     x = torch.sin(2 * torch.pi * torch.tensor([1.0, 16.0])[:, None] * torch.arange(512) / 512)
-    bank = KernelBank(1, 512, stretches=True)
+    bank = KernelBank(1, 512, runs=True)
     bank.fit(x[:, None], seed=0)
-    shares, stretches = bank(x[:, None]).split(bank.views, dim=1)
-    assert stretches[0].mean() > 2 * stretches[1].mean()
+    shares, runs = bank(x[:, None]).split(bank.views, dim=1)
+    assert runs[0].mean() > 2 * runs[1].mean()
     assert shares[0].mean() < 1.5 * shares[1].mean()
 
 

@@ -173,7 +173,7 @@ LIBERTIES = {"ES01", "EX01", "GL01", "PR04", "PR07", "RT02", "RT03", "SA01", "SS
 # A method that every estimator has, such as ``predict``, need not tell again what goes in and out,
 # and what a display or a curve is made of stands among its attributes.
 NOT_TOLD_AGAIN = {"PR01", "RT01"}
-RESULTS = r"\.[A-Z]\w+\.|Display$|FractionCurve$|inspection\.[A-Z]\w+$|Checkpoint$|NetworkConfig$"
+RESULTS = r"\.[A-Z]\w+\.|Display$|Curve$|inspection\.[A-Z]\w+$|Checkpoint$|NetworkConfig$"
 
 
 def public_names():

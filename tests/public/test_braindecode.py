@@ -101,7 +101,7 @@ TIMES = [
 def test_it_is_built_from_whatever_of_the_signal_is_known(channels, times):
     model = CitrusModel(n_outputs=2, **channels, **times, **TINY)
     assert model(torch.randn(3, 3, 1000)).shape == (3, 2)
-    assert (model.grid is None) == (len(times) < 2 and "n_times" not in times)
+    assert (model.alignment is None) == (len(times) < 2 and "n_times" not in times)
 
 
 def test_what_it_needs_is_named_where_it_is_missing():
@@ -201,7 +201,7 @@ def test_windows_are_aligned_as_the_aligner_does(n_times):
     x = 5 + torch.randn(2, 3, n_times)
     model = CitrusModel(n_outputs=2, n_chans=3, n_times=n_times, **TINY)
     expected = SignalAligner().fit_transform(x.numpy())
-    np.testing.assert_allclose(model.grid(x).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(model.alignment(x).numpy(), expected, atol=1e-5)
     with pytest.raises(ValueError, match=rf"windows of 100 samples, and .* built for {n_times}"):
         model(torch.zeros(1, 3, 100))
 
@@ -212,9 +212,9 @@ def test_a_checkpoint_gives_its_trunk():
     found = model.network.trunk.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in found)
-    with pytest.raises(ValueError, match="did you mean 'eeg-freq'"):
+    with pytest.raises(ValueError, match="Did you mean 'eeg-freq'"):
         CitrusModel.from_pretrained("eeg-frek", n_outputs=2, n_chans=3)
-    with pytest.raises(ValueError, match="preset is told by the checkpoint"):
+    with pytest.raises(ValueError, match="preset is part of the checkpoint"):
         CitrusModel.from_pretrained("eeg-freq", n_outputs=2, n_chans=3, preset="tiny")
 
 
@@ -236,7 +236,7 @@ def test_it_runs_in_braindecodes_classifier(container, tones, windows):
     truth = labels_of(windows) if y is None else y
     inputs = X.get_data(units="uV").astype(np.float32) if container == "Epochs" else X
     assert (clf.predict(inputs) == truth).mean() > 0.9
-    assert clf.module_.grid.n_in == 200
+    assert clf.module_.alignment.n_in == 200
     assert clf.module_.n_chans == 3
 
 
@@ -366,16 +366,22 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
     quick_ones = sorted(lacking & {"DGCNN", "BIOT", "USleep", "Labram", "FBCNet", "TSception"})
     assert len(quick_ones) >= 4
     for name in quick_ones:
-        with pytest.raises(ValueError, match=rf"module={name} needs (sfreq|chs_info), and X does"):
+        with pytest.raises(
+            ValueError, match=rf"module={name} needs (sfreq|chs_info), which X does"
+        ):
             ModuleClassifier(module=name).fit(*tones)
 
 
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"module": "EEGnet"}, ValueError, "not a model of .* did you mean 'EEGNet'"),
-        ({"module": torch.nn.Linear(3, 2)}, TypeError, "Linear instance; expected a cl"),
-        ({"module": 3}, TypeError, "module is a int; expected a class"),
+        ({"module": "EEGnet"}, ValueError, "not a model of .* Did you mean 'EEGNet'"),
+        (
+            {"module": torch.nn.Linear(3, 2)},
+            TypeError,
+            "to be a class.*got a Linear instance",
+        ),
+        ({"module": 3}, TypeError, "Expected module to be a class.*got a int"),
         ({"module": "EEGNet", "batch_size": 1}, ValueError, "batch_size=1 is out of range"),
         ({"module": torch.nn.Linear}, ValueError, "module=Linear cannot be built"),
         ({"augmentation": SignFlip}, TypeError, "augmentation holds .*expected objects"),
@@ -389,7 +395,7 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
             ValueError,
             r"windows of shape \(12, 3, 50\) out of \(12, 3, 200\)",
         ),
-        ({"augmentation": [Mixup(0.5), SignFlip(0.5)]}, ValueError, "mixes labels in step 0 of 2"),
+        ({"augmentation": [Mixup(0.5), SignFlip(0.5)]}, ValueError, "mixes labels in step 1 of 2"),
     ],
     ids=str,
 )

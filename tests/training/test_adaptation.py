@@ -21,6 +21,7 @@ from citrus_sk.training.adaptation.personal import (
     canonical_order,
     choose_label_noise,
     correction_head,
+    equal_confidence,
     guess_scale,
     person_kernel,
     self_trained,
@@ -255,3 +256,18 @@ def test_clusters_are_found_only_where_windows_have_near_neighbours():
     alike = rng.standard_normal((10, 30))[recordings] + 0.2 * rng.standard_normal((80, 30))
     clusters = alike_clusters(alike @ alike.T, codes)
     assert all(len(np.unique(recordings[clusters == c])) == 1 for c in np.unique(clusters))
+
+
+def test_guesses_do_not_raise_the_confidence():
+    rng = np.random.default_rng(0)
+    decisions = rng.standard_normal((40, 3))
+    corrected = 3 * decisions + rng.standard_normal((40, 3))
+
+    def entropy(scores):
+        logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        return -(np.exp(logs) * logs).sum(axis=1).mean()
+
+    factor = equal_confidence(corrected, decisions, 2.0)
+    assert 0 < factor < 1
+    assert entropy(2 * factor * corrected) == pytest.approx(entropy(2 * decisions))
+    assert equal_confidence(decisions / 2, decisions, 2.0) == 1.0

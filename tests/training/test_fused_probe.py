@@ -37,18 +37,18 @@ def penalty(features, weights):
 def test_it_is_scikit_learns_ridge(one_penalty, n_features):
     weights = RNG.integers(1, 4, 40).astype(float)
     features, labelled, targets = problem(n_features=n_features, weights=weights)
-    coef, intercept, _ = fit_ridge(features, targets, labelled.weights, labelled.groups)
+    ridge = fit_ridge(features, targets, labelled.weights, labelled.groups)
     share = labelled.weights / labelled.weights.mean()
     model = Ridge(alpha=penalty(features, share)).fit(features, targets, sample_weight=share)
-    assert_allclose(coef.T, model.coef_, atol=1e-8)
-    assert_allclose(intercept, model.intercept_, atol=1e-8)
+    assert_allclose(ridge.coef.T, model.coef_, atol=1e-8)
+    assert_allclose(ridge.intercept, model.intercept_, atol=1e-8)
 
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_left_out_decisions_are_those_of_a_ridge_without_the_window_or_group(one_penalty, grouped):
     groups = np.arange(40) // 5 if grouped else None
     features, labelled, targets = problem(groups=groups)
-    _, _, left_out = fit_ridge(features, targets, labelled.weights, labelled.groups)
+    left_out = fit_ridge(features, targets, labelled.weights, labelled.groups).left_out
     units = labelled.groups if grouped else np.arange(40)
     for unit in np.unique(units)[:6]:
         out = units == unit
@@ -62,7 +62,7 @@ def test_noise_asks_for_a_stronger_penalty_than_signal():
         features, labelled, targets = problem(noise=noise)
         features /= features.std() * np.sqrt(features.shape[1])
         sizes.append(
-            fit_ridge(features, targets, labelled.weights, labelled.groups)[2].std(0).mean()
+            fit_ridge(features, targets, labelled.weights, labelled.groups).left_out.std(0).mean()
         )
     assert sizes[1] < 0.7 * sizes[0]
 
@@ -75,7 +75,8 @@ def test_a_weak_signal_is_not_answered_with_the_commonest_class_alone():
     weight, bias = fit_fused_probe(features, [20], labelled).head
     recall = (features @ weight.T + bias).argmax(1)[rare].mean()
     targets = 2.0 * np.eye(2)[labelled.targets] - 1
-    coef, level, _ = fit_ridge(features, targets, labelled.weights, None)
+    ridge = fit_ridge(features, targets, labelled.weights, None)
+    coef, level = ridge.coef, ridge.intercept
     assert recall > 2 * (features @ coef + level).argmax(1)[rare].mean()
     assert recall > 0.4
 
@@ -132,3 +133,19 @@ def test_two_windows_are_no_trouble():
     weight, bias = fit_fused_probe(features, [30, 30], labelled).head
     assert np.isfinite(weight).all()
     assert np.isfinite(bias).all()
+
+
+def test_windows_that_resemble_each_other_are_predicted_with_less_certainty():
+    centres = RNG.standard_normal((30, 60))  # recordings, of which four windows each are alike
+    y, recording = np.repeat(np.arange(30) % 3, 4), np.repeat(np.arange(30), 4)
+    X = RNG.standard_normal((120, 1, 8)).astype(np.float32)
+    labelled = label_windows(X, y, np.arange(3))
+    features = centres[recording] + 0.1 * RNG.standard_normal((120, 60))
+    features = features[labelled.rows] / np.sqrt(60)  # nothing to learn about the classes
+    codes = labelled.targets
+    probe = fit_fused_probe(features, [60], labelled)
+    hopeful = fit_sharpness(probe.left_out, codes, labelled.weights)
+    assert probe.sharpness < 0.7 * hopeful
+    apart = RNG.standard_normal((120, 60)) / np.sqrt(60)
+    probe = fit_fused_probe(apart, [60], labelled)
+    assert probe.sharpness == fit_sharpness(probe.left_out, codes, labelled.weights)

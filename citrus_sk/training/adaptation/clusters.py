@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
-_FEW = 50  # windows up to which clusters would leave too few for training
+FEW_WINDOWS = 50  # windows up to which clusters would leave too few for training
 _ALIKE = 0.5  # squared distance of nearest windows, in medians, below which clusters are used
 
 
@@ -30,7 +28,9 @@ def alike_clusters(kernel: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
         None for 50 windows or fewer, or without near neighbours: each window is then left out
         by itself.
     """
-    if len(codes) <= _FEW:
+    from scipy.spatial.distance import squareform
+
+    if len(codes) <= FEW_WINDOWS:
         return None
     norms = np.diag(kernel)
     squared = np.maximum(norms[:, None] + norms - 2 * kernel, 0)
@@ -50,6 +50,8 @@ def alike_clusters(kernel: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
 
 def _ward(squared_distances: np.ndarray, n_windows: int) -> np.ndarray:
     """Cluster of each window of one class, counted from 1; condensed squared distances."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     if n_windows < 3:
         return 1 + np.arange(n_windows)
     tree = linkage(np.sqrt(squared_distances), "ward")

@@ -13,12 +13,15 @@ from .personal import (
     choose_label_noise,
     choose_value_noise,
     correction_head,
+    equal_confidence,
     label_correction,
     person_kernel,
     self_trained,
 )
 
 _MOST_WINDOWS = 1000  # of a person, that a kernel is computed of: its inverse costs their cube
+# Weight of the head that was trained on its own guesses; they are wrong for a few people.
+_GUESS_SHARE = 2 / 3
 
 Linear = tuple[np.ndarray, np.ndarray]  # weight (n_outputs, n_features) and bias (n_outputs,)
 
@@ -127,28 +130,32 @@ def personal_head(
     bias : ndarray of shape (n_outputs,)
         The very arrays of the plain head where nothing is adapted.
     """
-    known = np.zeros(len(features), bool) if targets is None else ~np.isnan(targets[:, 0])
+    if targets is None:
+        targets = np.full((len(features), len(adaptive.outputs)), np.nan)
+    plain = (
+        head[0][adaptive.outputs] / adaptive.sharpness,
+        head[1][adaptive.outputs] / adaptive.sharpness,
+    )
+    # Sums over the windows have the same bits in whatever order they came: labelled ones first.
+    order = np.lexsort((*outputs_of(plain, features).T, *targets.T))
+    features, targets = np.asarray(features, np.float64)[order], targets[order]
+    by_labels = _with_labels(adaptive, plain, features, targets)
+    if by_labels is not None:
+        return _blended(adaptive, head, plain, by_labels, 1.0)
     kind = adaptive.decision.kind
-    if not known.any() and (kind is None or len(features) < 2):
+    if kind is None or len(features) < 2:
         return head
-    plain = tuple(part[adaptive.outputs] / adaptive.sharpness for part in head)
-    # Sums over the windows have the same bits in whatever order they came.
-    order = np.lexsort((*outputs_of(plain, features).T, ~known))
-    features, known = np.asarray(features, np.float64)[order], known[order]
-    if targets is not None:
-        targets = targets[order]
-    if kind == "pool" and not known.any():
-        adapted = _pooled(plain, features)
-    else:
-        if kind == "recenter":
-            base = _recentred(adaptive, plain, features)
-        else:
-            assert targets is not None
-            base = _without_offset(adaptive, plain, features[known], targets[known])
-        adapted = _corrected(adaptive, base, features, known, targets)
+    if kind == "pool":
+        return _blended(adaptive, head, plain, _pooled(plain, features), 1.0)
     # Few windows without labels are little evidence: the plain head keeps a part of the weight.
-    blended = kind == "recenter" and not known.any()
-    share = mean_weight(len(features)) if blended else 1.0
+    adapted = _self_trained(adaptive, _recentred(adaptive, plain, features), features)
+    return _blended(adaptive, head, plain, adapted, mean_weight(len(features)))
+
+
+def _blended(
+    adaptive: AdaptiveHead, head: Linear, plain: Linear, adapted: Linear, share: float
+) -> Linear:
+    """Weighted mean of the plain and the adapted head, in units of outputs."""
     weight, bias = (np.array(part, np.float64) for part in head)
     for whole, part, new in zip((weight, bias), plain, adapted, strict=True):
         whole[adaptive.outputs] = (1 - share) * adaptive.sharpness * part
@@ -196,36 +203,60 @@ def _shift(
     return np.asarray(mean_weight(len(features)) * min(1.0, farthest / max(length, 1e-12)) * shift)
 
 
-def _corrected(
-    adaptive: AdaptiveHead,
-    base: Linear,
-    features: np.ndarray,
-    known: np.ndarray,
-    targets: np.ndarray | None,
-) -> Linear:
-    """Correct a head by the person's labelled windows, and by guesses for the others."""
-    usual = adaptive.usual_scale if adaptive.decision.kind == "recenter" else None
-    rows = _at_most(known, _MOST_WINDOWS)
-    if len(rows) < 2 or not (usual is not None or known.any()):
+def _self_trained(adaptive: AdaptiveHead, base: Linear, features: np.ndarray) -> Linear:
+    """Correct a head by its own guesses, see `self_trained`."""
+    if adaptive.usual_scale is None:
         return base
-    features, known = features[rows], known[rows]
+    rows = _spread(len(features), _MOST_WINDOWS)
+    kernel = person_kernel(features[rows], adaptive.families)
+    decisions = outputs_of(base, features[rows])
+    sharpness = adaptive.adapted_sharpness
+    coefficients = self_trained(kernel, decisions, sharpness, adaptive.usual_scale)
+    weight, bias = _corrected(adaptive, base, features[rows], coefficients)
+    # Guesses are no evidence: the corrected head is no more confident than it was before.
+    factor = equal_confidence(decisions + kernel @ coefficients, decisions, sharpness)
+    old = 1 - _GUESS_SHARE
+    return (
+        _GUESS_SHARE * factor * weight + old * base[0],
+        _GUESS_SHARE * factor * bias + old * base[1],
+    )
+
+
+def _with_labels(
+    adaptive: AdaptiveHead, plain: Linear, features: np.ndarray, targets: np.ndarray
+) -> Linear | None:
+    """Correct a head by the person's labelled windows, and by guesses for the others.
+
+    None if there are no labels, or if they are of no use by leaving out each of them.
+    """
+    known = ~np.isnan(targets[:, 0])
+    if not known.any():
+        return None
+    if adaptive.decision.kind == "recenter":
+        base, usual = _recentred(adaptive, plain, features), adaptive.usual_scale
+    else:
+        base, usual = _without_offset(adaptive, plain, features[known], targets[known]), None
+    others = np.flatnonzero(~known)
+    room = max(0, _MOST_WINDOWS - int(known.sum()))
+    rows = np.concatenate([np.flatnonzero(known), others[_spread(len(others), room)]])
+    features, targets, known = features[rows], targets[rows], known[rows]
     kernel, decisions = person_kernel(features, adaptive.families), outputs_of(base, features)
-    noise = np.inf
-    if targets is not None and known.any():
-        targets = targets[rows]
-        noise = _label_noise(adaptive, kernel, decisions, targets, known)
-    if usual is not None:
-        labels, given = None, {}
-        if targets is not None and np.isfinite(noise):
-            labels = np.where(known, np.nan_to_num(targets).argmax(axis=1), -1)
-            given = {"label_noise": noise}
-        coefficients = self_trained(
-            kernel, decisions, adaptive.adapted_sharpness, usual, labels, **given
-        )
-    elif targets is not None and np.isfinite(noise):
+    noise = _label_noise(adaptive, kernel, decisions, targets, known)
+    if np.isinf(noise):
+        return None
+    if usual is None:
         coefficients = label_correction(kernel, decisions, targets, noise)
     else:
-        return base
+        labels = np.where(known, np.nan_to_num(targets).argmax(axis=1), -1)
+        coefficients = self_trained(
+            kernel, decisions, adaptive.adapted_sharpness, usual, labels, noise
+        )
+    return _corrected(adaptive, base, features, coefficients)
+
+
+def _corrected(
+    adaptive: AdaptiveHead, base: Linear, features: np.ndarray, coefficients: np.ndarray
+) -> Linear:
     weight, bias = correction_head(features, adaptive.families, coefficients)
     return base[0] + weight, base[1] + bias
 
@@ -245,10 +276,6 @@ def _label_noise(
     return choose_label_noise(inner, decisions[known], labels, adaptive.adapted_sharpness)
 
 
-def _at_most(known: np.ndarray, n_windows: int) -> np.ndarray:
-    """Indices of all labelled windows, and of so many others that `n_windows` are not exceeded."""
-    labelled, others = np.flatnonzero(known), np.flatnonzero(~known)
-    room = max(0, n_windows - len(labelled))
-    if len(others) > room:
-        others = others[np.linspace(0, len(others) - 1, room).round().astype(int)]
-    return np.concatenate([labelled, others])
+def _spread(n: int, most: int) -> np.ndarray:
+    """Indices of `n` windows, or of `most` among them at equal distances."""
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)

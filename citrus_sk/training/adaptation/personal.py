@@ -137,6 +137,44 @@ def self_trained(
     return coefficients
 
 
+def equal_confidence(corrected: np.ndarray, decisions: np.ndarray, sharpness: float) -> float:
+    """Factor of corrected decisions by which they are no more confident than those before.
+
+    Confidence is measured by the mean entropy of the predicted probabilities.
+
+    Parameters
+    ----------
+    corrected : ndarray of shape (n, n_classes)
+        Decisions after self-training.
+    decisions : ndarray of shape (n, n_classes)
+        Decisions before self-training.
+    sharpness : float
+        Factor of the decisions before the softmax.
+
+    Returns
+    -------
+    float
+        Above 0 and at most 1.
+    """
+    goal = _mean_entropy(sharpness * decisions)
+    low, high = 0.0, 1.0
+    if _mean_entropy(sharpness * corrected) >= goal:
+        return high
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high)
+            if _mean_entropy(middle * sharpness * corrected) > goal
+            else (low, middle)
+        )
+    return high
+
+
+def _mean_entropy(scores: np.ndarray) -> float:
+    logs = log_softmax(scores)
+    return float(-(np.exp(logs) * logs).sum(axis=1).mean())
+
+
 def choose_label_noise(
     kernel: np.ndarray, decisions: np.ndarray, labels: np.ndarray, sharpness: float
 ) -> float:
