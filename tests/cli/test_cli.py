@@ -63,11 +63,11 @@ def test_demo_writes_a_figure_and_a_model_into_its_folder(demo):
     assert (written / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_demo_model_loads_and_tells_exercises_of_a_stranger_apart(demo):
+def test_demo_model_loads_and_recognises_exercises_of_a_new_person(demo):
     model = joblib.load(demo[0] / "citrus-demo" / "watch.joblib")
     watch = load_watch()
-    stranger = watch.groups == _demo.STRANGER
-    assert model.score(watch.X[stranger], watch.y[stranger]) > 0.5
+    new = watch.groups == _demo.NEW_PERSON
+    assert model.score(watch.X[new], watch.y[new]) > 0.5
 
 
 def test_demo_ends_with_code_that_runs(demo):
