@@ -1,4 +1,4 @@
-"""The demo: a learning curve on real recordings, and a saved model on a person new to it."""
+"""``citrus-sk demo``: a learning curve on real recordings, and a saved model on a new person."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 FRACTIONS = (0.02, 0.05, 0.1)
 MODEL_FRACTION = 0.2
-# A short grid and few epochs: minutes on two cores, not the best score to be had.
-GRID_N_TIMES, EPOCHS = 256, 15
+# Short windows and few epochs, for minutes on two cores instead of the best score.
+N_TIMES, EPOCHS = 256, 15
 PRETRAINED = "eeg-freq"
-# Label in table and plot, and the value of pretrained=.
+# Label in table and plot, and value of pretrained=.
 MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
-STRANGER = "10"  # fixed beforehand; the saved model is never trained on this person
+NEW_PERSON = "10"  # chosen in advance; not in the training data of the saved model
 CURVE_FILE = "learning_curve.png"
 MODEL_FILE = "watch.joblib"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a learning curve, with one value for each fold."""
+    """Point of a learning curve, with one value for each fold."""
 
     model: str
     fraction: float
@@ -51,7 +51,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     Parameters
     ----------
     out : Path
-        Folder for the learning curve and the model; made if needed.
+        Folder for the learning curve and the model, created if needed.
     n_splits : int, default=3
         Number of folds over the ten people.
     seed : int, default=0
@@ -64,7 +64,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     ModuleNotFoundError
         If an optional package is missing.
     OSError
-        If `out` cannot be written into.
+        If `out` is not writable.
     """
     # Fail now, and not after minutes of training.
     require("matplotlib", "The demo", install="citrus-sk[demo]")
@@ -76,14 +76,14 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     print(
         f"{len(watch.X)} windows of {watch.X.shape[2] / watch.sfreq:g} s, "
         f"{watch.X.shape[1]} channels, {len(np.unique(watch.y))} exercises, {n_people} people.\n"
-        f"The same network twice: with the weights of {PRETRAINED!r}, trained on EEG alone, and "
-        f"from scratch. {n_splits} folds by person;\neach trains on "
+        f"The same network starts from the weights of {PRETRAINED!r}, pre-trained on EEG alone, or "
+        f"from scratch.\nThere are {n_splits} folds by person. Each trains on "
         f"{', '.join(f'{fraction:.0%}' for fraction in FRACTIONS)} of its training windows and is "
-        "tested on all windows of people it has not seen.",
+        "tested on all windows of the other people.",
         flush=True,
     )
-    known, stranger = _split_off_stranger(watch, seed)
     default = _make_default(seed)
+    known, new = _split_by_person(watch, seed)
     splits = _splits(watch, n_splits, seed)
     tasks = [
         delayed(_fit_and_score)(pipeline, watch.X, watch.y, *split)
@@ -91,7 +91,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
         for pipeline in pipelines
     ]
     tasks.append(delayed(_fit)(default, watch.X, watch.y, known, watch.groups))
-    # One process a core: several threads on one small network wait for each other.
+    # One process per core, because several threads on one small network slow each other down.
     with parallel_config("loky", n_jobs=-1, inner_max_num_threads=1):
         fits = Parallel(return_as="generator")(tasks)
     *scores, model = progress_bar(fits, total=len(tasks), unit="fit", shown=progress)
@@ -103,10 +103,10 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
 
     joblib.dump(model, out / MODEL_FILE)
     loaded = joblib.load(out / MODEL_FILE)
-    X = watch.X[stranger]
+    X = watch.X[new]
     if not np.array_equal(loaded.predict_proba(X), model.predict_proba(X)):
-        raise RuntimeError("The loaded model does not predict what the saved one predicted.")
-    print(_stranger_report(loaded, watch, stranger, len(known)))
+        raise RuntimeError("The loaded model and the saved model give different predictions.")
+    print(_new_person_report(loaded, watch, new, len(known)))
     print(_closing_words(out))
 
 
@@ -114,8 +114,8 @@ def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
     from .. import CitrusClassifier, SignalAligner
 
     return make_pipeline(
-        SignalAligner(GRID_N_TIMES),
-        # Without random kernels, which would hide what pre-training is worth to the network.
+        SignalAligner(N_TIMES),
+        # Without random kernels, which would hide the effect of pre-training on the network.
         CitrusClassifier(pretrained, random_kernels=False, max_epochs=EPOCHS, random_state=seed),
     )
 
@@ -123,14 +123,13 @@ def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
 def _make_default(seed: int) -> Pipeline:
     from .. import CitrusClassifier, SignalAligner
 
-    return make_pipeline(SignalAligner(GRID_N_TIMES), CitrusClassifier(random_state=seed))
+    return make_pipeline(SignalAligner(N_TIMES), CitrusClassifier(random_state=seed))
 
 
 def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training and test windows, fold by fold and in each fold by fraction.
+    """Return training and test windows, ordered by fold and then by fraction.
 
-    Not fraction by fraction: the time left would look far too short while only small fits
-    were behind.
+    In this order the estimate of the remaining time is not based on the smallest fits alone.
     """
     by_fraction = [
         StratifiedFractionKFold(n_splits, train_fraction=fraction, random_state=seed).split(
@@ -155,7 +154,7 @@ def _fit(
 def _fit_and_score(
     pipeline: Pipeline, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> tuple[int, float, float]:
-    """Number of training windows, accuracy and macro-F1."""
+    """Return the number of training windows, accuracy and macro-F1."""
     predicted = _fit(pipeline, X, y, train).predict(X[test])
     return (
         len(train),
@@ -173,13 +172,13 @@ def _points(scores: list[tuple[int, float, float]], n_splits: int) -> list[Point
     ]
 
 
-def _split_off_stranger(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Training windows of the saved model, and all windows of a person it will not have seen."""
-    others = np.flatnonzero(watch.groups != STRANGER)
+def _split_by_person(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return training windows for the saved model, and all windows of the new person."""
+    others = np.flatnonzero(watch.groups != NEW_PERSON)
     drawn, _ = train_test_split(
         others, train_size=MODEL_FRACTION, stratify=watch.y[others], random_state=seed
     )
-    return drawn, np.flatnonzero(watch.groups == STRANGER)
+    return drawn, np.flatnonzero(watch.groups == NEW_PERSON)
 
 
 def _table(points: list[Point], chance: float) -> str:
@@ -213,7 +212,7 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     fractions = np.array(FRACTIONS)
-    # Set apart sideways, so that one pair of error bars does not hide the other.
+    # Shifted sideways, so that the error bars do not hide each other.
     for model, shift, color, form in zip(
         MODELS, (0.97, 1.03), ("0.0", "0.5"), ("o-", "s--"), strict=True
     ):
@@ -244,8 +243,8 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
         ],
     )
     axes.set(
-        xlabel="share of the training fold, and labelled windows in it (log scale)",
-        ylabel=f"macro-F1 on unseen people\n(mean and sd over {n_splits} folds)",
+        xlabel="fraction of the training fold, and number of labelled windows (log scale)",
+        ylabel=f"macro-F1 on new people\n(mean and sd over {n_splits} folds)",
         ylim=(0, 1),
         title=f"Seven shoulder exercises, smart watch, {n_people} people",
     )
@@ -255,22 +254,19 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     figure.savefig(path, dpi=150)
 
 
-def _calibration_split(
-    recordings: np.ndarray, stranger: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first window of each of a person's recordings, and windows that overlap with none.
+def _calibration_split(recordings: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first window of each recording, and the windows that overlap with none of these.
 
-    There is one recording of each exercise with either arm.
+    A person has one recording of each exercise with either arm.
     """
-    firsts = np.unique(recordings[stranger], return_index=True)[1]
-    few = stranger[firsts]
-    return few, np.setdiff1d(stranger, np.concatenate([few, few + 1]))
+    few = new[np.unique(recordings[new], return_index=True)[1]]
+    return few, np.setdiff1d(new, np.concatenate([few, few + 1]))
 
 
-def _predictions(
+def _predict_new_person(
     model: Pipeline, watch: Bunch, few: np.ndarray, rest: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Predicted exercises of the windows `rest`, by what is known of the person."""
+    """Return the predicted exercises of the windows `rest`, by what is known of the person."""
     aligner, clf = model[:-1], model[-1]
     X = aligner.transform(watch.X[rest])
     personal = clf.personalize(aligner.transform(watch.X[few]), watch.y[few], X_unlabelled=X)
@@ -281,27 +277,27 @@ def _predictions(
     }
 
 
-def _stranger_report(model: Pipeline, watch: Bunch, stranger: np.ndarray, n_train: int) -> str:
-    few, rest = _calibration_split(watch.recordings, stranger)
-    predictions = _predictions(model, watch, few, rest)
+def _new_person_report(model: Pipeline, watch: Bunch, new: np.ndarray, n_train: int) -> str:
+    few, rest = _calibration_split(watch.recordings, new)
+    predictions = _predict_new_person(model, watch, few, rest)
     y = watch.y[rest]
     row = "  {:<20}  {:>8}  {:>8}  {:>8}  {:>10}".format
     lines = [
-        f"The saved model, the default with all its features, was trained on {n_train} windows of "
-        "the other people and\nloaded back: its probabilities are the same to the last bit.",
-        f"Correct windows of person {STRANGER}, whom it has never seen:",
+        f"The default classifier was trained on {n_train} windows of the other people, saved and "
+        "loaded: its\nprobabilities are identical. Its correct windows of person "
+        f"{NEW_PERSON}, who is not in its training data:",
         row("", "windows", *predictions),
     ]
     for exercise in np.unique(y):
         right = [np.sum(each[y == exercise] == exercise) for each in predictions.values()]
         lines.append(row(exercise, np.sum(y == exercise), *right))
     shares = [f"{np.mean(each == y):.0%}" for each in predictions.values()]
-    lines.append(row("all", len(y), *shares))
     lines += [
-        "unknown: each window is predicted by itself.",
-        "adapted: the windows are predicted together, without labels: predict(X, groups=people).",
-        f"calibrated: {len(few)} other windows of this person, two of each exercise, are labelled: "
-        "personalize(X_few, y_few, X).",
+        row("all", len(y), *shares),
+        "unknown:    each window is predicted by itself",
+        "adapted:    these windows are predicted together, without labels: predict(X, groups=...)",
+        f"calibrated: {len(few)} other windows, two of each exercise, are labelled: "
+        "personalize(X_few, y_few, X)",
     ]
     return "\n".join(lines)
 

@@ -63,11 +63,37 @@ def test_demo_writes_a_figure_and_a_model_into_its_folder(demo):
     assert (written / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_demo_model_loads_and_tells_exercises_of_a_stranger_apart(demo):
+def test_demo_model_loads_and_recognises_exercises_of_a_new_person(demo):
     model = joblib.load(demo[0] / "citrus-demo" / "watch.joblib")
     watch = load_watch()
-    stranger = watch.groups == _demo.STRANGER
-    assert model.score(watch.X[stranger], watch.y[stranger]) > 0.5
+    new = watch.groups == _demo.NEW_PERSON
+    assert model.score(watch.X[new], watch.y[new]) > 0.5
+
+
+def test_demo_predicts_a_new_person_unknown_adapted_and_calibrated(demo):
+    lines = demo[1].stdout.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.split()[1:2] == ["unknown"])
+    assert lines[head].split() == ["windows", "unknown", "adapted", "calibrated"]
+    exercises = [line.rsplit(maxsplit=4) for line in lines[head + 1 : head + 8]]
+    n_windows, *right = np.array([line[1:] for line in exercises], int).sum(axis=0)
+    total = lines[head + 8].split()
+    assert total[:2] == ["all", str(n_windows)]
+    assert total[2:] == [f"{each / n_windows:.0%}" for each in right]
+    assert min(right) > 0.5 * n_windows
+
+
+def test_no_window_that_the_demo_predicts_overlaps_with_a_labelled_one():
+    watch = load_watch()
+    new = np.flatnonzero(watch.groups == _demo.NEW_PERSON)
+    few, rest = _demo._calibration_split(watch.recordings, new)
+    assert np.unique(watch.y[few], return_counts=True)[1].tolist() == [2] * 7
+    assert len(np.unique(watch.recordings[few])) == 14
+    assert set(watch.groups[rest]) == {_demo.NEW_PERSON}
+    for row in few:
+        following = watch.X[rest][watch.recordings[rest] == watch.recordings[row]]
+        assert not np.isin(watch.X[row, 0], following[:, 0]).all()
+        # The window after the next starts where this one ends.
+        assert np.array_equal(following[0], watch.X[row + 2])
 
 
 def test_demo_ends_with_code_that_runs(demo):

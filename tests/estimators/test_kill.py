@@ -173,7 +173,7 @@ def test_control_c_saves_says_how_to_go_on_and_loses_nothing(command, uninterrup
     assert process.returncode == 130
     assert "Traceback" not in err
     assert f"Saved in {command.state}" in err
-    assert "the same command with --resume goes on" in err
+    assert "Add --resume to the command" in err
     assert 3 <= command.step() < N_STEPS
     assert not command.out.exists()
 
@@ -186,4 +186,4 @@ def test_control_c_saves_says_how_to_go_on_and_loses_nothing(command, uninterrup
     assert not command.state.exists()
 
     assert main(command.arguments("--resume")) == 0
-    assert "is finished" in capsys.readouterr().out
+    assert "is complete; there is nothing to resume" in capsys.readouterr().out
