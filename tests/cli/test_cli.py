@@ -1,5 +1,6 @@
 """The command line, run as a user runs it."""
 
+import itertools
 import subprocess
 import sys
 
@@ -53,8 +54,8 @@ def test_demo_beats_chance_by_far_with_a_tenth_of_the_labels(demo):
 
 
 def test_demo_shows_progress_on_stderr_alone(demo):
-    assert "13/13" in demo[1].stderr
-    assert "13/13" not in demo[1].stdout
+    assert "22/22" in demo[1].stderr
+    assert "22/22" not in demo[1].stdout
 
 
 def test_demo_writes_a_figure_and_a_model_into_its_folder(demo):
@@ -70,30 +71,30 @@ def test_demo_model_loads_and_recognises_exercises_of_a_new_person(demo):
     assert model.score(watch.X[new], watch.y[new]) > 0.5
 
 
-def test_demo_predicts_a_new_person_unknown_adapted_and_calibrated(demo):
+def test_demo_leaves_out_each_person_and_adapts_to_them(demo):
     lines = demo[1].stdout.splitlines()
-    head = next(i for i, line in enumerate(lines) if line.split()[1:2] == ["unknown"])
-    assert lines[head].split() == ["windows", "unknown", "adapted", "calibrated"]
-    exercises = [line.rsplit(maxsplit=4) for line in lines[head + 1 : head + 8]]
-    n_windows, *right = np.array([line[1:] for line in exercises], int).sum(axis=0)
-    total = lines[head + 8].split()
-    assert total[:2] == ["all", str(n_windows)]
-    assert total[2:] == [f"{each / n_windows:.0%}" for each in right]
-    assert min(right) > 0.5 * n_windows
+    head = next(i for i, line in enumerate(lines) if line.split()[:1] == ["person"])
+    rows = [line.split() for line in lines[head + 1 : head + 12]]
+    assert [row[0] for row in rows] == [*map(str, range(1, 11)), "mean"]
+    accuracies = np.array([row[1:] for row in rows], float)
+    np.testing.assert_allclose(accuracies[:10].mean(axis=0), accuracies[10], atol=0.011)
+    assert accuracies[:10].min() > 0.5
+    unknown, adapted, calibrated = accuracies[10]
+    assert unknown < adapted < calibrated
 
 
-def test_no_window_that_the_demo_predicts_overlaps_with_a_labelled_one():
+def test_windows_of_a_person_that_the_demo_uses_do_not_overlap():
     watch = load_watch()
-    new = np.flatnonzero(watch.groups == _demo.NEW_PERSON)
-    few, rest = _demo._calibration_split(watch.recordings, new)
+    train, few, rest = _demo._split_off_person(watch, "3", 0)
+    assert "3" not in watch.groups[train]
+    assert set(watch.groups[few]) | set(watch.groups[rest]) == {"3"}
     assert np.unique(watch.y[few], return_counts=True)[1].tolist() == [2] * 7
     assert len(np.unique(watch.recordings[few])) == 14
-    assert set(watch.groups[rest]) == {_demo.NEW_PERSON}
-    for row in few:
-        following = watch.X[rest][watch.recordings[rest] == watch.recordings[row]]
-        assert not np.isin(watch.X[row, 0], following[:, 0]).all()
-        # The window after the next starts where this one ends.
-        assert np.array_equal(following[0], watch.X[row + 2])
+    used = np.sort(np.concatenate([few, rest]))
+    for one, other in itertools.pairwise(used):
+        if watch.recordings[one] == watch.recordings[other]:
+            assert other - one == 2
+            assert not np.array_equal(watch.X[one, :, 128:], watch.X[other, :, :128])
 
 
 def test_demo_ends_with_code_that_runs(demo):
