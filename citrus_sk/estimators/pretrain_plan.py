@@ -91,6 +91,22 @@ def simultaneous(params: SimpleNamespace) -> int:
     return _SIMULTANEOUS if params.cross_channel else 1
 
 
+def split_corpus(
+    params: SimpleNamespace, corpus: Corpus, seed: int
+) -> tuple[Corpus, Corpus | None]:
+    """Split a corpus into recordings to train on and those of held-out people, if there are any."""
+    if params.validation_fraction == 0 or not corpus.can_be_split:
+        return corpus, None
+    train, held_out = corpus.split_by_subject(params.validation_fraction, seed)
+    # People with the only recordings of a modality are needed for training.
+    needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
+    if not needed:
+        return train, held_out
+    others = [name for name in held_out.subjects if name not in needed]
+    train = corpus.of_subjects([*train.subjects, *needed])
+    return train, corpus.of_subjects(others) if others else None
+
+
 def make_sampler(
     params: SimpleNamespace,
     network: NetworkConfig,

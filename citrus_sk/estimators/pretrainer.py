@@ -33,6 +33,7 @@ from .pretrain_plan import (
     make_run_file,
     make_sampler,
     make_settings,
+    split_corpus,
     task_config,
 )
 
@@ -271,7 +272,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self._grid_sfreq = corpus.sfreq
         self.corpus_ = corpus.provenance()
         seed = choose_seed(params, device)
-        train, held_out = self._split(corpus, seed)
+        train, held_out = split_corpus(params, corpus, seed)
         self.held_out_subjects_ = held_out.subjects if held_out is not None else []
 
         self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
@@ -308,18 +309,6 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         )  # fmt: skip
         return corpus if self.modalities is None else corpus.select(self.modalities)
 
-    def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
-        if self.validation_fraction == 0 or not corpus.can_be_split:
-            return corpus, None
-        train, held_out = corpus.split_by_subject(self.validation_fraction, seed)
-        # People with the only recordings of a modality are needed for training.
-        needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
-        if not needed:
-            return train, held_out
-        others = [name for name in held_out.subjects if name not in needed]
-        train = corpus.of_subjects([*train.subjects, *needed])
-        return train, corpus.of_subjects(others) if others else None
-
     def _read_array(self, X: Any, ragged: bool = False) -> Windows:
         """Read windows like those of `fit`, or any windows if `fit` was called with a corpus."""
         if hasattr(self, "n_chans_"):
@@ -340,7 +329,6 @@ or mne.Epochs
         Returns
         -------
         ndarray of shape (n_windows, n_features), float32
-            Features.
         """
         check_is_fitted(self)
         with usual_modes(), out_of_memory_hint(self.batch_size):
@@ -418,10 +406,8 @@ or mne.Epochs
         """
         from ..checkpoints.checkpoint import write_checkpoint
 
-        content = self.to_checkpoint()
-        return write_checkpoint(
-            path, content.network, content.task, content.tensors, content.info, half=half
-        )
+        made = self.to_checkpoint()
+        return write_checkpoint(path, made.network, made.task, made.tensors, made.info, half=half)
 
     @property
     def _params(self) -> SimpleNamespace:

@@ -189,7 +189,7 @@ def a_mistyped_path(data, fitted):
 
 
 def stored_by_another_version(data, fitted):
-    state = fitted.__getstate__() | {"_citrus_sk_version": "0.0.1", "_packed": [({}, [])]}
+    state = fitted.__getstate__() | {"_citrus_sk_version": "0.0.1", "_packed": [({}, [], None)]}
     probe().__setstate__(state)
 
 
