@@ -132,19 +132,16 @@ def calibration_windows(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def windows_of_arms(y: np.ndarray, recordings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two windows of each exercise: one of each recording, and both of the first recording.
+    """Indices of two windows of each exercise: one of each arm, and both of the same arm.
 
-    Each arm is one recording.
+    A person has one recording of each exercise with either arm.
     """
-    firsts, seconds = [], []
+    both, same = [], []
     for label in np.unique(y):
-        rows = np.flatnonzero(y == label)
-        first, *others = np.unique(recordings[rows])
-        same = rows[recordings[rows] == first]
-        other = rows[recordings[rows] == others[0]] if others else same[1:]
-        firsts += [same[0], other[0]]
-        seconds += [same[0], same[1]]
-    return np.array(firsts), np.array(seconds)
+        one, other = (np.flatnonzero(recordings == r) for r in np.unique(recordings[y == label]))
+        both += [one[0], other[0]]
+        same += [one[0], one[1]]
+    return np.array(both), np.array(same)
 
 
 Case = tuple[str, np.ndarray, np.ndarray]  # name, tested windows and their probabilities

@@ -30,6 +30,7 @@ PRETRAINED = "eeg-freq"
 # Label in table and plot, and value of pretrained=.
 MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
 NEW_PERSON = "10"  # chosen in advance; not in the training data of the saved model
+KNOWN_OF_PERSON = ("nothing", "windows", "2 labels each")
 CURVE_FILE = "learning_curve.png"
 MODEL_FILE = "watch.joblib"
 
@@ -82,7 +83,6 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
         "tested on all windows of the other people.",
         flush=True,
     )
-    known, new = _split_by_person(watch, seed)
     default = _make_default(seed)
     splits = _splits(watch, n_splits, seed)
     tasks = [
@@ -90,23 +90,33 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
         for split in splits
         for pipeline in pipelines
     ]
-    tasks.append(delayed(_fit)(default, watch.X, watch.y, known, watch.groups))
+    people = sorted(np.unique(watch.groups), key=int)
+    tasks += [
+        delayed(_fit_and_adapt)(default, watch.X, watch.y, watch.groups, *split)
+        for split in [_split_off_person(watch, person, seed) for person in people]
+    ]
     # One process per core, because several threads on one small network slow each other down.
     with parallel_config("loky", n_jobs=-1, inner_max_num_threads=1):
         fits = Parallel(return_as="generator")(tasks)
-    *scores, model = progress_bar(fits, total=len(tasks), unit="fit", shown=progress)
+    results = list(progress_bar(fits, total=len(tasks), unit="fit", shown=progress))
+    scores, adapted = results[: -len(people)], results[-len(people) :]
     points = _points(scores, n_splits)
 
     chance = 1 / len(np.unique(watch.y))
     print(_table(points, chance))
     _plot(points, chance, n_splits, n_people, out / CURVE_FILE)
 
+    models, accuracies = zip(*adapted, strict=True)
+    print(_people_table(people, np.array(accuracies)))
+
+    model, X = models[people.index(NEW_PERSON)], watch.X[watch.groups == NEW_PERSON]
     joblib.dump(model, out / MODEL_FILE)
-    loaded = joblib.load(out / MODEL_FILE)
-    X = watch.X[new]
-    if not np.array_equal(loaded.predict_proba(X), model.predict_proba(X)):
+    if not np.array_equal(joblib.load(out / MODEL_FILE).predict_proba(X), model.predict_proba(X)):
         raise RuntimeError("The loaded model and the saved model give different predictions.")
-    print(_new_person_report(loaded, watch, new, len(known)))
+    print(
+        f"The model without person {NEW_PERSON} was saved and loaded: its probabilities are "
+        "identical."
+    )
     print(_closing_words(out))
 
 
@@ -140,15 +150,8 @@ def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np
     return [split for of_fold in zip(*by_fraction, strict=True) for split in of_fold]
 
 
-def _fit(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    train: np.ndarray,
-    groups: np.ndarray | None = None,
-) -> Pipeline:
-    people = {} if groups is None else {f"{pipeline.steps[-1][0]}__groups": groups[train]}
-    return clone(pipeline).fit(X[train], y[train], **people)
+def _fit(pipeline: Pipeline, X: np.ndarray, y: np.ndarray, train: np.ndarray) -> Pipeline:
+    return clone(pipeline).fit(X[train], y[train])
 
 
 def _fit_and_score(
@@ -172,13 +175,45 @@ def _points(scores: list[tuple[int, float, float]], n_splits: int) -> list[Point
     ]
 
 
-def _split_by_person(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return training windows for the saved model, and all windows of the new person."""
-    others = np.flatnonzero(watch.groups != NEW_PERSON)
-    drawn, _ = train_test_split(
+def _split_off_person(
+    watch: Bunch, person: str, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return windows of other people to train on, and those of a person to label and to predict.
+
+    The first window of each recording is labelled; there is one recording of each exercise with
+    either arm. Every second of the following windows is predicted, so that none overlap.
+    """
+    others = np.flatnonzero(watch.groups != person)
+    train, _ = train_test_split(
         others, train_size=MODEL_FRACTION, stratify=watch.y[others], random_state=seed
     )
-    return drawn, np.flatnonzero(watch.groups == NEW_PERSON)
+    own = np.flatnonzero(watch.groups == person)
+    _, first, number = np.unique(watch.recordings[own], return_index=True, return_inverse=True)
+    place = np.arange(len(own)) - first[number]  # of each window in its recording
+    return train, own[place == 0], own[(place > 0) & (place % 2 == 0)]
+
+
+def _fit_and_adapt(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    train: np.ndarray,
+    few: np.ndarray,
+    rest: np.ndarray,
+) -> tuple[Pipeline, list[float]]:
+    """Return the fitted pipeline, and accuracies on a new person by `KNOWN_OF_PERSON`."""
+    fitted = clone(pipeline)
+    fitted.fit(X[train], y[train], citrusclassifier__groups=groups[train])
+    aligner, clf = fitted[:-1], fitted[-1]
+    windows = aligner.transform(X[rest])
+    personal = clf.personalize(aligner.transform(X[few]), y[few], X_unlabelled=windows)
+    predictions = (
+        clf.predict(windows),
+        clf.predict(windows, groups=groups[rest]),
+        personal.predict(windows),
+    )
+    return fitted, [accuracy_score(y[rest], predicted) for predicted in predictions]
 
 
 def _table(points: list[Point], chance: float) -> str:
@@ -254,51 +289,24 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     figure.savefig(path, dpi=150)
 
 
-def _calibration_split(recordings: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first window of each of a person's recordings, and windows that overlap with none.
-
-    There is one recording of each exercise with either arm.
-    """
-    firsts = np.unique(recordings[new], return_index=True)[1]
-    few = new[firsts]
-    return few, np.setdiff1d(new, np.concatenate([few, few + 1]))
-
-
-def _predictions(
-    model: Pipeline, watch: Bunch, few: np.ndarray, rest: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Predicted exercises of the windows `rest`, by what is known of the person."""
-    aligner, clf = model[:-1], model[-1]
-    X = aligner.transform(watch.X[rest])
-    personal = clf.personalize(aligner.transform(watch.X[few]), watch.y[few], X_unlabelled=X)
-    return {
-        "unknown": clf.predict(X),
-        "adapted": clf.predict(X, groups=watch.groups[rest]),
-        "calibrated": personal.predict(X),
-    }
-
-
-def _new_person_report(model: Pipeline, watch: Bunch, new: np.ndarray, n_train: int) -> str:
-    few, rest = _calibration_split(watch.recordings, new)
-    predictions = _predictions(model, watch, few, rest)
-    y = watch.y[rest]
-    row = "  {:<20}  {:>8}  {:>8}  {:>8}  {:>10}".format
+def _people_table(people: list[str], accuracies: np.ndarray) -> str:
+    row = "{:>14}  {:>10}  {:>10}  {:>15}".format
     lines = [
-        f"The saved model, the default with all its features, was trained on {n_train} windows of "
-        "the other people, saved and\nloaded: its probabilities are identical.",
-        f"Correct windows of person {NEW_PERSON}, who is not in its training data:",
-        row("", "windows", *predictions),
+        "Each person is left out in turn. The default classifier is trained on "
+        f"{MODEL_FRACTION:.0%} of the windows of the other people.\n"
+        "Its accuracy on the person left out, by what is known of this person:",
+        row("person", *KNOWN_OF_PERSON),
     ]
-    for exercise in np.unique(y):
-        right = [np.sum(each[y == exercise] == exercise) for each in predictions.values()]
-        lines.append(row(exercise, np.sum(y == exercise), *right))
-    shares = [f"{np.mean(each == y):.0%}" for each in predictions.values()]
-    lines.append(row("all", len(y), *shares))
     lines += [
-        "unknown: each window is predicted by itself.",
-        "adapted: the windows are predicted together, without labels: predict(X, groups=people).",
-        f"calibrated: {len(few)} other windows of this person, two of each exercise, are labelled: "
-        "personalize(X_few, y_few, X).",
+        row(person, *[f"{value:.2f}" for value in of_person])
+        for person, of_person in zip(people, accuracies, strict=True)
+    ]
+    lines.append(row("mean", *[f"{value:.2f}" for value in accuracies.mean(axis=0)]))
+    lines += [
+        "nothing:       each window is predicted by itself",
+        "windows:       predicted together, without labels, by predict(X, groups=people)",
+        "2 labels each: two windows of each exercise are labelled, by personalize(X_few, y_few, X)",
+        "",
     ]
     return "\n".join(lines)
 
