@@ -1,5 +1,6 @@
 """The benchmarks' own arithmetic, and that a run goes on where it stopped."""
 
+import argparse
 import importlib
 import json
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.stats import wilcoxon
 
@@ -18,7 +20,7 @@ def load(monkeypatch):
     """A benchmark as a module; they import each other as scripts do."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("labelled_sets", "lowdata", "claims", "regression"):
+    for name in ("labelled_sets", "lowdata", "claims", "regression", "adaptation"):
         sys.modules.pop(name, None)
 
 
@@ -125,3 +127,171 @@ def test_heart_rate_is_read_from_the_ecg_and_nobody_is_trained_and_tested_on(loa
     assert len(parts) == 3
     for train, test in parts:
         assert not set(people[train]) & set(people[test])
+
+
+# --- adaptation.py --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(load, watch):
+    """A case of real windows: six people, of whom the last two are tested on."""
+    adaptation = load("adaptation")
+    train = np.flatnonzero(np.isin(watch.groups, np.unique(watch.groups)[:4]))
+    test = np.setdiff1d(np.arange(len(watch.y)), train)
+    return adaptation.make_case(watch.X[..., :64].copy(), watch.y, watch.groups, train, test)
+
+
+def test_each_variant_is_scored_on_each_left_out_person_and_a_stopped_run_goes_on(
+    load, tmp_path, monkeypatch, capsys
+):
+    adaptation = load("adaptation")
+    path = tmp_path / "people.csv"
+    options = argparse.Namespace(
+        data=None, only=None, folds=[0], shares=[0.5], windows=80, n_times=32,
+        variants=[adaptation.NONE, adaptation.ALL, "amplitude brought to the mean, all"],
+    )  # fmt: skip
+    adaptation.run(path, options)
+    rows = adaptation.read([path])
+    assert len(rows) == 8 * 3  # the people of the training part of the outer fold, by variant
+    assert np.mean([float(row["macro_f1"]) for row in rows]) > 0.4
+    assert {row["variant"] for row in rows} == set(options.variants)
+    lines = path.read_text().splitlines(keepends=True)
+    last = [row for row in rows if (row["inner"], row["variant"]) == ("2", options.variants[-1])]
+    path.write_text("".join(lines[: -len(last)]))
+    adaptation.run(path, options)
+    assert path.read_text().splitlines(keepends=True) == lines
+    monkeypatch.setattr(adaptation, "scored", lambda *given: [] if not given[-1] else 1 / 0)
+    adaptation.run(path, options)
+    capsys.readouterr()
+    adaptation.print_tables(rows)
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 sets, 8 people\n")
+    assert all(f"| {variant} |" in printed for variant in options.variants)
+
+
+def test_every_variant_gives_finite_outputs_and_most_change_them(load, few):
+    adaptation = load("adaptation")
+    found = {name: values for name, _, values in
+             adaptation.of_plain_signals(few, list(adaptation.PLAIN))}  # fmt: skip
+    assert list(found) == list(adaptation.PLAIN)
+    assert all(np.isfinite(values).all() for values in found.values())
+    shipped = found.pop(adaptation.ALL)
+    # Each person has 12 windows, so that more neighbours than those are all windows.
+    same = [name for name, values in found.items() if np.allclose(values, shipped)]
+    assert same == ["all, means over 21 neighbours", "all, means over 41 neighbours"]
+
+
+def test_people_are_left_out_of_the_training_part_alone(load):
+    adaptation = load("adaptation")
+    y, people = np.tile(np.repeat([0, 1, 2], 4), 12), np.repeat(np.arange(12), 12)
+    outer = adaptation.splits(y, people, 2)[1]
+    cases = list(adaptation.inner_cases(y, people, 1, [0.2, 1.0], 60))
+    assert [case[:2] for case in cases] == [(i, share) for i in range(3) for share in (0.2, 1.0)]
+    for _, _, train, test in cases:
+        assert not set(people[train]) & set(people[test])
+        assert set(train) | set(test) <= set(outer[0])
+    tested = np.concatenate([test for _, share, _, test in cases if share == 1.0])
+    assert len(tested) == len(set(tested))
+    assert set(people[tested]) == set(people[outer[0]])
+    assert 50 <= len(tested) <= 70
+
+
+def test_signals_of_each_person_get_the_covariance_and_the_amplitude_of_the_others(load):
+    adaptation = load("adaptation")
+    rng = np.random.default_rng(0)
+    people = np.repeat(["a", "b", "c"], 20)
+    mixing = {person: rng.normal(size=(3, 3)) + 2 * np.eye(3) for person in "abc"}
+    X = np.stack([mixing[person] @ rng.normal(size=(3, 200)) for person in people])
+    train = people != "c"
+    found = adaptation.covariances(X, people)
+    white = adaptation.covariances(adaptation.whitened(X, people, train), people)
+    mean = adaptation.covariances(adaptation.aligned_to_mean(X, people, train), people)
+    for person in "abc":
+        assert_allclose(white[person], np.eye(3), atol=1e-3)
+        assert_allclose(mean[person], (found["a"] + found["b"]) / 2, rtol=1e-3)
+    same = adaptation.equal_amplitude(X, people, train)
+    logs = {person: np.log(same[people == person].std(-1)).mean(0) for person in "abc"}
+    before = [np.log(X[people == person].std(-1)).mean(0) for person in "ab"]
+    for person in "abc":
+        assert_allclose(logs[person], np.mean(before, axis=0))
+
+
+def test_own_thresholds_undo_a_gain_of_the_person_and_keep_the_kernels(load):
+    adaptation = load("adaptation")
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 3, 64)).astype(np.float32))
+    network = adaptation.make_network(3, 64, 2)
+    network.fit_kernels(x, 0)
+
+    def amplitudes(of, windows):
+        with torch.inference_mode():
+            return of.features(windows)[:, -network.kernels.families[1] :]
+
+    own, louder = (adaptation.with_thresholds_of(network, windows) for windows in (x, 4 * x))
+    for bank in ("shape", "change", "amplitude"):
+        channels = getattr(network.kernels, bank).channels
+        assert torch.equal(getattr(own.kernels, bank).channels, channels)
+    assert (amplitudes(own, 4 * x) - amplitudes(own, x)).abs().mean() > 0.1
+    assert (amplitudes(louder, 4 * x) - amplitudes(own, x)).abs().mean() < 0.01
+
+
+def test_directions_in_which_people_differ_lose_weight_and_others_do_not(load, few):
+    adaptation = load("adaptation")
+
+    def between_and_within(case):
+        groups = case.labelled.groups
+        means = np.array([case.train[groups == g].mean(0) for g in np.unique(groups)])
+        return means.var(0).sum(), (case.train - means[groups]).var(0).sum()
+
+    plain = between_and_within(few)
+    changed = between_and_within(adaptation.down_weighted(few, 10))
+    assert changed[0] < 0.7 * plain[0]
+    assert changed[1] > 0.7 * plain[1]
+    assert_allclose(adaptation.down_weighted(few, 0).test, few.test, atol=1e-6)
+
+
+def test_the_spread_of_each_person_comes_closer_to_that_of_all(load, few):
+    adaptation = load("adaptation")
+
+    def spreads(case):
+        return np.log([case.test[case.people == person].std(0).mean() for person in
+                       np.unique(case.people)])  # fmt: skip
+
+    wide = few.people == few.people[0]
+    test = np.where(wide[:, None], 3 * few.test, few.test)
+    wider = adaptation.replace(few, test=test)
+    assert np.ptp(spreads(adaptation.equal_spread(wider))) < 0.5 * np.ptp(spreads(wider))
+
+
+def test_a_drift_is_removed_by_neighbours_and_the_mean_of_the_person_stays(load, few):
+    adaptation = load("adaptation")
+    _, adaptive = adaptation.fitted(few)
+    adaptive = adaptation.replace(
+        adaptive, decision=adaptation.replace(adaptive.decision, kind="recenter")
+    )
+    steps = np.zeros(len(few.people))
+    for person in np.unique(few.people):
+        steps[few.people == person] = np.arange((few.people == person).sum())
+    values = np.stack([steps, -steps], axis=1)
+    moved = adaptation.drifting(few, values, adaptive, 5)
+    assert moved.std(0).max() < 0.7 * values.std(0).min()
+    assert_allclose(moved.mean(0), values.mean(0), atol=1e-9)
+
+
+def test_another_shrinkage_is_put_back(load):
+    adaptation = load("adaptation")
+    assert adaptation.mean_weight(6) == 0.5
+    with adaptation.shrinkage(10.0):
+        assert_allclose(adaptation.mean_weight(6), 5 / 15)
+    assert adaptation.mean_weight(6) == 0.5
+
+
+def test_differences_are_means_over_people_and_sets(load):
+    difference = load("adaptation").difference
+    second = {"large": {str(i): 0.5 for i in range(40)}, "small": {"a": 0.2, "b": 0.4}}
+    first = {"large": dict.fromkeys(second["large"], 0.6), "small": {"a": 0.2, "b": 0.6}}
+    mean, low, high, by_set = difference(first, second)
+    assert_allclose([mean, by_set["large"], by_set["small"]], 0.1)
+    assert 0.0 <= low < 0.1 < high <= 0.2
+    for people in (first, second):
+        people.pop("small")
+    assert_allclose(difference(first, second)[:3], 0.1)  # all differences are equal

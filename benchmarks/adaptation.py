@@ -1,0 +1,557 @@
+"""Ways to adapt to a new person without labels: what ships, its parts, and what else was compared.
+
+    OMP_NUM_THREADS=1 python benchmarks/adaptation.py --data FOLDER --csv people.csv
+    python benchmarks/adaptation.py --table people.csv
+
+The sets are the demo's smart-watch recordings, in windows that do not overlap, and with --data
+every ``.npz`` of a folder (see ``labelled_sets.py``) in which most people have several classes.
+Nothing is measured on a test fold: of the training part of each of the first folds, some 800
+windows are drawn by person and class, and people are left out within them in three inner folds.
+
+A row is written for each person and variant as soon as it is known. Cases whose rows are there are
+not run again, so a run that was stopped goes on. ``--list`` prints the variants. --table prints
+means over the sets, and differences to the same classifier without the change: the mean over sets
+of the mean over people, with 95 % intervals from resampling sets, and people within each set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from labelled_sets import drawn, read_sets, splits
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedGroupKFold
+
+from citrus_sk import SignalAligner
+from citrus_sk.datasets import load_watch
+from citrus_sk.estimators.base import starting_point
+from citrus_sk.nn import CitrusNetwork
+from citrus_sk.nn.encoder import normalise
+from citrus_sk.training.adaptation.decision import log_softmax, recentred
+from citrus_sk.training.adaptation.heads import AdaptiveHead, outputs_of, personal_head
+from citrus_sk.training.adaptation.people import SHRINKAGE, mean_weight, rows_of_people
+from citrus_sk.training.adaptive_probes import adapt_probe
+from citrus_sk.training.labelled import LabelledWindows, label_windows
+from citrus_sk.training.probes import FusedProbe, class_targets, fit_fused_probe, fit_sharpness
+
+N_INNER, N_DRAWN = 3, 2000
+JOINED = 8  # windows of a person that the person's own thresholds are taken from
+BATCH = 32
+COLUMNS = ["set", "fold", "inner", "share", "variant", "person", "n_train", "n_windows", "kind",
+           "macro_f1", "log_loss"]  # fmt: skip
+NONE, RECENTRED, WITHIN = "no adaptation", "recentred decisions only", "and a head within people"
+ALL = "all (what ships)"
+
+
+# --- signals of a person -------------------------------------------------------------------------
+
+# From windows, the person of each and a mask of the training windows, to windows.
+Change = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def covariances(X: np.ndarray, people: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean covariance between the channels of each person's windows."""
+    centred = X - X.mean(-1, keepdims=True, dtype=np.float64)
+    found = centred @ centred.mT / X.shape[-1]
+    found += 1e-6 * np.eye(X.shape[1]) * np.trace(found.mean(0)) / X.shape[1]
+    return {person: found[people == person].mean(0) for person in np.unique(people)}
+
+
+def power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values**exponent) @ vectors.T
+
+
+def whitened(
+    X: np.ndarray, people: np.ndarray, train: np.ndarray, *, to_mean: bool = False
+) -> np.ndarray:
+    """Euclidean alignment (He and Wu, 2020): the mean covariance of each person is the identity.
+
+    With `to_mean` it is the mean covariance of the training people, which keeps amplitude.
+    """
+    found, aligned = covariances(X, people), np.empty_like(X)
+    target = power(np.mean([found[p] for p in np.unique(people[train])], axis=0), 0.5)
+    for person, covariance in found.items():
+        matrix = power(covariance, -0.5)
+        aligned[people == person] = (target @ matrix if to_mean else matrix) @ X[people == person]
+    return aligned
+
+
+def aligned_to_mean(X: np.ndarray, people: np.ndarray, train: np.ndarray) -> np.ndarray:
+    return whitened(X, people, train, to_mean=True)
+
+
+def equal_amplitude(X: np.ndarray, people: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Geometric mean of each channel's sd over a person's windows brought to that of all people."""
+    level = X.mean(-1, keepdims=True)
+    logs = np.log(np.maximum(X.std(-1), 1e-12))
+    own = {person: logs[people == person].mean(0) for person in np.unique(people)}
+    usual = np.mean([own[person] for person in np.unique(people[train])], axis=0)
+    gain = np.exp(usual - np.array([own[person] for person in people]))
+    return level + gain[..., None].astype(X.dtype) * (X - level)
+
+
+def unchanged(X: np.ndarray, people: np.ndarray, train: np.ndarray) -> np.ndarray:
+    return X
+
+
+# --- features ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """Standardised features of training and test windows, and what is known of them."""
+
+    train: np.ndarray
+    test: np.ndarray
+    labelled: LabelledWindows
+    people: np.ndarray  # of the test windows, in the order of the recording
+    families: list[int]
+    parts: list[int]
+
+
+def make_case(
+    X: np.ndarray,
+    y: np.ndarray,
+    people: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    change: Change = unchanged,
+    own_thresholds: bool = False,
+) -> Case:
+    """Features as `CitrusClassifier` computes them, from aligned windows and rows of them."""
+    rows = np.concatenate([train, test])
+    known = np.arange(len(rows)) < len(train)
+    changed = change(X[rows], people[rows], known)
+    classes, codes = np.unique(y, return_inverse=True)
+    labelled = label_windows(changed[known], codes[train], classes, groups=people[train])
+    x = torch.from_numpy(changed)
+    network = make_network(x.shape[1], x.shape[2], len(classes))
+    with torch.inference_mode():
+        network.fit_kernels(x[labelled.rows], 0)
+        if own_thresholds:
+            features = torch.empty(len(x), network.n_features)
+            for of_person, _ in rows_of_people(people[rows]):
+                features[of_person] = batched(
+                    with_thresholds_of(network, x[of_person]), x[of_person]
+                )
+        else:
+            features = batched(network, x)
+        network.head.set_statistics(features[labelled.rows], torch.tensor(labelled.weights))
+        standard = network.head.standardise(features).numpy()
+    return Case(standard[labelled.rows], standard[~known], labelled, people[test],
+                network.families, network.parts)  # fmt: skip
+
+
+def make_network(n_chans: int, n_times: int, n_classes: int) -> CitrusNetwork:
+    config, weights = starting_point("eeg-freq", "small", "hybrid")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = CitrusNetwork(config, n_chans, n_classes, None, n_times)
+    network.trunk.load_state_dict(weights)
+    return network.eval()
+
+
+def batched(network: CitrusNetwork, x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([network.features(part) for part in x.split(BATCH)])
+
+
+def with_thresholds_of(network: CitrusNetwork, x: torch.Tensor) -> CitrusNetwork:
+    """The same kernels with thresholds that are quantiles over several windows of one person."""
+    own = copy.copy(network)
+    own._modules = {**network._modules, "kernels": copy.deepcopy(network.kernels)}
+    picked = x[np.linspace(0, len(x) - 1, min(JOINED, len(x))).round().astype(int)]
+    z = normalise(picked)[0]
+    # The draws of a seed do not depend on the windows, so the channels stay as they are.
+    own.kernels.shape.fit(joined(z), 0)
+    own.kernels.change.fit(joined(z.diff(dim=-1)), 1)
+    own.kernels.amplitude.fit(joined(own.kernels._scale(picked)), 2)
+    return own
+
+
+def joined(x: torch.Tensor) -> torch.Tensor:
+    """Windows ``(n, n_chans, n_times)`` one after another in one window."""
+    return x.transpose(0, 1).flatten(1)[None]
+
+
+def down_weighted(case: Case, strength: float, *, by_class: bool = False) -> Case:
+    """Features in which the directions where training people differ have less weight.
+
+    A direction whose variance between people is v times the mean variance of a direction within
+    people is divided by ``sqrt(1 + strength * v)``. With `by_class` it is the variance of windows
+    of one class, as in within-class covariance normalisation (Hatch et al., 2006).
+    """
+    codes = class_targets(case.labelled)[1]
+    parts = []
+    for train, test in zip(*(in_families(case, part) for part in (case.train, case.test)),
+                           strict=True):  # fmt: skip
+        means = np.array([train[codes == code].mean(0) for code in np.unique(codes)])
+        residual = train - means[codes]
+        between = np.zeros_like(residual)
+        for rows, _ in rows_of_people(case.labelled.groups):
+            between[rows] = residual[rows].mean(0)
+        differing = residual if by_class else between
+        within = residual if by_class else residual - between
+        values, basis = np.linalg.eigh(differing @ differing.T)
+        kept = values > 1e-9 * values[-1]
+        directions = (basis[:, kept] / np.sqrt(values[kept])).T @ differing
+        unit = (within**2).sum() / len(within)
+        factors = 1 / np.sqrt(1 + strength * values[kept] / unit) - 1
+        parts.append([x + (x @ directions.T * factors) @ directions for x in (train, test)])
+    return replace(case, train=np.concatenate([train for train, _ in parts], axis=1),
+                   test=np.concatenate([test for _, test in parts], axis=1))  # fmt: skip
+
+
+def in_families(case: Case, features: np.ndarray) -> list[np.ndarray]:
+    return np.split(features.astype(np.float64), np.cumsum(case.families)[:-1], axis=1)
+
+
+def equal_spread(case: Case) -> Case:
+    """Features whose deviations from the person's mean have the same sd for all people.
+
+    A person's variance is shrunk towards that of the training people as means are.
+    """
+    usual = np.mean([variance for variance, _ in variances(case.train, case.labelled.groups)], 0)
+
+    def scaled(features: np.ndarray, people: np.ndarray) -> np.ndarray:
+        new = np.array(features, np.float64)
+        for (variance, share), (rows, _) in zip(
+            variances(features, people), rows_of_people(people), strict=True
+        ):
+            mean = features[rows].mean(0)
+            ratio = usual / np.maximum(share * variance + (1 - share) * usual, 1e-30)
+            new[rows] = mean + np.sqrt(ratio) * (features[rows] - mean)
+        return new
+
+    return replace(case, train=scaled(case.train, case.labelled.groups),
+                   test=scaled(case.test, case.people))  # fmt: skip
+
+
+def variances(features: np.ndarray, people: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Variance of each person's features, and the weight it deserves."""
+    return [(features[rows].astype(np.float64).var(0), mean_weight(n))
+            for rows, n in rows_of_people(people)]  # fmt: skip
+
+
+# --- heads ---------------------------------------------------------------------------------------
+
+
+def fitted(case: Case) -> tuple[FusedProbe, AdaptiveHead]:
+    probe = fit_fused_probe(case.train, case.families, case.labelled)
+    return probe, adapt_probe(probe, case.train, case.families, case.parts, case.labelled,
+                              always=False)  # fmt: skip
+
+
+def without_parts(case: Case, probe: FusedProbe, adaptive: AdaptiveHead) -> dict[str, AdaptiveHead]:
+    """What ships, and the same without its last parts."""
+    decisions_only = adaptive
+    if adaptive.decision.kind == "recenter":
+        labelled = case.labelled
+        moved = recentred(probe.left_out, labelled.groups, adaptive.reference, labelled.weights)
+        sharpness = fit_sharpness(moved, class_targets(labelled)[1], labelled.weights)
+        decisions_only = replace(
+            adaptive, within=None, usual_scale=None, adapted_sharpness=sharpness
+        )
+    return {
+        RECENTRED: decisions_only, WITHIN: replace(adaptive, usual_scale=None), ALL: adaptive,
+    }  # fmt: skip
+
+
+def outputs(case: Case, probe: FusedProbe, adaptive: AdaptiveHead) -> np.ndarray:
+    """Outputs for the test windows, each person with a head of the person's own."""
+    found = np.empty((len(case.test), len(probe.bias)))
+    for rows, _ in rows_of_people(case.people):
+        head = personal_head(adaptive, probe.head, case.test[rows])
+        found[rows] = outputs_of(head, case.test[rows])
+    return found
+
+
+def drifting(case: Case, values: np.ndarray, adaptive: AdaptiveHead, n_near: int) -> np.ndarray:
+    """Move the mean of each window's neighbours in the recording to the mean of the person."""
+    moved = values.copy()
+    if adaptive.decision.kind != "recenter":
+        return moved
+    for rows, _ in rows_of_people(case.people):
+        mean = values[rows].mean(0)
+        for place, row in enumerate(rows):
+            first = min(max(0, place - n_near // 2), max(0, len(rows) - n_near))
+            near = rows[first : first + n_near]
+            moved[row] -= mean_weight(len(near)) * (values[near].mean(0) - mean)
+    return moved
+
+
+@contextmanager
+def shrinkage(value: float) -> Iterator[None]:
+    """Another number of windows at which a person's mean has half of the weight."""
+    before = mean_weight.__defaults__
+    mean_weight.__defaults__ = (value,)
+    try:
+        yield
+    finally:
+        mean_weight.__defaults__ = before
+
+
+# --- variants ------------------------------------------------------------------------------------
+
+SIGNALS: dict[str, dict] = {
+    "covariance brought to the identity": {"change": whitened},
+    "covariance brought to the mean": {"change": aligned_to_mean},
+    "amplitude brought to the mean": {"change": equal_amplitude},
+    "own thresholds of kernels": {"own_thresholds": True},
+}
+FEATURES: dict[str, Callable[[Case], Case]] = {
+    "all, directions of people / sqrt(1 + v)": lambda case: down_weighted(case, 1),
+    "all, directions of people / sqrt(1 + 10 v)": lambda case: down_weighted(case, 10),
+    "all, covariance within classes": lambda case: down_weighted(case, 10, by_class=True),
+    "all, unit sd of features by person": equal_spread,
+}
+SHRINKAGES = {f"all, shrinkage {value:g}": value for value in (1.0, 2.0, 10.0)}
+DRIFTS = {f"all, means over {n} neighbours": n for n in (11, 21, 41)}
+PLAIN = (NONE, RECENTRED, WITHIN, ALL, *FEATURES, *SHRINKAGES, *DRIFTS)
+VARIANTS = (*PLAIN, *(f"{name}, {rest}" for name in SIGNALS for rest in ("no adaptation", "all")))
+
+
+def of_plain_signals(case: Case, names: list[str]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Variant, kind of adaptation that was chosen, and outputs for the test windows."""
+    probe, adaptive = fitted(case)
+    heads, kind = without_parts(case, probe, adaptive), str(adaptive.decision.kind)
+    shipped = outputs(case, probe, adaptive)
+    for name in names:
+        if name == NONE:
+            yield name, kind, outputs_of(probe.head, case.test)
+        elif name in heads:
+            yield name, kind, outputs(case, probe, heads[name])
+        elif name in DRIFTS:
+            yield name, kind, drifting(case, shipped, adaptive, DRIFTS[name])
+        else:
+            with shrinkage(SHRINKAGES.get(name, SHRINKAGE)):
+                changed = FEATURES[name](case) if name in FEATURES else case
+                own = fitted(changed)
+                yield name, str(own[1].decision.kind), outputs(changed, *own)
+
+
+def of_changed_signals(case: Case, names: list[str]) -> Iterator[tuple[str, str, np.ndarray]]:
+    probe, adaptive = fitted(case)
+    for name in names:
+        plain = name.endswith(NONE)
+        values = outputs_of(probe.head, case.test) if plain else outputs(case, probe, adaptive)
+        yield name, str(adaptive.decision.kind), values
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def sets_of_people(folder: Path | None) -> dict[str, tuple]:
+    """X, y and people of every set in which most people have several classes."""
+    watch = load_watch(overlap=0)
+    found = {"watch": (watch.X, watch.y, watch.groups)}
+    for name, (X, y, groups, _) in (read_sets(folder) if folder else {}).items():
+        if groups is not None:
+            several = [len(np.unique(y[groups == person])) > 1 for person in np.unique(groups)]
+            if np.mean(several) > 0.5:
+                found[name] = (X, y, groups)
+    return found
+
+
+def capped(y: np.ndarray, people: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    """About `most` of `rows`, the same share of each person's windows of each class, in order."""
+    rng, share, kept = np.random.default_rng(0), min(1.0, most / len(rows)), []
+    for person in np.unique(people[rows]):
+        for label in np.unique(y[rows]):
+            cell = rows[(people[rows] == person) & (y[rows] == label)]
+            kept.append(rng.permutation(cell)[: int(np.ceil(share * len(cell) - 0.5))])
+    return np.sort(np.concatenate(kept))
+
+
+def inner_cases(
+    y: np.ndarray, people: np.ndarray, fold: int, shares: list[float], most: int
+) -> Iterator[tuple[int, float, np.ndarray, np.ndarray]]:
+    """Inner fold, share, training and test windows, out of the training part of an outer fold."""
+    rows = capped(y, people, splits(y, people, fold + 1)[fold][0], most)
+    splitter = StratifiedGroupKFold(N_INNER, shuffle=True, random_state=0)
+    for inner, (train, test) in enumerate(splitter.split(rows, y[rows], people[rows])):
+        for share in shares:
+            yield inner, share, drawn(y, rows[train], share, inner), rows[test]
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def run(path: Path, options: argparse.Namespace) -> None:
+    done = {tuple(row[c] for c in COLUMNS[:5]) for row in read([path])} if path.exists() else set()
+    sets = sets_of_people(options.data)
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if not path.stat().st_size:
+            writer.writerow(COLUMNS)
+        for fold in options.folds:
+            for name, (X, y, people) in sets.items():
+                if options.only and name not in options.only:
+                    continue
+                aligned = SignalAligner(options.n_times).fit_transform(X)
+                for inner, share, train, test in inner_cases(
+                    y, people, fold, options.shares, options.windows
+                ):
+                    key = (name, str(fold), str(inner), str(share))
+                    wanted = [v for v in options.variants if (*key, v) not in done]
+                    for rows in scored(aligned, y, people, train, test, wanted):
+                        writer.writerows([*key, *row] for row in rows)
+                        file.flush()
+                        os.fsync(file.fileno())
+                print(f"fold {fold}, {name}: done", flush=True)
+
+
+def scored(X, y, people, train, test, variants: list[str]) -> Iterator[list[list]]:
+    """Rows of the test people, one list for each variant."""
+    classes = np.unique(y)
+    for name in ("", *SIGNALS):
+        chosen = [v for v in variants if (v in PLAIN if not name else v.startswith(f"{name}, "))]
+        if not chosen:
+            continue
+        case = make_case(X, y, people, train, test, **SIGNALS.get(name, {}))
+        found = (of_changed_signals if name else of_plain_signals)(case, chosen)
+        for variant, kind, values in found:
+            yield [
+                [variant, person, len(train), len(rows), kind, *scores]
+                for person, rows, scores in by_person(classes, y[test], people[test], values)
+            ]
+
+
+def by_person(classes, y, people, values) -> Iterator[tuple]:
+    """Macro-F1 over the classes of a person, and log loss."""
+    logs, codes = log_softmax(values), np.searchsorted(classes, y)
+    guessed = values.argmax(1)
+    for rows, _ in rows_of_people(people):
+        own = codes[rows]
+        f1 = f1_score(own, guessed[rows], labels=np.unique(own), average="macro", zero_division=0)
+        yield people[rows[0]], rows, (round(f1, 4), round(-logs[rows, own].mean(), 4))
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def read(paths) -> list[dict[str, str]]:
+    rows = []
+    for path in paths:
+        with Path(path).open(newline="") as file:
+            rows += list(csv.DictReader(file))
+    return rows
+
+
+Scores = dict[str, dict[str, float]]  # set, then person
+
+
+def scores_of(rows: list[dict[str, str]], variant: str, share: str, metric: str) -> Scores:
+    """Score of each person, over the folds that the person was tested in."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if row["variant"] == variant and row["share"] == share:
+            people = found.setdefault(row["set"], {})
+            people.setdefault(row["person"], []).append(float(row[metric]))
+    return {name: {person: float(np.mean(values)) for person, values in people.items()}
+            for name, people in found.items()}  # fmt: skip
+
+
+def mean_of(scores: Scores) -> float:
+    return float(np.mean([np.mean(list(people.values())) for people in scores.values()]))
+
+
+def difference(first: Scores, second: Scores) -> tuple[float, float, float, dict[str, float]]:
+    """Mean, ends of its 95 % interval, and the mean of each set."""
+    gaps = {
+        name: np.array([first[name][person] - second[name][person] for person in first[name]])
+        for name in first
+    }
+    rng, sets = np.random.default_rng(0), list(gaps.values())
+    means = []
+    for _ in range(N_DRAWN):
+        picked = [sets[i] for i in rng.integers(len(sets), size=len(sets))]
+        means.append(np.mean([rng.choice(each, len(each)).mean() for each in picked]))
+    low, high = np.quantile(means, [0.025, 0.975])
+    by_set = {name: float(each.mean()) for name, each in gaps.items()}
+    return float(np.mean(list(by_set.values()))), float(low), float(high), by_set
+
+
+def reference_of(variant: str) -> str:
+    """The variant that another one is compared with."""
+    plain = variant.endswith(f", {NONE}") or variant in (RECENTRED, WITHIN, ALL)
+    return NONE if plain else ALL
+
+
+def print_tables(rows: list[dict[str, str]]) -> None:
+    shares = sorted({row["share"] for row in rows}, key=float)
+    variants = [v for v in VARIANTS if any(row["variant"] == v for row in rows)]
+    people = {(row["set"], row["person"]) for row in rows}
+    print(f"{len({name for name, _ in people})} sets, {len(people)} people")
+    print_head("mean over sets", [f"{m}, {float(s):.0%}" for m in ("macro-F1", "log loss")
+                                  for s in shares])  # fmt: skip
+    for variant in variants:
+        cells = [f"{mean_of(scores_of(rows, variant, share, metric)):.3f}"
+                 for metric in ("macro_f1", "log_loss") for share in shares]  # fmt: skip
+        print(f"| {variant} | " + " | ".join(cells) + " |")
+    for metric, title, factor, digits in (
+        ("macro_f1", "points of macro-F1", 100, 1), ("log_loss", "log loss", 1, 3),
+    ):  # fmt: skip
+        for reference in (NONE, ALL):
+            chosen = [v for v in variants if v != reference and reference_of(v) == reference]
+            print_differences(rows, chosen, reference, shares, metric, title, factor, digits)
+
+
+def print_differences(
+    rows, variants, reference: str, shares, metric: str, title: str, factor: float, digits: int
+) -> None:
+    print_head(f"{title} beside {reference!r}",
+               [f"{float(s):.0%}" for s in shares] + ["worst set", "best set"])  # fmt: skip
+    for variant in variants:
+        cells, by_set = [], {}
+        for share in shares:
+            pair = [scores_of(rows, each, share, metric) for each in (variant, reference)]
+            mean, low, high, of_sets = difference(*pair)
+            cells.append(f"{factor * mean:+.{digits}f} [{factor * low:+.{digits}f}, "
+                         f"{factor * high:+.{digits}f}]")  # fmt: skip
+            by_set |= {(name, share): gap for name, gap in of_sets.items()}
+        sign = -1 if metric == "log_loss" else 1
+        ends = sorted(by_set, key=lambda key: sign * by_set[key])
+        for name, share in (ends[0], ends[-1]):
+            gap = factor * by_set[name, share]
+            cells.append(f"{gap:+.{digits}f} ({name}, {float(share):.0%})")
+        print(f"| {variant} | " + " | ".join(cells) + " |")
+
+
+def print_head(title: str, columns: list[str]) -> None:
+    print(f"\n| {title} | " + " | ".join(columns) + " |")
+    print("|---|" + "---|" * len(columns))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets; default all")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", default=VARIANTS)
+    parser.add_argument("--shares", type=float, nargs="+", default=(0.1, 0.5))
+    parser.add_argument("--folds", type=int, nargs="+", default=(0, 1), help="outer folds")
+    parser.add_argument("--windows", type=int, default=800, help="windows of an outer fold")
+    parser.add_argument("--n-times", type=int, default=512, help="samples of an aligned window")
+    parser.add_argument("--csv", type=Path, default=Path("adaptation.csv"))
+    parser.add_argument("--table", type=Path, nargs="+", metavar="CSV")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    if options.list:
+        print(*VARIANTS, sep="\n")
+    elif options.table:
+        print_tables(read(options.table))
+    else:
+        run(options.csv, options)
+
+
+if __name__ == "__main__":
+    main()
