@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ def load(monkeypatch):
     """A benchmark as a module; they import each other as scripts do."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("labelled_sets", "lowdata", "claims", "regression", "adaptation"):
+    own = {path.stem for path in BENCHMARKS.glob("*.py")}
+    for name in own & sys.modules.keys():
         sys.modules.pop(name, None)
 
 
@@ -135,10 +137,10 @@ def test_heart_rate_is_read_from_the_ecg_and_nobody_is_trained_and_tested_on(loa
 @pytest.fixture
 def few(load, watch):
     """A case of real windows: six people, of whom the last two are tested on."""
-    adaptation = load("adaptation")
+    features = load("changed_features")
     train = np.flatnonzero(np.isin(watch.groups, np.unique(watch.groups)[:4]))
     test = np.setdiff1d(np.arange(len(watch.y)), train)
-    return adaptation.make_case(watch.X[..., :64].copy(), watch.y, watch.groups, train, test)
+    return features.make_case(watch.X[..., :64].copy(), watch.y, watch.groups, train, test)
 
 
 def test_each_variant_is_scored_on_each_left_out_person_and_a_stopped_run_goes_on(
@@ -197,19 +199,19 @@ def test_people_are_left_out_of_the_training_part_alone(load):
 
 
 def test_signals_of_each_person_get_the_covariance_and_the_amplitude_of_the_others(load):
-    adaptation = load("adaptation")
+    features = load("changed_features")
     rng = np.random.default_rng(0)
     people = np.repeat(["a", "b", "c"], 20)
     mixing = {person: rng.normal(size=(3, 3)) + 2 * np.eye(3) for person in "abc"}
     X = np.stack([mixing[person] @ rng.normal(size=(3, 200)) for person in people])
     train = people != "c"
-    found = adaptation.covariances(X, people)
-    white = adaptation.covariances(adaptation.whitened(X, people, train), people)
-    mean = adaptation.covariances(adaptation.aligned_to_mean(X, people, train), people)
+    found = features.covariances(X, people)
+    white = features.covariances(features.whitened(X, people, train), people)
+    mean = features.covariances(features.aligned_to_mean(X, people, train), people)
     for person in "abc":
         assert_allclose(white[person], np.eye(3), atol=1e-3)
         assert_allclose(mean[person], (found["a"] + found["b"]) / 2, rtol=1e-3)
-    same = adaptation.equal_amplitude(X, people, train)
+    same = features.equal_amplitude(X, people, train)
     logs = {person: np.log(same[people == person].std(-1)).mean(0) for person in "abc"}
     before = [np.log(X[people == person].std(-1)).mean(0) for person in "ab"]
     for person in "abc":
@@ -217,25 +219,28 @@ def test_signals_of_each_person_get_the_covariance_and_the_amplitude_of_the_othe
 
 
 def test_own_thresholds_undo_a_gain_of_the_person_and_keep_the_kernels(load):
-    adaptation = load("adaptation")
+    features = load("changed_features")
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 3, 64)).astype(np.float32))
-    network = adaptation.make_network(3, 64, 2)
+    network = features.make_network(3, 64, 2)
     network.fit_kernels(x, 0)
 
     def amplitudes(of, windows):
         with torch.inference_mode():
             return of.features(windows)[:, -network.kernels.families[1] :]
 
-    own, louder = (adaptation.with_thresholds_of(network, windows) for windows in (x, 4 * x))
+    own, louder = (features.with_thresholds_of(network, windows) for windows in (x, 4 * x))
     for bank in ("shape", "change", "amplitude"):
         channels = getattr(network.kernels, bank).channels
         assert torch.equal(getattr(own.kernels, bank).channels, channels)
     assert (amplitudes(own, 4 * x) - amplitudes(own, x)).abs().mean() > 0.1
     assert (amplitudes(louder, 4 * x) - amplitudes(own, x)).abs().mean() < 0.01
+    half = features.with_thresholds_of(network, 4 * x, 0.5).kernels.amplitude.thresholds
+    bounds = network.kernels.amplitude.thresholds, louder.kernels.amplitude.thresholds
+    assert_allclose(half, (bounds[0] + bounds[1]) / 2, atol=1e-6)
 
 
 def test_directions_in_which_people_differ_lose_weight_and_others_do_not(load, few):
-    adaptation = load("adaptation")
+    features = load("changed_features")
 
     def between_and_within(case):
         groups = case.labelled.groups
@@ -243,14 +248,14 @@ def test_directions_in_which_people_differ_lose_weight_and_others_do_not(load, f
         return means.var(0).sum(), (case.train - means[groups]).var(0).sum()
 
     plain = between_and_within(few)
-    changed = between_and_within(adaptation.down_weighted(few, 10))
+    changed = between_and_within(features.down_weighted(few, 10))
     assert changed[0] < 0.7 * plain[0]
     assert changed[1] > 0.7 * plain[1]
-    assert_allclose(adaptation.down_weighted(few, 0).test, few.test, atol=1e-6)
+    assert_allclose(features.down_weighted(few, 0).test, few.test, atol=1e-6)
 
 
 def test_the_spread_of_each_person_comes_closer_to_that_of_all(load, few):
-    adaptation = load("adaptation")
+    features = load("changed_features")
 
     def spreads(case):
         return np.log([case.test[case.people == person].std(0).mean() for person in
@@ -258,16 +263,14 @@ def test_the_spread_of_each_person_comes_closer_to_that_of_all(load, few):
 
     wide = few.people == few.people[0]
     test = np.where(wide[:, None], 3 * few.test, few.test)
-    wider = adaptation.replace(few, test=test)
-    assert np.ptp(spreads(adaptation.equal_spread(wider))) < 0.5 * np.ptp(spreads(wider))
+    wider = replace(few, test=test)
+    assert np.ptp(spreads(features.equal_spread(wider))) < 0.5 * np.ptp(spreads(wider))
 
 
 def test_a_drift_is_removed_by_neighbours_and_the_mean_of_the_person_stays(load, few):
     adaptation = load("adaptation")
     _, adaptive = adaptation.fitted(few)
-    adaptive = adaptation.replace(
-        adaptive, decision=adaptation.replace(adaptive.decision, kind="recenter")
-    )
+    adaptive = replace(adaptive, decision=replace(adaptive.decision, kind="recenter"))
     steps = np.zeros(len(few.people))
     for person in np.unique(few.people):
         steps[few.people == person] = np.arange((few.people == person).sum())
