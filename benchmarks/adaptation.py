@@ -49,6 +49,11 @@ from citrus_sk.training.probes import FusedProbe, class_targets, fit_fused_probe
 N_INNER, N_DRAWN = 3, 2000
 COLUMNS = ["set", "fold", "inner", "share", "variant", "person", "n_train", "n_windows", "kind",
            "macro_f1", "log_loss"]  # fmt: skip
+# Name of a metric, form of a difference, and which difference is the worst.
+METRICS: dict[str, tuple[str, Callable, Callable]] = {
+    "macro_f1": ("macro-F1", lambda gap: f"{100 * gap:+.1f}", min),
+    "log_loss": ("log loss", lambda gap: f"{gap:+.3f}", max),
+}
 NONE, RECENTRED, WITHIN = "no adaptation", "recentred decisions only", "and a head within people"
 ALL = "all (what ships)"
 SPREAD = "all, unit sd of features by person"
@@ -268,44 +273,38 @@ def read(paths) -> list[dict[str, str]]:
     return rows
 
 
-Scores = dict[str, dict[str, float]]  # set, then person
+Scores = dict[str, dict[tuple[str, ...], float]]  # set, then share, fold and person
 
 
-def scores_of(rows: list[dict[str, str]], variant: str, share: str, metric: str) -> Scores:
-    """Score of each person, over the folds that the person was tested in."""
-    found: dict[str, dict[str, list[float]]] = {}
+def scores_of(rows: list[dict[str, str]], variant: str, metric: str) -> Scores:
+    found: Scores = {}
     for row in rows:
-        if row["variant"] == variant and row["share"] == share:
-            people = found.setdefault(row["set"], {})
-            people.setdefault(row["person"], []).append(float(row[metric]))
-    return {name: {person: float(np.mean(values)) for person, values in people.items()}
-            for name, people in found.items()}  # fmt: skip
+        if row["variant"] == variant:
+            key = row["share"], row["fold"], row["person"]
+            found.setdefault(row["set"], {})[key] = float(row[metric])
+    return found
 
 
-def mean_of(scores: Scores) -> float:
-    return float(np.mean([np.mean(list(people.values())) for people in scores.values()]))
+def gaps(first: Scores, second: Scores, share: str | None = None) -> dict[str, np.ndarray]:
+    """Mean difference of each person, set by set, over what both have of a share or of all."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in first.keys() & second.keys():
+        for key in first[name].keys() & second[name].keys():
+            if share in (None, key[0]):
+                by_person = found.setdefault(name, {}).setdefault(key[-1], [])
+                by_person.append(first[name][key] - second[name][key])
+    return {name: np.array([np.mean(found[name][person]) for person in sorted(found[name])])
+            for name in sorted(found)}  # fmt: skip
 
 
-def difference(first: Scores, second: Scores) -> tuple[float, float, float, dict[str, float]]:
-    """Mean, ends of its 95 % interval, and the mean of each set."""
-    gaps = {
-        name: np.array([first[name][person] - second[name][person] for person in first[name]])
-        for name in first
-    }
-    rng, sets = np.random.default_rng(0), list(gaps.values())
+def interval(of_sets: dict[str, np.ndarray]) -> tuple[float, float, float]:
+    """Mean over sets of the mean over people, and the ends of its 95 % interval."""
+    rng, sets = np.random.default_rng(0), list(of_sets.values())
     means = []
     for _ in range(N_DRAWN):
         picked = [sets[i] for i in rng.integers(len(sets), size=len(sets))]
         means.append(np.mean([rng.choice(each, len(each)).mean() for each in picked]))
-    low, high = np.quantile(means, [0.025, 0.975])
-    by_set = {name: float(each.mean()) for name, each in gaps.items()}
-    return float(np.mean(list(by_set.values()))), float(low), float(high), by_set
-
-
-def reference_of(variant: str) -> str:
-    """The variant that another one is compared with."""
-    plain = variant.endswith(f", {NONE}") or variant in (RECENTRED, WITHIN, ALL)
-    return NONE if plain else ALL
+    return float(np.mean([each.mean() for each in sets])), *np.quantile(means, [0.025, 0.975])
 
 
 def print_tables(rows: list[dict[str, str]]) -> None:
@@ -313,44 +312,69 @@ def print_tables(rows: list[dict[str, str]]) -> None:
     variants = [v for v in VARIANTS if any(row["variant"] == v for row in rows)]
     people = {(row["set"], row["person"]) for row in rows}
     print(f"{len({name for name, _ in people})} sets, {len(people)} people")
-    print_head("mean over sets", [f"{m}, {float(s):.0%}" for m in ("macro-F1", "log loss")
-                                  for s in shares])  # fmt: skip
+    print_means(rows, variants, shares)
+    for reference in (NONE, ALL):
+        chosen = [v for v in variants if reference == reference_of(v)]
+        if chosen and reference in variants:
+            print_differences(rows, chosen, reference, shares)
+
+
+def print_means(rows: list[dict[str, str]], variants: list[str], shares: list[str]) -> None:
+    columns = [(metric, share) for metric in METRICS for share in shares]
+    print_head("mean over sets", [f"{METRICS[m][0]}, {float(s):.0%}" for m, s in columns])
+    largest = max(sum(row["variant"] == v for row in rows) for v in variants)
     for variant in variants:
-        cells = [f"{mean_of(scores_of(rows, variant, share, metric)):.3f}"
-                 for metric in ("macro_f1", "log_loss") for share in shares]  # fmt: skip
-        print(f"| {variant} | " + " | ".join(cells) + " |")
-    for metric, title, factor, digits in (
-        ("macro_f1", "points of macro-F1", 100, 1), ("log_loss", "log loss", 1, 3),
-    ):  # fmt: skip
-        for reference in (NONE, ALL):
-            chosen = [v for v in variants if v != reference and reference_of(v) == reference]
-            print_differences(rows, chosen, reference, shares, metric, title, factor, digits)
+        if sum(row["variant"] == variant for row in rows) == largest:  # means of the same people
+            cells = []
+            for metric, share in columns:
+                scores = scores_of(rows, variant, metric)
+                nought = {name: dict.fromkeys(people, 0.0) for name, people in scores.items()}
+                of_sets = [each.mean() for each in gaps(scores, nought, share).values()]
+                cells.append(f"{np.mean(of_sets):.3f}")
+            print_row(variant, cells)
+
+
+def reference_of(variant: str) -> str | None:
+    """The variant that another one is compared with."""
+    if variant == NONE:
+        return None
+    plain = variant.endswith(f", {NONE}") or variant in (RECENTRED, WITHIN, ALL)
+    return NONE if plain else ALL
 
 
 def print_differences(
-    rows, variants, reference: str, shares, metric: str, title: str, factor: float, digits: int
+    rows: list[dict[str, str]], variants: list[str], reference: str, shares: list[str]
 ) -> None:
-    print_head(f"{title} beside {reference!r}",
-               [f"{float(s):.0%}" for s in shares] + ["worst set", "best set"])  # fmt: skip
+    """A row for each variant: both shares together, each of them, and the worst of all sets."""
+    percent = [f"{float(share):.0%}" for share in shares]
+    print_head(f"beside {reference!r}",
+               ["macro-F1, points", *percent, "worst set", "log loss", "worst set"])  # fmt: skip
     for variant in variants:
-        cells, by_set = [], {}
-        for share in shares:
-            pair = [scores_of(rows, each, share, metric) for each in (variant, reference)]
-            mean, low, high, of_sets = difference(*pair)
-            cells.append(f"{factor * mean:+.{digits}f} [{factor * low:+.{digits}f}, "
-                         f"{factor * high:+.{digits}f}]")  # fmt: skip
-            by_set |= {(name, share): gap for name, gap in of_sets.items()}
-        sign = -1 if metric == "log_loss" else 1
-        ends = sorted(by_set, key=lambda key: sign * by_set[key])
-        for name, share in (ends[0], ends[-1]):
-            gap = factor * by_set[name, share]
-            cells.append(f"{gap:+.{digits}f} ({name}, {float(share):.0%})")
-        print(f"| {variant} | " + " | ".join(cells) + " |")
+        cells = []
+        for metric, (_, form, worst) in METRICS.items():
+            pair = [scores_of(rows, each, metric) for each in (variant, reference)]
+            mean, low, high = interval(gaps(*pair))
+            cells.append(f"{form(mean)} [{form(low)}, {form(high)}]")
+            of_sets = {
+                share: {name: each.mean() for name, each in gaps(*pair, share).items()}
+                for share in shares
+            }
+            if metric == "macro_f1":
+                cells += [form(np.mean(list(each.values()))) for each in of_sets.values()]
+            gap, name, share = worst((gap, name, share) for share, each in of_sets.items()
+                                     for name, gap in each.items())  # fmt: skip
+            cells.append(f"{form(gap)} ({name}, {float(share):.0%})")
+        print_row(variant, cells)
 
 
 def print_head(title: str, columns: list[str]) -> None:
-    print(f"\n| {title} | " + " | ".join(columns) + " |")
+    print()
+    print_row(title, columns)
     print("|---|" + "---|" * len(columns))
+
+
+def print_row(name: str, cells: list[str]) -> None:
+    print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:
@@ -369,7 +393,8 @@ def main() -> None:
     if options.list:
         print(*VARIANTS, sep="\n")
     elif options.table:
-        print_tables(read(options.table))
+        folds = {str(fold) for fold in options.folds}
+        print_tables([row for row in read(options.table) if row["fold"] in folds])
     else:
         run(options.csv, options)
 

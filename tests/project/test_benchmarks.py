@@ -288,13 +288,42 @@ def test_another_shrinkage_is_put_back(load):
     assert adaptation.mean_weight(6) == 0.5
 
 
-def test_differences_are_means_over_people_and_sets(load):
-    difference = load("adaptation").difference
-    second = {"large": {str(i): 0.5 for i in range(40)}, "small": {"a": 0.2, "b": 0.4}}
-    first = {"large": dict.fromkeys(second["large"], 0.6), "small": {"a": 0.2, "b": 0.6}}
-    mean, low, high, by_set = difference(first, second)
-    assert_allclose([mean, by_set["large"], by_set["small"]], 0.1)
-    assert 0.0 <= low < 0.1 < high <= 0.2
-    for people in (first, second):
-        people.pop("small")
-    assert_allclose(difference(first, second)[:3], 0.1)  # all differences are equal
+def test_differences_are_paired_by_person_and_averaged_over_people_and_sets(load):
+    adaptation = load("adaptation")
+    second = {
+        "large": {("0.1", "0", str(i)): 0.5 for i in range(40)},
+        "small": {("0.1", "0", "a"): 0.2, ("0.1", "1", "a"): 0.4, ("0.5", "0", "b"): 0.4},
+    }
+    first = {
+        "large": dict.fromkeys(second["large"], 0.6),
+        "small": {("0.1", "0", "a"): 0.3, ("0.5", "0", "b"): 0.7},  # without fold 1
+        "other": {("0.1", "0", "a"): 1.0},
+    }
+    of_sets = adaptation.gaps(first, second)
+    assert set(of_sets) == {"large", "small"}
+    assert_allclose(of_sets["small"], [0.1, 0.3])
+    assert_allclose(adaptation.gaps(first, second, "0.1")["small"], [0.1])
+    mean, low, high = adaptation.interval(of_sets)
+    assert_allclose(mean, 0.15)
+    assert 0.09 < low < 0.15 < high < 0.31
+    assert_allclose(adaptation.interval({"large": of_sets["large"]}), 0.1)  # all are equal
+
+
+def test_tables_leave_out_means_of_fewer_people_and_name_the_worst_set(load, capsys):
+    adaptation = load("adaptation")
+    new = "all, shrinkage 2"
+    rows = [
+        {"set": name, "fold": "0", "share": "0.1", "variant": variant, "person": person,
+         "macro_f1": str(f1), "log_loss": "0.5"}
+        for variant, name, person, f1 in (
+            (adaptation.NONE, "first", "a", 0.2), (adaptation.NONE, "second", "b", 0.3),
+            (adaptation.ALL, "first", "a", 0.5), (adaptation.ALL, "second", "b", 0.7),
+            (new, "second", "b", 0.6),
+        )
+    ]  # fmt: skip
+    adaptation.print_tables(rows)
+    means, beside_none, beside_all = capsys.readouterr().out.split("\n\n")[1:]
+    assert f"| {adaptation.ALL} | 0.600 | 0.500 |" in means
+    assert new not in means
+    assert "| +35.0 | +30.0 (first, 10%) | +0.000" in beside_none
+    assert f"| {new} | -10.0 [-10.0, -10.0] | -10.0 | -10.0 (second, 10%)" in beside_all
