@@ -5,7 +5,7 @@
 
 The sets are the demo's smart-watch recordings, in windows that do not overlap, and with --data
 every ``.npz`` of a folder (see ``labelled_sets.py``) in which most people have several classes.
-Nothing is measured on a test fold: of the training part of each of the first folds, some 800
+Nothing is measured on a test fold: of the training part of a fold, some 800
 windows are drawn by person and class, and people are left out within them in three inner folds.
 
 A row is written for each person and variant as soon as it is known. Cases whose rows are there are
@@ -383,7 +383,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets; default all")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", default=VARIANTS)
     parser.add_argument("--shares", type=float, nargs="+", default=(0.1, 0.5))
-    parser.add_argument("--folds", type=int, nargs="+", default=(0, 1), help="outer folds")
+    parser.add_argument("--folds", type=int, nargs="+", default=(0,), help="outer folds, from 0 to 4")
     parser.add_argument("--windows", type=int, default=800, help="windows of an outer fold")
     parser.add_argument("--n-times", type=int, default=512, help="samples of an aligned window")
     parser.add_argument("--csv", type=Path, default=Path("adaptation.csv"))
