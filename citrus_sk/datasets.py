@@ -1,15 +1,15 @@
-"""Real recordings to try the package on, without a download."""
+"""Real recordings that need no download."""
 
 from __future__ import annotations
 
-from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from ._utils.optional import require
+from ._utils.validation import check_number
 
 __all__ = ["load_watch"]
 
@@ -66,7 +66,7 @@ def load_watch(
     window_s : float, default=5.12
         Length of a window in seconds, at most the 18.94 s of the shortest recording.
     overlap : float, default=0.5
-        Fraction of a window that overlaps with the next one, in [0, 1). Windows do not span two
+        Fraction of a window that overlaps with the next one, in [0, 1). No window spans two
         recordings, and the remainder at the end of a recording is dropped.
     return_X_y : bool, default=False
         Whether to return only ``(X, y)``.
@@ -109,16 +109,17 @@ def load_watch(
     >>> watch.ch_names
     ['ax', 'ay', 'az', 'wx', 'wy', 'wz']
     """
-    _check_number("window_s", window_s, "a length in seconds, such as 5.12")
-    _check_number("overlap", overlap, "a fraction of a window, such as 0.5")
-    if not 0 <= overlap < 1:
+    check_number("overlap", overlap)
+    if overlap >= 1:
         raise ValueError(
-            f"overlap={overlap}; expected a fraction of a window in [0, 1): 0 places windows end "
-            "to end, 0.5 starts one at every half window."
+            f"overlap={overlap!r} is out of range; expected a fraction of a window below 1."
         )
     content = np.load(_watch_path(), allow_pickle=True).item()  # from an installed package
     signals = [np.asarray(signal.T, np.float32) for signal in content["X"]]
-    n_times = _n_times(window_s, min(signal.shape[1] for signal in signals))
+    longest_s = min(signal.shape[1] for signal in signals) / WATCH_SFREQ
+    low = 2 / WATCH_SFREQ  # two samples
+    check_number("window_s", window_s, unit="seconds", low=low, high=longest_s)
+    n_times = round(window_s * WATCH_SFREQ)
     step = max(1, round(n_times * (1 - overlap)))
 
     of_recording = [_cut(signal, n_times, step) for signal in signals]
@@ -140,29 +141,14 @@ def load_watch(
     )
 
 
-def _check_number(name: str, value: Any, expected: str) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; expected {expected}.")
-
-
-def _n_times(window_s: float, shortest: int) -> int:
-    longest_s = shortest / WATCH_SFREQ
-    if not 2 / WATCH_SFREQ <= window_s <= longest_s:
-        raise ValueError(
-            f"window_s={window_s}; expected {2 / WATCH_SFREQ:g} to {longest_s:g} s, from two "
-            f"samples at {WATCH_SFREQ:g} Hz to the length of the shortest recording."
-        )
-    return round(window_s * WATCH_SFREQ)
-
-
 def _cut(signal: np.ndarray, n_times: int, step: int) -> np.ndarray:
-    """Windows of a recording (n_chans, n_samples), as (n_windows, n_chans, n_times)."""
+    """Cut a recording (n_chans, n_samples) into windows (n_windows, n_chans, n_times)."""
     windows = np.lib.stride_tricks.sliding_window_view(signal, n_times, axis=1)[:, ::step]
     return np.ascontiguousarray(windows.transpose(1, 0, 2))
 
 
 def _watch_path() -> Path:
-    # Not imported: the package is old, and its import is slow and full of warnings.
+    # Not imported, because the import of this old package is slow and raises many warnings.
     spec = require("seglearn", "load_watch", install="citrus-sk[demo]")
     assert spec.origin is not None
     return Path(spec.origin).parent / "data" / "watch_dataset.npy"

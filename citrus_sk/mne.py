@@ -1,8 +1,8 @@
-"""From MNE's recordings to windows with labels.
+"""Windows and labels from recordings of MNE.
 
-Every estimator takes `mne.Epochs` as they are, in MNE's units (volts, tesla, siemens), with the
-rate and the channels of their ``info``. The functions of this module cut recordings into Epochs
-and extract labels and groups.
+Every estimator accepts `mne.Epochs`, in the units of MNE (volts, tesla, siemens), with the rate
+and the channels of their ``info``. The functions of this module cut recordings into Epochs and
+extract labels and groups.
 """
 
 from __future__ import annotations
@@ -40,54 +40,54 @@ def make_epochs(
     on_missing: str = "warn",
     event_repeated: str = "error",
 ) -> Epochs:
-    """Cut a recording into windows: after its events, or end to end.
+    """Cut a recording into windows, around its events or of fixed length.
 
     Parameters
     ----------
     raw : mne.io.Raw
-        Not changed. In volts, as MNE holds recordings.
+        Recording, in the units of MNE. It is not changed.
     events : array-like of shape (n_events, 3) or None, default=None
-        As `mne.find_events` and `mne.events_from_annotations` give them. None cuts windows of
-        fixed length from the whole recording.
+        Events as `mne.find_events` and `mne.events_from_annotations` return them. None cuts
+        windows of fixed length from the whole recording.
     event_id : dict of str to int, or None, default=None
-        Names of the events' codes, which become the labels. Events with other codes are left out.
+        Codes of the events by name. Names become the labels, and events with other codes are left
+        out.
     duration : float
-        Length of a window in seconds. It has ``round(duration * sfreq)`` samples: the sample at
-        its end belongs to the next one.
+        Length of a window in seconds. It has ``round(duration * sfreq)`` samples, without the
+        sample at its end.
     tmin : float, default=0.0
         Start of a window in seconds after its event.
     overlap : float, default=0.0
-        Seconds that a window of fixed length shares with the one before it. At least one sample
-        less than `duration`.
+        Overlap of successive windows of fixed length in seconds, at least one sample less than
+        `duration`.
     picks : str, sequence of str or None, default=None
-        Names of channels, or kinds such as ``"eeg"``, which stand for the channels of that kind
-        that are not marked bad. The name of a channel decides its kind where the recording gives
-        it MNE's default type, as EDF files do. None takes all signals: no stimulus channels, none
-        that are marked bad, and miscellaneous ones only if there are no others.
+        Names of channels, or kinds such as ``"eeg"``, which select the channels of that kind that
+        are not marked bad. If a channel has MNE's default type, as in EDF files, its kind is
+        inferred from its name. None takes all signals: no stimulus channels or bad channels, and
+        miscellaneous channels only if there are no others.
     reject_by_annotation : bool, default=True
-        Whether windows that an annotation touches whose description begins with "bad" are left
-        out.
+        Whether to drop windows that overlap an annotation whose description begins with "bad".
     on_missing : {"warn", "raise", "ignore"}, default="warn"
         Handling of a code in `event_id` that has no event, such as a sleep stage that a person
-        did not reach: cut the others, with a warning or without one, or raise an error.
+        did not reach: cut the other windows, with or without a warning, or raise an error.
     event_repeated : {"error", "drop"}, default="error"
         Handling of several events with codes in `event_id` at one sample: raise an error, or keep
-        the first. The same event twice is always cut once.
+        the first one. Of identical events only one is cut in any case.
 
     Returns
     -------
     mne.Epochs
-        In memory, without the bad ones, neither baseline-corrected nor filtered.
+        Windows in memory, without rejected ones, baseline correction or filtering.
 
     Raises
     ------
     TypeError
         If `raw` is not a recording or a parameter is of a wrong type.
     ValueError
-        If a number is out of its range, a channel is missing or named twice, the picked signals of
-        an EDF or GDF file were sampled at unequal rates, an EDF file has gaps or does not give the
-        range of a picked signal, `event_id` gives one code two names or names no event, several
-        events are at one sample, or no window is left.
+        If a number is out of range; if a channel is missing or picked twice; if the picked signals
+        of an EDF or GDF file were sampled at unequal rates; if an EDF file has gaps, or no scale
+        for a picked signal; if `event_id` has two names for one code, or no code of an event; if
+        several events are at one sample; or if no window is left.
 
     Warns
     -----
@@ -111,7 +111,7 @@ def make_epochs(
 
     if not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(
-            f"raw is a {type(raw).__name__}; expected an mne.io.Raw, as mne.io.read_raw gives it."
+            f"raw is a {type(raw).__name__}; expected an mne.io.Raw, as mne.io.read_raw returns it."
         )
     sfreq = float(raw.info["sfreq"])
     check_number("duration", duration, unit="seconds", low=2 / sfreq)
@@ -128,17 +128,17 @@ def make_epochs(
                 f"({1 / sfreq:g} s) less than duration={duration!r}."
             )
         if event_id is not None:
-            raise ValueError("event_id names codes of events, and events is None. Pass both.")
+            raise ValueError("event_id is for codes of events, but events is None. Pass both.")
         if round(duration * sfreq) > raw.n_times:
             raise ValueError(
                 f"No window of duration={duration:g} s fits into the {raw.n_times / sfreq:g} s of "
-                "the recording. Ask for shorter windows."
+                "the recording. Use a shorter duration."
             )
         starts = mne.make_fixed_length_events(raw, duration=duration, overlap=overlap)
         events = np.unique(starts, axis=0)
     elif overlap:
         raise ValueError(
-            f"overlap={overlap!r} is for windows of fixed length. Leave it out if you pass events."
+            f"overlap={overlap!r} is for windows of fixed length. Omit it if you pass events."
         )
     else:
         events = _check_events(events)
@@ -155,14 +155,14 @@ def make_epochs(
     if not len(epochs):
         raise ValueError(
             f"No window of duration={duration:g} s is left of {len(epochs.drop_log)} "
-            f"({drop_reasons(epochs)}). Look at the annotations whose description begins with BAD, "
-            "and whether windows fit between the events and the end of the recording."
+            f"({drop_reasons(epochs)}). Check the annotations whose description begins with BAD, "
+            "and that windows fit between the events and the end of the recording."
         )
     return epochs
 
 
 def _check_rates(raw: BaseRaw, chosen: Sequence[int]) -> None:
-    """Raise or warn where the signals of an EDF file were not sampled at the rate of `raw`."""
+    """Raise or warn if signals of a file were not sampled at the rate of `raw`."""
     names = [raw.ch_names[pick] for pick in chosen]
     for path in raw.filenames:
         if path is None:
@@ -171,8 +171,8 @@ def _check_rates(raw: BaseRaw, chosen: Sequence[int]) -> None:
         if slower is not None and slower < raw.info["sfreq"]:
             warnings.warn(
                 f"picks has signals that were sampled at {slower:g} Hz. MNE interpolated them to "
-                f"{raw.info['sfreq']:g} Hz, because {Path(path).name} has faster ones. For their "
-                f"own rate read them alone: mne.io.read_raw_edf(path, include={names}).",
+                f"{raw.info['sfreq']:g} Hz, because {Path(path).name} has faster ones. To keep "
+                f"their rate, read only these: mne.io.read_raw_edf(path, include={names}).",
                 UserWarning,
                 stacklevel=3,
             )
@@ -188,13 +188,13 @@ def _check_events(events: Any) -> np.ndarray:
     if events.ndim != 2 or events.shape[1] != 3 or events.dtype.kind not in "iu":
         raise ValueError(
             f"events has shape {events.shape} and dtype {events.dtype}; expected integers of shape "
-            "(n_events, 3): sample, value before, code. mne.events_from_annotations and "
-            "mne.find_events give them."
+            "(n_events, 3): sample, previous value, code. mne.events_from_annotations and "
+            "mne.find_events return them."
         )
     if not len(events):
         raise ValueError(
-            "events is empty: the recording has none of these. Look at raw.annotations and its "
-            "stimulus channel, or pass events=None for windows of fixed length."
+            "events is empty. Check raw.annotations and the stimulus channel, or pass events=None "
+            "for windows of fixed length."
         )
     return events
 
@@ -216,7 +216,7 @@ def _check_event_id(event_id: Any) -> None:
             )
         if code in names:
             raise ValueError(
-                f"event_id gives the code {code} two names, {names[code]!r} and {name!r}, so its "
+                f"event_id has two names for the code {code}, {names[code]!r} and {name!r}, so its "
                 "events would have two labels. Keep one of them."
             )
         names[code] = name
@@ -225,7 +225,7 @@ def _check_event_id(event_id: Any) -> None:
 def _present_codes(
     events: np.ndarray, event_id: dict[str, int] | None, on_missing: str
 ) -> dict[str, int] | None:
-    """The codes in `event_id` that have an event, by their names."""
+    """Return the entries of `event_id` whose codes have an event."""
     if event_id is None:
         return None
     known = set(events[:, 2].tolist())
@@ -248,7 +248,7 @@ def _present_codes(
 def _distinct_events(
     events: np.ndarray, codes: Sequence[int] | np.ndarray, sfreq: float, event_repeated: str
 ) -> np.ndarray:
-    """Events of these codes in their order, at most one at a sample."""
+    """Return the events of these codes in their order, at most one at each sample."""
     events = events[np.isin(events[:, 2], codes)]
     _, first = np.unique(events[:, [0, 2]], axis=0, return_index=True)
     events = events[np.sort(first)]

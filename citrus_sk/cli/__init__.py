@@ -1,6 +1,6 @@
 """The command line, ``citrus-sk``.
 
-Imports whatever it needs; only ``python -m citrus_sk`` imports it.
+It may import any other room, and only ``python -m citrus_sk`` imports it.
 """
 
 from .parser import main

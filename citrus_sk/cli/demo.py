@@ -1,4 +1,4 @@
-"""The demo: a learning curve on real recordings, and a model that is saved and loaded back."""
+"""``citrus-sk demo``: a learning curve on real recordings, and a saved model on a new person."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
 FRACTIONS = (0.02, 0.05, 0.1)
 MODEL_FRACTION = 0.2
-# A short grid and few epochs: minutes on two cores, not the best score to be had.
-GRID_N_TIMES, EPOCHS = 256, 15
+# Short windows and few epochs, for minutes on two cores instead of the best score.
+N_TIMES, EPOCHS = 256, 15
 PRETRAINED = "eeg-freq"
-# Label in table and plot, and the value of pretrained=.
+# Label in table and plot, and value of pretrained=.
 MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
-STRANGER = "10"  # fixed beforehand; the saved model is never trained on this person
+NEW_PERSON = "10"  # chosen in advance; not in the training data of the saved model
+KNOWN_OF_PERSON = ("nothing", "windows", "2 labels each")
 CURVE_FILE = "learning_curve.png"
 MODEL_FILE = "watch.joblib"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a learning curve, with one value for each fold."""
+    """Point of a learning curve, with one value for each fold."""
 
     model: str
     fraction: float
@@ -46,12 +47,12 @@ class Point:
 
 
 def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = True) -> None:
-    """Cross-validate on `load_watch` by person, save a model, load it back and use it.
+    """Cross-validate on `load_watch` by person, save a model, load it back and adapt it.
 
     Parameters
     ----------
     out : Path
-        Folder for the learning curve and the model; made if needed.
+        Folder for the learning curve and the model, created if needed.
     n_splits : int, default=3
         Number of folds over the ten people.
     seed : int, default=0
@@ -64,7 +65,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     ModuleNotFoundError
         If an optional package is missing.
     OSError
-        If `out` cannot be written into.
+        If `out` is not writable.
     """
     # Fail now, and not after minutes of training.
     require("matplotlib", "The demo", install="citrus-sk[demo]")
@@ -76,36 +77,46 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     print(
         f"{len(watch.X)} windows of {watch.X.shape[2] / watch.sfreq:g} s, "
         f"{watch.X.shape[1]} channels, {len(np.unique(watch.y))} exercises, {n_people} people.\n"
-        f"The same network twice: with the weights of {PRETRAINED!r}, trained on EEG alone, and "
-        f"from scratch. {n_splits} folds by person;\neach trains on "
+        f"The same network starts from the weights of {PRETRAINED!r}, pre-trained on EEG alone, or "
+        f"from scratch.\nThere are {n_splits} folds by person. Each trains on "
         f"{', '.join(f'{fraction:.0%}' for fraction in FRACTIONS)} of its training windows and is "
-        "tested on all windows of people it has not seen.",
+        "tested on all windows of the other people.",
         flush=True,
     )
-    known, stranger = _split_off_stranger(watch, seed)
+    default = _make_default(seed)
     splits = _splits(watch, n_splits, seed)
     tasks = [
         delayed(_fit_and_score)(pipeline, watch.X, watch.y, *split)
         for split in splits
         for pipeline in pipelines
     ]
-    tasks.append(delayed(_fit)(pipelines[0], watch.X, watch.y, known))
-    # One process a core: several threads on one small network wait for each other.
+    people = sorted(np.unique(watch.groups), key=int)
+    tasks += [
+        delayed(_fit_and_adapt)(default, watch.X, watch.y, watch.groups, *split)
+        for split in [_split_off_person(watch, person, seed) for person in people]
+    ]
+    # One process per core, because several threads on one small network slow each other down.
     with parallel_config("loky", n_jobs=-1, inner_max_num_threads=1):
         fits = Parallel(return_as="generator")(tasks)
-    *scores, model = progress_bar(fits, total=len(tasks), unit="fit", shown=progress)
+    results = list(progress_bar(fits, total=len(tasks), unit="fit", shown=progress))
+    scores, adapted = results[: -len(people)], results[-len(people) :]
     points = _points(scores, n_splits)
 
     chance = 1 / len(np.unique(watch.y))
     print(_table(points, chance))
     _plot(points, chance, n_splits, n_people, out / CURVE_FILE)
 
+    models, accuracies = zip(*adapted, strict=True)
+    print(_people_table(people, np.array(accuracies)))
+
+    model, X = models[people.index(NEW_PERSON)], watch.X[watch.groups == NEW_PERSON]
     joblib.dump(model, out / MODEL_FILE)
-    loaded = joblib.load(out / MODEL_FILE)
-    X, y = watch.X[stranger], watch.y[stranger]
-    if not np.array_equal(loaded.predict_proba(X), model.predict_proba(X)):
-        raise RuntimeError("The loaded model does not predict what the saved one predicted.")
-    print(_stranger_report(y, loaded.predict(X), len(known)))
+    if not np.array_equal(joblib.load(out / MODEL_FILE).predict_proba(X), model.predict_proba(X)):
+        raise RuntimeError("The loaded model and the saved model give different predictions.")
+    print(
+        f"The model without person {NEW_PERSON} was saved and loaded: its probabilities are "
+        "identical."
+    )
     print(_closing_words(out))
 
 
@@ -113,17 +124,22 @@ def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
     from .. import CitrusClassifier, SignalAligner
 
     return make_pipeline(
-        SignalAligner(GRID_N_TIMES),
-        # Without random kernels, which would hide what pre-training is worth to the network.
+        SignalAligner(N_TIMES),
+        # Without random kernels, which would hide the effect of pre-training on the network.
         CitrusClassifier(pretrained, random_kernels=False, max_epochs=EPOCHS, random_state=seed),
     )
 
 
-def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training and test windows, fold by fold and in each fold by fraction.
+def _make_default(seed: int) -> Pipeline:
+    from .. import CitrusClassifier, SignalAligner
 
-    Not fraction by fraction: the time left would look far too short while only small fits
-    were behind.
+    return make_pipeline(SignalAligner(N_TIMES), CitrusClassifier(random_state=seed))
+
+
+def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return training and test windows, ordered by fold and then by fraction.
+
+    In this order the estimate of the remaining time is not based on the smallest fits alone.
     """
     by_fraction = [
         StratifiedFractionKFold(n_splits, train_fraction=fraction, random_state=seed).split(
@@ -141,7 +157,7 @@ def _fit(pipeline: Pipeline, X: np.ndarray, y: np.ndarray, train: np.ndarray) ->
 def _fit_and_score(
     pipeline: Pipeline, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> tuple[int, float, float]:
-    """Number of training windows, accuracy and macro-F1."""
+    """Return the number of training windows, accuracy and macro-F1."""
     predicted = _fit(pipeline, X, y, train).predict(X[test])
     return (
         len(train),
@@ -159,13 +175,45 @@ def _points(scores: list[tuple[int, float, float]], n_splits: int) -> list[Point
     ]
 
 
-def _split_off_stranger(watch: Bunch, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Training windows of the saved model, and all windows of a person it will not have seen."""
-    others = np.flatnonzero(watch.groups != STRANGER)
-    drawn, _ = train_test_split(
+def _split_off_person(
+    watch: Bunch, person: str, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return windows of other people to train on, and those of a person to label and to predict.
+
+    The first window of each recording is labelled; there is one recording of each exercise with
+    either arm. Every second of the following windows is predicted, so that none overlap.
+    """
+    others = np.flatnonzero(watch.groups != person)
+    train, _ = train_test_split(
         others, train_size=MODEL_FRACTION, stratify=watch.y[others], random_state=seed
     )
-    return drawn, np.flatnonzero(watch.groups == STRANGER)
+    own = np.flatnonzero(watch.groups == person)
+    _, first, number = np.unique(watch.recordings[own], return_index=True, return_inverse=True)
+    place = np.arange(len(own)) - first[number]  # of each window in its recording
+    return train, own[place == 0], own[(place > 0) & (place % 2 == 0)]
+
+
+def _fit_and_adapt(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    train: np.ndarray,
+    few: np.ndarray,
+    rest: np.ndarray,
+) -> tuple[Pipeline, list[float]]:
+    """Return the fitted pipeline, and accuracies on a new person by `KNOWN_OF_PERSON`."""
+    fitted = clone(pipeline)
+    fitted.fit(X[train], y[train], citrusclassifier__groups=groups[train])
+    aligner, clf = fitted[:-1], fitted[-1]
+    windows = aligner.transform(X[rest])
+    personal = clf.personalize(aligner.transform(X[few]), y[few], X_unlabelled=windows)
+    predictions = (
+        clf.predict(windows),
+        clf.predict(windows, groups=groups[rest]),
+        personal.predict(windows),
+    )
+    return fitted, [accuracy_score(y[rest], predicted) for predicted in predictions]
 
 
 def _table(points: list[Point], chance: float) -> str:
@@ -199,7 +247,7 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     fractions = np.array(FRACTIONS)
-    # Set apart sideways, so that one pair of error bars does not hide the other.
+    # Shifted sideways, so that the error bars do not hide each other.
     for model, shift, color, form in zip(
         MODELS, (0.97, 1.03), ("0.0", "0.5"), ("o-", "s--"), strict=True
     ):
@@ -230,8 +278,8 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
         ],
     )
     axes.set(
-        xlabel="share of the training fold, and labelled windows in it (log scale)",
-        ylabel=f"macro-F1 on unseen people\n(mean and sd over {n_splits} folds)",
+        xlabel="fraction of the training fold, and number of labelled windows (log scale)",
+        ylabel=f"macro-F1 on new people\n(mean and sd over {n_splits} folds)",
         ylim=(0, 1),
         title=f"Seven shoulder exercises, smart watch, {n_people} people",
     )
@@ -241,17 +289,25 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     figure.savefig(path, dpi=150)
 
 
-def _stranger_report(y: np.ndarray, predicted: np.ndarray, n_train: int) -> str:
+def _people_table(people: list[str], accuracies: np.ndarray) -> str:
+    row = "{:>14}  {:>10}  {:>10}  {:>15}".format
     lines = [
-        f"The saved model, trained on {n_train} windows of the other people, was loaded back: its "
-        "probabilities are the same to the last bit.",
-        f"Person {STRANGER}, whom it has never seen: {np.mean(predicted == y):.0%} of {len(y)} "
-        "windows right, by exercise",
+        "Each person is left out in turn. The default classifier is trained on "
+        f"{MODEL_FRACTION:.0%} of the windows of the other people.\n"
+        "Its accuracy on the person left out, by what is known of this person:",
+        row("person", *KNOWN_OF_PERSON),
     ]
-    for exercise in np.unique(y):
-        of_exercise = y == exercise
-        n_right = np.sum(predicted[of_exercise] == exercise)
-        lines.append(f"  {exercise:<20} {n_right:>3} of {of_exercise.sum()}")
+    lines += [
+        row(person, *[f"{value:.2f}" for value in of_person])
+        for person, of_person in zip(people, accuracies, strict=True)
+    ]
+    lines.append(row("mean", *[f"{value:.2f}" for value in accuracies.mean(axis=0)]))
+    lines += [
+        "nothing:       each window is predicted by itself",
+        "windows:       predicted together, without labels, by predict(X, groups=people)",
+        "2 labels each: two windows of each exercise are labelled, by personalize(X_few, y_few, X)",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""``citrus-sk evaluate``: classifiers side by side on one data set, and a report."""
+"""``citrus-sk evaluate``: a comparison of classifiers on one data set, and a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
+from .._utils.optional import require
 from ..evaluation import (
     FractionCurve,
     NewPersonCurve,
@@ -30,7 +30,7 @@ from ..evaluation.result import KEYS
 from ..evaluation.score_table import TIMES, writable
 from ..signals.recordings.label_tables import read_labelled
 
-# Short enough for minutes; --fractions takes any others.
+# Default of --fractions, which takes minutes.
 FRACTIONS = (0.02, 0.1, 0.5)
 WRITTEN = ("scores.csv", "times.csv", "curve.json", "report.html")
 WRITTEN_TO_ADAPT = ("new_person.csv", "new_person.json")
@@ -66,16 +66,13 @@ def run_evaluate(
     Returns
     -------
     bool
-        Whether any fit could be scored.
+        True if at least one fit could be scored.
     """
     make_folder(out)
-    if find_spec("matplotlib") is None:  # said before hours are spent
-        raise ModuleNotFoundError(
-            "the report needs matplotlib, which is not installed. Install it with: pip install "
-            "matplotlib"
-        )
+    # Fail now, and not after hours.
+    require("matplotlib", "The report")
     names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
-    paths = {name: writable(out / name) for name in names}  # known before hours are spent
+    paths = {name: writable(out / name) for name in names}
     bunch = _load(data, labels, dataset, picks)
     _check_groups(bunch, folds)
     if adapt:
@@ -97,12 +94,12 @@ def run_evaluate(
         )  # fmt: skip
         if adapt:
             if progress:
-                print("A new person:", file=sys.stderr, flush=True)
+                print("New person:", file=sys.stderr, flush=True)
             new_person = new_person_curve(
                 make_adapting(estimators, sfreq=sfreq, seed=seed), bunch.X, bunch.y, bunch.groups,
                 shuffle=False, run_dir=out / "run-new-person", **shared,
             )  # fmt: skip
-    # Of what is raised, what concerns the data: joblib's workers come and go.
+    # Only warnings about the data: joblib also warns that a worker stopped.
     texts = [str(w.message) for w in raised if w.category is UserWarning]
     notes = list(dict.fromkeys(text for text in texts if not text.startswith("A worker stopped")))
     for note in notes:
@@ -121,47 +118,44 @@ def _load(
     data: Path | None, labels: Path | None, dataset: str | None, picks: Sequence[str] | None
 ) -> Bunch:
     if (data is None) == (dataset is None):
-        raise ValueError("expected either DATA, a file or folder, or --dataset, one of the two.")
+        raise ValueError("expected either DATA (a file or folder) or --dataset, but not both.")
     if data is not None:
         return read_labelled(data, labels, picks=picks)
     for option, value in (("--labels", labels), ("--picks", picks)):
         if value is not None:
-            raise ValueError(
-                f"{option} is for a folder of recordings; leave it out with --dataset."
-            )
+            raise ValueError(f"{option} is for a folder of recordings; omit it with --dataset.")
     from ..datasets import load_watch
 
     watch = load_watch()
     return Bunch(
         X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq, ch_names=watch.ch_names,
-        groups_from="its people",
+        groups_from="people",
     )  # fmt: skip
 
 
 def _check_groups(bunch: Bunch, folds: int) -> None:
-    """Refuse fewer groups than folds, with a remedy that can be followed."""
+    """Raise ValueError if there are fewer groups than folds."""
     if bunch.groups is None or (n_groups := len(np.unique(bunch.groups))) >= folds:
         return
-    fewer = f"pass --folds {n_groups}, or " if n_groups > 1 else ""
+    remedy = f"Pass --folds {n_groups}, or provide" if n_groups > 1 else "Provide"
     raise ValueError(
-        f"the data have {n_groups} group(s) for {folds} folds, and no group is both trained on and "
-        f"tested on. The groups are {bunch.groups_from}. To go on, {fewer}give smaller groups: a "
-        "column 'group' (in an .npz file the array 'groups') with a value for each person, or "
-        "within one person for each run or block of time."
+        f"the data have {n_groups} group(s) for {folds} folds; expected at least one group for "
+        f"each fold. The groups are {bunch.groups_from}. {remedy} smaller groups: a column 'group' "
+        "(in an .npz file the array 'groups') with a value for each person, or within one person "
+        "for each run or block of time."
     )
 
 
 def _check_people(bunch: Bunch) -> None:
-    """Refuse data without people to leave out."""
+    """Raise ValueError if the data do not have several people."""
     if bunch.groups is None:
         raise ValueError(
-            "--adapt evaluates on a new person, and the data have no groups: it is unknown which "
-            "windows are of one person. Add a column 'group' (in an .npz file the array 'groups') "
-            "with a value for each person."
+            "--adapt evaluates on a new person, but the data have no groups. Add a column 'group' "
+            "(in an .npz file the array 'groups') with a value for each person."
         )
     if len(np.unique(bunch.groups)) < 2:
         raise ValueError(
-            "--adapt evaluates on a new person, and all windows are of one group "
+            "--adapt evaluates on a new person, but all windows are of one group "
             f"({bunch.groups_from}); expected at least two people."
         )
 
@@ -169,90 +163,98 @@ def _check_people(bunch: Bunch) -> None:
 def make_estimators(
     names: str | None, *, sfreq: float | None, seed: int, ablation: bool
 ) -> dict[str, Any]:
-    """Estimators by the names on the command line, and the grid of the ablation.
+    """Make the estimators that the command line names, and those of the ablation.
 
     Parameters
     ----------
     names : str or None
-        Separated by commas: names of `list_peers`, or ``module:object``, or ``name=module:object``.
+        Names of `list_peers`, ``module:object`` or ``name=module:object``, separated by commas.
     sfreq : float or None
-        Hz.
+        Sampling rate in Hz; None if unknown.
     seed : int
-        For those that take a ``random_state`` from us.
+        Random state of the peers and of the ablation.
     ablation : bool
-        Whether to add alignment times backbone times pre-training.
+        Whether to add all combinations of alignment, backbone and pre-training.
+
+    Returns
+    -------
+    dict of str to estimator
     """
     models = {
-        name: _make(place, sfreq, seed)
-        for name, place in _named(names or ("" if ablation else DEFAULT)).items()
+        name: _make(target, sfreq, seed)
+        for name, target in _named(names or ("" if ablation else DEFAULT)).items()
     }
     return models | (_ablation(sfreq, seed) if ablation else {})
 
 
 def make_adapting(names: str | None, *, sfreq: float | None, seed: int) -> dict[str, Any]:
-    """Estimators for a new person: peers stand beside themselves with recentred features.
+    """Make the estimators for a new person, with peers also in a version that recentres features.
 
     Parameters
     ----------
     names : str or None
-        As in `make_estimators`.
+        Names of estimators, as for `make_estimators`.
     sfreq : float or None
-        Hz.
+        Sampling rate in Hz; None if unknown.
     seed : int
-        For those that take a ``random_state`` from us.
+        Random state of the peers.
+
+    Returns
+    -------
+    dict of str to estimator
     """
     models: dict[str, Any] = {}
-    for name, place in _named(names or DEFAULT).items():
-        models[name] = _make(place, sfreq, seed)
-        if can_be_recentred(place):
-            peer = make_peer(place, sfreq=sfreq, random_state=seed, recenter=True)
+    for name, target in _named(names or DEFAULT).items():
+        models[name] = _make(target, sfreq, seed)
+        if can_be_recentred(target):
+            peer = make_peer(target, sfreq=sfreq, random_state=seed, recenter=True)
             models[recentred_name(name)] = peer
     return models
 
 
 def _named(names: str) -> dict[str, str]:
-    """Peers and places of objects by the names in a list."""
+    """Parse a list of names; return a peer, or ``module:object``, for each name."""
     found: dict[str, str] = {}
     for text in names.split(","):
         if text := text.strip():
-            name, _, place = text.rpartition("=")
-            name = name or place
+            name, _, target = text.rpartition("=")
+            name = name or target
             if name in found:
                 raise ValueError(f"--estimators has {name!r} twice; expected each name once.")
-            found[name] = place
+            found[name] = target
     return found
 
 
-def _make(place: str, sfreq: float | None, seed: int) -> Any:
-    return _imported(place) if ":" in place else make_peer(place, sfreq=sfreq, random_state=seed)
+def _make(target: str, sfreq: float | None, seed: int) -> Any:
+    return _imported(target) if ":" in target else make_peer(target, sfreq=sfreq, random_state=seed)
 
 
-def _imported(place: str) -> Any:
-    module, _, attribute = place.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` does; a console script does not
-        sys.path.insert(0, here)
+def _imported(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # as `python -m` does; a console script does not
+        sys.path.insert(0, folder)
     try:
         found = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"--estimators: {place!r} cannot be imported: {error}. Expected module:object with a "
-            f"module that Python finds from here, or one of {', '.join(list_peers())}."
+            f"--estimators: {target!r} cannot be imported: {error}. Expected module:object with a "
+            f"module that Python can import, or one of {', '.join(list_peers())}."
         ) from error
-    # A class or a function that makes one; an estimator has get_params of its own.
+    # Call a class, or a function that makes an estimator; only an instance is used directly.
     is_instance = hasattr(found, "get_params") and not isinstance(found, type)
     return found if is_instance or not callable(found) else found()
 
 
 def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
-    """The network alone, as a linear probe, by alignment, backbone and pre-training."""
+    """Make linear probes of the network for all alignments, backbones and weights."""
     from sklearn.pipeline import make_pipeline
 
     from .. import CitrusClassifier, SignalAligner
 
-    grid = {}
+    models = {}
     alignments = ALIGNMENTS if sfreq is not None else ALIGNMENTS[:-1]
     for method, backbone, weights in product(alignments, ("hybrid", "conv"), ("eeg-freq", None)):
         probe = CitrusClassifier(
@@ -260,8 +262,8 @@ def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
             random_state=seed,
         )  # fmt: skip
         aligner = SignalAligner(method=method, sfreq=sfreq if method == "rate" else None)
-        grid[f"{method}, {backbone}, {weights or 'scratch'}"] = make_pipeline(aligner, probe)
-    return grid
+        models[f"{method}, {backbone}, {weights or 'scratch'}"] = make_pipeline(aligner, probe)
+    return models
 
 
 def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
@@ -272,7 +274,7 @@ def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
     length = f"{shape[-1]} samples" + (f" ({shape[-1] / sfreq:g} s)" if sfreq else "")
     text = f"{shape[0]} windows of {length}, {channels}, {len(np.unique(bunch.y))} classes"
     if bunch.groups is None:
-        text += "; no groups: scores are too good if windows of one person or recording are alike"
+        text += "; no groups: scores are too high if windows of one person or recording are similar"
     else:
         text += f", {len(np.unique(bunch.groups))} groups ({bunch.groups_from})"
     return f"{text}.\n{len(models)} estimators: {'; '.join(models)}."
@@ -292,9 +294,9 @@ def _write(curve: FractionCurve, new_person: NewPersonCurve | None, paths: dict[
 
 
 def _closing_words(curve: FractionCurve, new_person: NewPersonCurve | None, out: Path) -> str:
-    """The first metric as a table, and where everything is."""
+    """Return a table of the first metric, and the paths of the files."""
     metric = curve.metrics[0]
-    head = [f"{100 * f:g} %" for f in curve.fractions] + [f"{n} a class" for n in curve.shots]
+    head = [f"{100 * f:g} %" for f in curve.fractions] + [f"{n} per class" for n in curve.shots]
     bands = {
         name: [
             band for kind in ("fraction", "shots") for _, band in curve.bands(name, metric, kind)
@@ -303,7 +305,7 @@ def _closing_words(curve: FractionCurve, new_person: NewPersonCurve | None, out:
     }
     lines = _means(f"{metric}, mean over folds and repeats:", head, bands)
     if new_person is not None:
-        head = [f"{each} a class" if isinstance(each, int) else each for each in new_person.known]
+        head = [f"{n} per class" if isinstance(n, int) else n for n in new_person.known]
         bands = {
             name: [band for _, band in new_person.bands(name, metric)]
             for name in new_person.estimators
@@ -320,9 +322,9 @@ def _closing_words(curve: FractionCurve, new_person: NewPersonCurve | None, out:
 def _means(
     title: str, head: Sequence[str], bands: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> list[str]:
-    """Table of means for a terminal, with a mark where some fits failed."""
+    """Return lines of a table of means, with a mark for means without failed fits."""
     width = max(map(len, bands))
-    lines = [f"\n{title}", " " * width + "".join(f"{text:>13}" for text in head)]
+    lines = [f"\n{title}", " " * width + "".join(f"{text:>15}" for text in head)]
     partly = False
     for name, of_estimator in bands.items():
         cells = []
@@ -330,8 +332,8 @@ def _means(
             is_partial = 0 < band["n_scores"] < band["n_fits"]
             partly |= is_partial
             mean = "failed" if np.isnan(band["mean"]) else f"{band['mean']:.3f}"
-            cells.append(f"{mean + '*' * is_partial:>13}")
+            cells.append(f"{mean + '*' * is_partial:>15}")
         lines.append(f"{name:<{width}}{''.join(cells)}")
     if partly:
-        lines.append("* mean of the fits that did not fail, fewer than others had")
+        lines.append("* mean of fewer fits, because the others failed")
     return lines

@@ -1,7 +1,7 @@
 """The command line: ``citrus-sk demo``, ``evaluate``, ``models`` and ``pretrain``.
 
 Each command has a function that adds its parser and a function that runs it; `COMMANDS` lists
-the former. What a command needs is imported when it runs, so that ``--help`` stays quick.
+the former. Commands import their modules when they run, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from .._utils.version import __version__
 
 PROGRAM = "citrus-sk"
-INTERRUPTED = 130  # what shells report after Ctrl-C
+INTERRUPTED = 130  # exit status of shells after Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,19 +25,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, default=None
-        The arguments; those of the process if None.
+        Arguments; None means those of the process.
 
     Returns
     -------
     int
-        Exit status: 0 if all went well, 1 if the command failed, 130 after Ctrl-C. Wrong
-        arguments exit with 2 from within argparse.
+        Exit status: 0 for success, 1 if the command failed, 130 after Ctrl-C. For wrong
+        arguments argparse exits with 2.
     """
     arguments = _parser().parse_args(argv)
     arguments.command_line = shlex.join([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
     try:
         arguments.run(arguments)
-    # A missing extra, a folder that is not writable, a recipe or recording that is not in order.
+    # Such as a missing extra, a folder that is not writable, or a recipe that is not valid.
     except (ImportError, OSError, ValueError, TypeError, FloatingPointError) as error:
         print(f"{PROGRAM} {arguments.command}: error: {error}", file=sys.stderr)
         return 1
@@ -77,14 +77,14 @@ def _add_demo(commands: Any) -> None:
         type=Path,
         default=Path("citrus-demo"),
         metavar="FOLDER",
-        help="where to write; made if needed, and files of an earlier run are replaced",
+        help="output folder, created if needed; files of an earlier run are replaced",
     )
     parser.add_argument(
         "--folds",
         type=_integer_between(2, 10),
         default=3,
         metavar="N",
-        help="number of folds the ten people are split into, 2 to 10",
+        help="number of folds for the ten people, 2 to 10",
     )
     parser.add_argument(
         "--seed",
@@ -132,7 +132,7 @@ def _run_models(arguments: argparse.Namespace) -> None:
         print(
             row(
                 each["name"],
-                each["preset"] or "own",
+                each["preset"] or "custom",
                 f"{each['n_parameters'] / 1e6:.2f} M",
                 f"{each['hours']:.0f}",
                 each["people"],
@@ -140,7 +140,7 @@ def _run_models(arguments: argparse.Namespace) -> None:
                 ", ".join(each["modalities"]),
             )
         )
-    print("\nhours are channel-hours; see the model cards for what the weights are good for:")
+    print("\nhours are channel-hours; the model cards describe the intended use:")
     print(SHIPPED)
 
 
@@ -151,13 +151,13 @@ def _add_pretrain(commands: Any) -> None:
         description=(
             "Pre-train the network on recordings without labels: EDF, BDF, FIF, npz and npy files, "
             "and folders of them. Writes a checkpoint for pretrained= of CitrusClassifier, and a "
-            "picture of what it makes of hidden parts. The run is saved every few minutes; after a "
-            "crash or Ctrl-C, the same command with --resume goes on."
+            "picture of its reconstructions. The run is saved every few minutes; after a crash or "
+            "Ctrl-C, add --resume to the same command to continue."
         ),
     )
     parser.add_argument("data", type=Path, nargs="+", metavar="DATA", help="files and folders")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the checkpoint, *.safetensors"
+        "--out", type=Path, required=True, metavar="FILE", help="checkpoint to write, *.safetensors"
     )
     parser.add_argument(
         "--config",
@@ -170,20 +170,30 @@ def _add_pretrain(commands: Any) -> None:
     parser.add_argument(
         "--modalities", nargs="+", metavar="KIND", help="kinds of signal to train on; default: all"
     )
-    parser.add_argument("--modality", metavar="KIND", help="what unnamed channels of DATA record")
+    parser.add_argument(
+        "--modality", metavar="KIND", help="modality of all channels; default: by their names"
+    )
     parser.add_argument("--sfreq", type=float, metavar="HZ", help="rate to train at; default: 100")
-    parser.add_argument("--n-passes", type=float, metavar="N", help="over the data; default: 10")
-    parser.add_argument("--max-steps", type=int, metavar="N", help="batches, instead of passes")
+    parser.add_argument(
+        "--n-passes", type=float, metavar="N", help="passes over the data; default: 10"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, metavar="N", help="number of batches, instead of passes"
+    )
     parser.add_argument("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
     parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="random seed")
     parser.add_argument(
-        "--on-error", choices=("skip", "raise"), help="for files that cannot be read; default: skip"
+        "--on-error", choices=("skip", "raise"), help="if a file cannot be read; default: skip"
     )
     parser.add_argument("--resume", action="store_true", help="resume an unfinished run")
-    parser.add_argument("--half", action="store_true", help="store float16, in half the space")
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep converted recordings")
+    parser.add_argument("--half", action="store_true", help="store weights as float16")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="for converted recordings")
     parser.add_argument(
-        "--save-minutes", type=float, default=5.0, metavar="N", help="between two saves; default: 5"
+        "--save-minutes",
+        type=float,
+        default=5.0,
+        metavar="N",
+        help="time between saves; default: 5",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.set_defaults(run=_run_pretrain)
@@ -212,11 +222,11 @@ def _add_evaluate(commands: Any) -> None:
         "evaluate",
         help="compare classifiers over fractions of your labels",
         description=(
-            "Cross-validate classifiers on fractions of the training folds, by person where groups "
-            "are known, and write a report (HTML), scores and times (CSV), and everything (JSON). "
-            "DATA is an .npz file with X, y, and if known groups and sfreq, or a folder of EDF, "
-            "BDF or FIF recordings with --labels. A run that was stopped goes on when the same "
-            'command is given again. Peers need: pip install "citrus-sk[peers]".'
+            "Cross-validate classifiers on fractions of the training folds, by person if there are "
+            "groups, and write a report (HTML), scores and times (CSV), and all results (JSON). "
+            "DATA is an .npz file with X, y, and optionally groups and sfreq, or a folder of EDF, "
+            "BDF or FIF recordings with --labels. To continue an interrupted run, repeat the "
+            'command. Peers need: pip install "citrus-sk[peers]".'
         ),
     )
     parser.add_argument("data", type=Path, nargs="?", metavar="DATA", help=".npz file or folder")
@@ -224,7 +234,7 @@ def _add_evaluate(commands: Any) -> None:
         "--labels",
         type=Path,
         metavar="CSV",
-        help="windows of a folder: columns file, onset, duration (s), label, and if known group",
+        help="table of windows: columns file, onset, duration (s), label, and optionally group",
     )
     parser.add_argument(
         "--picks",
@@ -232,13 +242,13 @@ def _add_evaluate(commands: Any) -> None:
         metavar="LIST",
         help="channels of the recordings, by name or kind, such as EEG,EOG; default: all signals",
     )
-    parser.add_argument("--dataset", choices=("watch",), help="data that are installed, not DATA")
+    parser.add_argument("--dataset", choices=("watch",), help="installed data, instead of DATA")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("citrus-evaluation"),
         metavar="FOLDER",
-        help="where to write; default: citrus-evaluation",
+        help="output folder; default: citrus-evaluation",
     )
     parser.add_argument(
         "--estimators",
@@ -249,7 +259,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--ablation",
         action="store_true",
-        help="add our network by alignment, backbone and pre-training",
+        help="add the network with all alignments, backbones and weights",
     )
     parser.add_argument(
         "--adapt",
@@ -258,14 +268,25 @@ def _add_evaluate(commands: Any) -> None:
         "labelled windows per class",
     )
     parser.add_argument(
-        "--fractions", type=_numbers(float), metavar="LIST", help="default: 0.02,0.1,0.5"
+        "--fractions",
+        type=_numbers(float),
+        metavar="LIST",
+        help="fractions of the training folds; default: 0.02,0.1,0.5",
     )
-    parser.add_argument("--shots", type=_numbers(int), metavar="LIST", help="windows of each class")
+    parser.add_argument("--shots", type=_numbers(int), metavar="LIST", help="windows per class")
     parser.add_argument(
-        "--folds", type=_integer_between(2, 1000), default=3, metavar="N", help="default: 3"
+        "--folds",
+        type=_integer_between(2, 1000),
+        default=3,
+        metavar="N",
+        help="number of folds; default: 3",
     )
     parser.add_argument(
-        "--repeats", type=_repeats, default=1, metavar="N", help="draws, or auto; default: 1"
+        "--repeats",
+        type=_repeats,
+        default=1,
+        metavar="N",
+        help="number of draws, or auto; default: 1",
     )
     parser.add_argument(
         "--scoring",
@@ -274,15 +295,19 @@ def _add_evaluate(commands: Any) -> None:
         metavar="LIST",
         help="scorers of scikit-learn; default: f1_macro,accuracy,neg_log_loss",
     )
-    parser.add_argument("--sfreq", type=float, metavar="HZ", help="if DATA does not hold it")
+    parser.add_argument("--sfreq", type=float, metavar="HZ", help="rate, if not in DATA")
     parser.add_argument(
         "--report-oracle-epoch",
         action="store_true",
-        help="add the best test epoch, to compare with tables of the literature",
+        help="add the score of the best test epoch, to compare with published tables",
     )
-    parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="default: all cores")
-    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), default=0, help="default: 0")
-    parser.add_argument("--title", help="of the report")
+    parser.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="processes; default: all cores"
+    )
+    parser.add_argument(
+        "--seed", type=_integer_between(0, 2**31 - 1), default=0, help="random seed; default: 0"
+    )
+    parser.add_argument("--title", help="title of the report")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.set_defaults(run=_run_evaluate)
 
@@ -301,7 +326,7 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
         **{name: getattr(arguments, name) for name in passed},
     )
     if not any_fit:
-        raise ValueError(f"no fit could be scored; {arguments.out / 'report.html'} says why.")
+        raise ValueError(f"no fit could be scored; see {arguments.out / 'report.html'}.")
 
 
 def _names(text: str) -> list[str]:
@@ -329,7 +354,7 @@ def _repeats(text: str) -> int | str:
 
 
 def _integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Make a type for argparse, which names it in the error for a value that is not a number."""
+    """Return a type for argparse; its name, integer, is in the error for other values."""
 
     def integer(text: str) -> int:
         value = int(text)

@@ -1,4 +1,4 @@
-"""``citrus-sk pretrain``: recordings in, a checkpoint and its picture out."""
+"""``citrus-sk pretrain``: pre-training on recordings, for a checkpoint and a picture of it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..signals.recordings.reading import read_corpus
 from ..training.pretraining.processes import is_launched
 from ..training.pretraining.sampler import draw_whole_windows
 
-# Named by the command line itself.
+# Parameters that the command line sets.
 _NOT_IN_RECIPE = ("run_file", "save_minutes", "resume", "verbose", "modality")
 _MOST_DRAWN = 4  # windows in the picture
-_CORPUS_KEYS = ("sfreq", "modality", "min_stretch_s", "on_error")
+_CORPUS_KEYS = ("sfreq", "modality", "min_duration_s", "on_error")
 
 
 def run_pretrain(
@@ -36,49 +36,48 @@ def run_pretrain(
     progress: bool,
     **overrides: Any,
 ) -> None:
-    """Pre-train on recordings and write the checkpoint.
+    """Pre-train on recordings, and write a checkpoint and a picture.
 
     Parameters
     ----------
     data : list of Path
         Files and folders, for `read_corpus`.
     out : Path
-        The checkpoint; the state of the run is kept beside it until that is written.
+        Path of the checkpoint; the state of the run is stored beside it until it is written.
     recipe : Path or None
         TOML file of parameters of `CitrusPretrainer`, and of `read_corpus` in a table ``corpus``.
     resume : bool
         Whether to resume an unfinished run.
     half : bool
-        Whether numbers are stored as float16.
+        Whether to store weights as float16.
     cache : Path or None
         Folder for converted recordings.
     save_minutes : float
-        Between two saves of the run.
+        Minutes between two saves of the run.
     progress : bool
-        Whether progress bars are shown.
+        Whether to show progress bars.
     **overrides
-        Parameters of `CitrusPretrainer` or `read_corpus` that replace those of the recipe; None
-        leaves them.
+        Parameters of `CitrusPretrainer` or `read_corpus` that override the recipe; None does not.
     """
     state = out.with_suffix(".run")
     if out.suffix != ".safetensors":
         raise ValueError(f"--out {out}: expected a name that ends in .safetensors.")
     if resume and out.exists() and not state.exists():
-        print(f"{out} is finished: there is nothing to go on with.")
+        print(f"{out} is complete; there is nothing to resume.")
         return
     if not resume and state.exists():
         raise ValueError(
-            f"{state} is the state of an unfinished run. Add --resume to go on with it, or delete "
-            "it to begin anew."
+            f"{state} is the state of an unfinished run. Add --resume to continue it, or delete it "
+            "to start again."
         )
     settings, reading = _read_recipe(recipe)
     given = {name: value for name, value in overrides.items() if value is not None}
     reading |= {name: given.pop(name) for name in _CORPUS_KEYS if name in given}
     settings |= given
-    leads = not is_launched() or os.environ["RANK"] == "0"
-    progress = progress and leads
+    is_main = not is_launched() or os.environ["RANK"] == "0"
+    progress = progress and is_main
     corpus = read_corpus(list(data), cache=cache, verbose=int(progress), **reading)
-    if leads:
+    if is_main:
         print(corpus.summary(), flush=True)
     pretrainer = CitrusPretrainer(
         **settings,
@@ -91,9 +90,9 @@ def run_pretrain(
         pretrainer.fit(corpus)
     except KeyboardInterrupt:
         if state.exists():
-            print(f"\nSaved in {state}: the same command with --resume goes on.", file=sys.stderr)
+            print(f"\nSaved in {state}. Add --resume to the command to continue.", file=sys.stderr)
         raise
-    if not leads:
+    if not is_main:
         return
     sha256 = pretrainer.save(out, half=half)
     state.unlink(missing_ok=True)
@@ -102,7 +101,7 @@ def run_pretrain(
 
 
 def _read_recipe(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters of the pre-trainer and of the reader."""
+    """Return the parameters of `CitrusPretrainer` and of `read_corpus` in a recipe."""
     if path is None:
         return {}, {}
     try:
@@ -113,7 +112,7 @@ def _read_recipe(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     known = list(inspect.signature(CitrusPretrainer).parameters)
     _check_keys(path, recipe, [name for name in known if name not in _NOT_IN_RECIPE])
     if not isinstance(reading, dict):
-        raise ValueError(f"--config {path}: corpus has to be a table, [corpus].")
+        raise ValueError(f"--config {path}: corpus must be a table, [corpus].")
     _check_keys(path, reading, list(_CORPUS_KEYS))
     return recipe, reading
 
@@ -134,20 +133,22 @@ def _report(pretrainer: CitrusPretrainer, out: Path, sha256: str) -> str:
         f"masked loss {last['loss']:.4f} in training",
     ]
     if "held_out_loss" in last:
-        each = ", ".join(f"{k} {v:.4f}" for k, v in last["held_out_by_modality"].items())
-        who = len(pretrainer.held_out_subjects_)
-        lines.append(f"masked loss {last['held_out_loss']:.4f} on {who} people held out ({each})")
+        by_modality = ", ".join(f"{k} {v:.4f}" for k, v in last["held_out_by_modality"].items())
+        n_people = len(pretrainer.held_out_subjects_)
+        lines.append(
+            f"masked loss {last['held_out_loss']:.4f} on {n_people} people held out ({by_modality})"
+        )
     lines.append(f'Use it: CitrusClassifier(pretrained="{out}")')
     return "\n".join(lines)
 
 
 def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
-    """Picture of whole windows, of people held out where there are any."""
+    """Draw reconstructions of whole windows, of held-out people if there are any."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        print('No picture was drawn: that needs matplotlib (pip install "citrus-sk[demo]").')
+        print('No picture was drawn, because it needs matplotlib: pip install "citrus-sk[demo]"')
         return
     corpus = corpus.select(pretrainer.modalities_)
     if pretrainer.held_out_subjects_:
@@ -156,7 +157,7 @@ def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
     windows, kinds = draw_whole_windows(corpus, pretrainer.modalities_, n_times, _MOST_DRAWN)
     size = figure_size(len(windows), pretrainer.objective != "time")
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)  # without pyplot, no backend of the caller's is touched
+    FigureCanvasAgg(figure)  # without pyplot, which would set a backend
     ReconstructionDisplay.from_estimator(
         pretrainer, windows, n_windows=len(windows), modality=kinds, sfreq=corpus.sfreq,
         ax=figure.add_subplot(),

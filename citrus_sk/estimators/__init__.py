@@ -1,4 +1,4 @@
-"""The scikit-learn estimators: parameters, fitted attributes, pickles and export.
+"""The scikit-learn estimators, with their parameters, fitted attributes, pickles and export.
 
-Imports `training` and all that is below it.
+Imports `training` and the rooms below it.
 """

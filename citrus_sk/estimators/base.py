@@ -1,4 +1,4 @@
-"""The base of all estimators: the network that they build, and how it is stored."""
+"""Base class of the estimators with networks: construction and storage of the networks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _VERSION = "_citrus_sk_version"
 
 @dataclass(frozen=True)
 class Reference:
-    """A checkpoint that a stored estimator names instead of holding its weights.
+    """Reference to a checkpoint, which a pickle holds instead of its weights.
 
     Attributes
     ----------
     name : str
-        What was given as ``pretrained=``.
+        Value of ``pretrained=``.
     sha256 : str
-        Of its file.
+        SHA-256 of the file.
     """
 
     name: str
@@ -44,10 +44,11 @@ class Reference:
 
 
 class NetworkEstimator(Documented, BaseEstimator):
-    """An estimator around networks: takes 3-D windows, and pickles arrays instead of modules.
+    """Base of estimators with networks, whose input is 3-D windows.
 
-    A subclass names the attributes that hold networks, and turns them into arrays and back; and
-    those that hold records, which are stored as plain dictionaries.
+    A pickle holds arrays instead of torch modules. A subclass names the attributes with networks
+    in `_network_attributes` and defines how they are packed and unpacked. The dataclasses that it
+    names in `_records` are stored as dictionaries.
     """
 
     _network_attributes: tuple[str, ...]
@@ -94,13 +95,13 @@ class NetworkEstimator(Documented, BaseEstimator):
     def _set_state(self, state: dict[str, Any]) -> None:
         for name in self._get_param_names():
             if name not in state:
-                raise LookupError(f"it has no parameter {name}")
+                raise LookupError(f"the parameter {name} is missing")
         packed = state.pop("_packed", None)
         for name, kind in self._records.items():
             if isinstance(state.get(name), dict):
                 try:
                     state[name] = kind(**state[name])
-                except TypeError as error:  # a field more or less
+                except TypeError as error:  # from other fields
                     raise LookupError(str(error)) from error
         super().__setstate__(state)
         if packed is not None:
@@ -113,30 +114,32 @@ def _version() -> str:
     return __version__
 
 
-def _other_layout(who: str, stored_by: str | None, error: Exception) -> str:
-    """Say which version wrote a stored estimator that this one cannot take up."""
+def _other_layout(class_name: str, stored_by: str | None, error: Exception) -> str:
+    """Message about a stored estimator that does not fit this version."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Torch names the class first and what is missing after it.
+    # The first line of torch names the class, the second one the missing parts.
     reason = lines[min(1, len(lines) - 1)].rstrip(".") if lines else type(error).__name__
     reason = textwrap.shorten(reason, 100, placeholder=" ...")
     if stored_by == _version():
         return (
-            f"This {who} does not fit the network that it was stored with ({reason}), although "
-            f"citrus_sk {stored_by} stored it and loads it. The file was changed, or another "
-            "version of torch or braindecode is installed. Fit the estimator again."
+            f"This {class_name} does not fit its network ({reason}), although it was stored by the "
+            f"same version of citrus_sk, {stored_by}. The file was changed, or another version of "
+            "torch or braindecode is installed. Fit the estimator again."
         )
-    origin = "a version that left no number" if stored_by is None else f"version {stored_by}"
-    install = "that version" if stored_by is None else f"pip install citrus-sk=={stored_by}"
+    origin = "an unknown version of citrus_sk" if stored_by is None else f"citrus_sk {stored_by}"
+    remedy = "Fit it again."
+    if stored_by is not None:
+        remedy = f"Load it with pip install citrus-sk=={stored_by}, or fit it again."
     return (
-        f"This {who} was stored by citrus_sk of {origin}, and version {_version()}, which loads "
-        f"it, has another layout ({reason}). Load it with {install}, or fit it again with this one."
+        f"This {class_name} was stored by {origin}, whose layout differs from that of the "
+        f"installed version {_version()} ({reason}). {remedy}"
     )
 
 
 def starting_point(
     pretrained: Any, preset: Any, backbone: Any
 ) -> tuple[NetworkConfig, dict[str, Tensor] | None]:
-    """Sizes of the network that parameters ask for, and the weights that its trunk begins with."""
+    """Configuration of the network, and initial weights of its trunk; None if they are random."""
     check_choice("preset", preset, tuple(PRESETS))
     check_choice("backbone", backbone, BACKBONES)
     checkpoint = resolve_pretrained(pretrained)
@@ -147,22 +150,22 @@ def starting_point(
 
 
 def modality_rows(modality: Any, config: NetworkConfig, n_chans: int) -> list[int]:
-    """Each channel's row in the network's table of modalities; 0 where it is not known."""
+    """Row of each channel in the network's table of modalities; 0 for an unknown one."""
     if modality is None or isinstance(modality, str):
         named = [modality] * n_chans
     elif isinstance(modality, Sequence | np.ndarray):
         named = list(modality)
     else:
         raise TypeError(
-            f"modality={modality!r} is a {type(modality).__name__}; expected the kind of signal, "
-            "such as 'EEG', one for each channel, or None."
+            f"modality={modality!r} is a {type(modality).__name__}; expected a kind of signal, "
+            "such as 'EEG', a list with one for each channel, or None."
         )
     if len(named) != n_chans:
         raise ValueError(
-            f"modality names {len(named)} channels, and X has {n_chans}; expected one for each "
-            "(None for those that are of no known kind), or a single one for all."
+            f"modality has {len(named)} entries, and X has {n_chans} channels; expected one entry "
+            "for each channel (None for an unknown kind), or a single string for all."
         )
-    return [_modality_row(each, config) for each in named]
+    return [_modality_row(name, config) for name in named]
 
 
 def _modality_row(modality: Any, config: NetworkConfig) -> int:
@@ -172,7 +175,7 @@ def _modality_row(modality: Any, config: NetworkConfig) -> int:
         raise TypeError(
             f"Expected modality to hold names such as 'EEG', or None, got {modality!r}."
         )
-    if not config.modalities:  # random weights have no embedding of any
+    if not config.modalities:  # random weights have no embeddings of modalities
         _check_known(as_named(modality))
         return 0
     if as_named(modality) not in config.modalities:
@@ -185,7 +188,7 @@ def _modality_row(modality: Any, config: NetworkConfig) -> int:
 
 
 def _check_known(modality: str) -> None:
-    """Refuse a slip of the pen where no checkpoint says which names it has."""
+    """Raise ValueError for a mistyped modality, if no checkpoint defines the valid ones."""
     known = known_modalities()
     if modality not in (*known, ANY_SIGNAL):
         raise ValueError(
@@ -195,14 +198,14 @@ def _check_known(modality: str) -> None:
 
 
 def make_reference(store_weights: Any, pretrained: Any, frozen: bool) -> Reference | None:
-    """The reference that a pickle holds instead of the trunk's weights; None if it holds them.
+    """Make the reference for a pickle, or return None if it holds the weights of the trunk.
 
     Parameters
     ----------
     store_weights, pretrained
-        As the caller gave them.
+        Parameters of the estimator.
     frozen : bool
-        Whether the trunk stays as the checkpoint has it.
+        Whether the trunk has the weights of the checkpoint after the fit.
     """
     check_choice("store_weights", store_weights, STORE_WEIGHTS)
     if store_weights == "full":
@@ -210,21 +213,21 @@ def make_reference(store_weights: Any, pretrained: Any, frozen: bool) -> Referen
     remedy = "or store_weights='full', which keeps the weights in the pickle"
     if not frozen:
         raise ValueError(
-            "store_weights='reference' needs a trunk that stays as its checkpoint has it, and this "
-            f"fit trains it. Use strategy='linear-probe', {remedy}."
+            "store_weights='reference' needs a trunk with the weights of its checkpoint, and this "
+            f"fit trains the trunk. Use strategy='linear-probe', {remedy}."
         )
     if not isinstance(pretrained, str | os.PathLike):
-        what = "is None" if pretrained is None else f"is a {type(pretrained).__name__}"
+        found = "is None" if pretrained is None else f"is a {type(pretrained).__name__}"
         raise ValueError(
-            f"store_weights='reference' needs a checkpoint that can be found by its name, and "
-            f"pretrained {what}. Pass the name or the path of a checkpoint, {remedy}."
+            "store_weights='reference' needs a checkpoint that can be found by its name, and "
+            f"pretrained {found}. Pass the name or the path of a checkpoint, {remedy}."
         )
     return Reference(str(os.fspath(pretrained)), file_sha256(pretrained))
 
 
 def pack(module: torch.nn.Module, reference: Reference | None = None) -> dict[str, np.ndarray]:
-    """The state dict as plain CPU arrays, all that a pickle needs to hold of a network."""
-    # A copy, since a view would pickle the whole storage behind it.
+    """Convert a state dict to NumPy arrays, without the trunk if there is a reference to it."""
+    # Copies, because a pickle of a view contains the whole storage behind it.
     return {
         name: np.array(value.cpu().numpy())
         for name, value in module.state_dict().items()
@@ -238,7 +241,7 @@ def unpack(
     device: torch.device,
     reference: Reference | None = None,
 ) -> Any:
-    """Build a network around a packed state, without a draw from any random state."""
+    """Build a network from a packed state, without drawing random numbers."""
     with torch.device("meta"):
         module = build()
     tensors = {name: torch.tensor(value) for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""The frozen network as a transformer to 2-D features."""
+"""Transformer of windows to features of the frozen network."""
 
 from __future__ import annotations
 
@@ -33,61 +33,65 @@ from .recenter import GroupRecenter
 class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     """Frozen features of the network, for any scikit-learn model.
 
-    Nothing is trained: ``fit`` notes the shape of the windows and builds the network. The features
-    are what `CitrusClassifier` gives to its linear head. Their scales differ widely: standardise
-    them before a linear model.
+    The network is not trained: ``fit`` only records the shape of the windows and builds it. The
+    features are those of the linear head of `CitrusClassifier` without random kernels. Their scales
+    differ widely, so standardise them before a linear model.
+
+    The parameters describe, in this order, the network, the data, the computation, and the pickle.
 
     Parameters
     ----------
     pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
-        Name of a checkpoint, see `list_pretrained`; a file or folder, as `load_pretrained` takes
-        them; a fitted pre-trainer. None gives random weights, which is a fair control and a fair
-        baseline.
-    modality : str, sequence of str or None, default=None
-        What the channels record, such as ``"EEG"``, or one for each channel: one of the kinds that
-        the checkpoint was trained on. None is right for all others. Without `pretrained` it
-        changes nothing.
+        Pre-trained weights: the name of a checkpoint, see `list_pretrained`; a file or folder, as
+        for `load_pretrained`; or a fitted pre-trainer. None means random weights, which are a
+        useful baseline.
     backbone : {"hybrid", "conv"}, default="hybrid"
         Convolution and transformer, or the convolution alone.
     preset : {"tiny", "small", "base"}, default="small"
-        Size of a network with random weights; a checkpoint has its own.
+        Size of a network with random weights. A checkpoint has its own size.
+    modality : str, sequence of str or None, default=None
+        Kind of signal of all channels, such as ``"EEG"``, or of each channel. It must be one of
+        those that the checkpoint was trained on; None stands for any other kind. Random weights do
+        not depend on it.
     adaptation : {"auto", "recenter"} or None, default="auto"
-        How features of one person are moved to the mean of all people, where `groups` are passed
+        How the features of each person are moved to the mean of all people, if `groups` are passed
         to ``fit`` and to ``transform``: by `GroupRecenter` with ``when="auto"``, with
         ``when="always"``, or not at all.
     batch_size : int, default=16
-        A quarter of the windows that pass through the network at once.
-    store_weights : {"full", "reference"}, default="full"
-        What a pickle holds of a pre-trained trunk: its weights, or only the name of the
-        checkpoint, as given, and its SHA-256. Then the checkpoint has to be there when the
-        estimator is loaded, and is checked; see docs/guide/save_and_share.md.
+        A quarter of the number of windows in a batch, since batches in inference can be larger
+        than in training.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
+        Device of the network. ``"auto"`` means a CUDA device, or Apple's GPU (MPS), if there is
+        one, else the CPU.
     random_state : int, RandomState instance or None, default=None
-        Of random weights.
+        Seed of random weights.
+    store_weights : {"full", "reference"}, default="full"
+        Content of a pickle: the pre-trained weights, or only the name and the SHA-256 of the
+        checkpoint, which is then needed and checked when the pickle is loaded. See
+        docs/guide/save_and_share.md.
 
     Attributes
     ----------
     n_features_in_ : int
         Size of the second axis of X in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Column names, where X was a data frame.
+        Column names, if X was a data frame.
     sfreq_ : float
-        Sampling rate in Hz, where X was `mne.Epochs`.
+        Sampling rate in Hz, if X was `mne.Epochs`.
     n_chans_, n_times_ : int
-        Channels and samples of a window.
+        Numbers of channels and of samples of a window.
     module_ : torch.nn.Module
         The network, in evaluation mode.
     recenter_ : GroupRecenter or None
-        Fitted on the features of the training people; None if ``fit`` was called without groups,
-        or if ``adaptation=None``.
+        Transformer that was fitted on the features of the training people; None if ``fit`` was
+        called without groups, or if ``adaptation=None``.
 
     Notes
     -----
-    For each channel: the mean of the token sequence in each of 8 segments (fewer for more than 8
-    channels) and over the window, mean and sd of the convolution's latents, log sd, roughness,
-    offset and level, and the waveform in 32 steps; then, for 2 to 32 channels, the logarithm of
-    the covariance between them.
+    The features of each channel are the mean of the token sequence in each of 8 segments (fewer
+    for more than 8 channels) and over the window; the mean and the sd of the latents of the
+    convolution; the log sd, the roughness, the offset and the level; and the waveform in 32 steps.
+    For 2 to 32 channels, the logarithm of the covariance between them is added.
 
     References
     ----------
@@ -109,36 +113,37 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         self,
         pretrained: Any = "eeg-freq",
         *,
-        modality: Any = None,
         backbone: str = "hybrid",
         preset: str = "small",
+        modality: Any = None,
         adaptation: str | None = "auto",
         batch_size: int = 16,
-        store_weights: str = "full",
         device: Any = "auto",
         random_state: Any = None,
+        store_weights: str = "full",
     ) -> None:
         self.pretrained = pretrained
-        self.modality = modality
         self.backbone = backbone
         self.preset = preset
+        self.modality = modality
         self.adaptation = adaptation
         self.batch_size = batch_size
-        self.store_weights = store_weights
         self.device = device
         self.random_state = random_state
+        self.store_weights = store_weights
 
-    # In a pipeline, groups are passed on only where somebody asked for it.
+    # A pipeline passes groups on only if they are requested.
     __metadata_request__fit: ClassVar = {"groups": False}
     __metadata_request__transform: ClassVar = {"groups": False}
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> CitrusEmbedder:
-        """Note the shape of the windows and build the network.
+        """Record the shape of the windows and build the network.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+            Windows.
         y : array-like of shape (n_windows,) or None, default=None
             Labels. They are used only with `groups`, to decide whether people are recentred.
         groups : array-like of shape (n_windows,), str or None, default=None
@@ -147,7 +152,7 @@ or mne.Epochs
         Returns
         -------
         CitrusEmbedder
-            Itself.
+            The embedder itself.
         """
         with all_or_nothing(self), usual_modes(), out_of_memory_hint(self.batch_size):
             self._fit(X)
@@ -161,6 +166,7 @@ or mne.Epochs
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+            Windows.
         y : array-like of shape (n_windows,) or None, default=None
             Labels, as in `fit`.
         groups : array-like of shape (n_windows,), str or None, default=None
@@ -169,38 +175,41 @@ or mne.Epochs
         Returns
         -------
         ndarray of shape (n_windows, n_features), float32
+            Features.
         """
         return self.fit(X, y, groups).transform(X, groups)
 
     def transform(self, X: Any, groups: Any = None) -> np.ndarray:
-        """Features of each window.
+        """Compute the features of each window.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
+            Windows.
         groups : array-like of shape (n_windows,), str or None, default=None
-            Person of each window, or the name of a column of the metadata: the features of one
-            person are moved to the mean of all people. Windows of other people have no effect on
-            them. None leaves the features of each window as they are.
+            Person of each window, or the name of a column of the metadata. The features of each
+            person are then moved to the mean of all people in ``fit``, whatever the other people
+            in `X`. None does not move features.
 
         Returns
         -------
         ndarray of shape (n_windows, n_features), float32
+            Features.
 
         Raises
         ------
         ValueError
-            If groups are passed and ``fit`` was called without.
+            If groups are passed, and ``fit`` was called without groups.
         """
         check_is_fitted(self)
         if groups is None or self.adaptation is None:
             return self._features(X)
         if self.recenter_ is None:
             raise ValueError(
-                "CitrusEmbedder cannot recentre people, because fit was called without groups, and "
-                "the mean of all people is not known. Pass groups, the person of each window, to "
-                "fit as well, or no groups to transform."
+                "CitrusEmbedder cannot recentre people, because fit was called without groups, so "
+                "the mean of all people is unknown. Pass groups, the person of each window, to fit "
+                "as well, or do not pass them to transform."
             )
         features = self._features(X, one_by_one=True)
         return self.recenter_.transform(features, resolve_labels(X, groups, "groups"))

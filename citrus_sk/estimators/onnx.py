@@ -1,4 +1,4 @@
-"""Fitted estimators as ONNX graphs, for runtimes that know neither Python nor torch."""
+"""Export of fitted estimators as ONNX graphs, for runtimes without Python and torch."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from ..signals.aligner import SignalAligner
 from ..signals.resampling import operator_stages
 from .base import NetworkEstimator
 
-# Below, torch cannot write; above, torch 2.14 writes what onnxruntime 1.32 takes for invalid.
+# The lowest that torch can export, and the highest that onnxruntime 1.32 reads from torch 2.14.
 _LOWEST_OPSET, _HIGHEST_OPSET = 18, 25
 _NEEDED = ("onnx", "onnxscript")
-_CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")  # loggers
-# How far onnxruntime's float32 may be from torch's on windows of noise.
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+# Largest difference between onnxruntime and torch on windows of noise.
 _TOLERANCE = 1e-3
 
 
@@ -43,20 +43,20 @@ def to_onnx(
 ) -> str:
     """Write a fitted estimator as an ONNX file.
 
-    The graph holds the networks with all that stands around them: alignment, normalisation,
-    random kernels, the average over members, the probabilities. It runs in onnxruntime, without
-    Python, torch or this package, and is fixed: it can neither be fitted nor go back to an
-    estimator. Where onnxruntime is installed, its answers are compared with the estimator's before
-    anything is written.
+    The graph contains all steps of a prediction: alignment, normalisation, networks, random
+    kernels, the average over members, and the probabilities. It runs in onnxruntime, without
+    Python, torch or this package. It cannot be fitted, or converted back to an estimator. If
+    onnxruntime is installed, its output is compared with that of the estimator before the file is
+    written.
 
     Parameters
     ----------
     estimator : CitrusClassifier, CitrusRegressor, CitrusEmbedder or Pipeline
-        Fitted; a pipeline of `SignalAligner` and one of them.
+        Fitted estimator, or Pipeline of `SignalAligner` and one of these.
     path : str or os.PathLike
-        By custom ``*.onnx``. The file appears whole or not at all.
+        Path of the file, usually with the extension ``.onnx``. It is written atomically.
     opset_version : int, default=18
-        Version of ONNX's operators, 18 to 25. The lowest runs in most places.
+        Version of ONNX's operators, from 18 to 25. Most runtimes support the lowest one.
 
     Returns
     -------
@@ -66,30 +66,31 @@ def to_onnx(
     Raises
     ------
     ModuleNotFoundError
-        If onnx or onnxscript are not installed: ``pip install "citrus-sk[onnx]"``.
+        If onnx or onnxscript is not installed: ``pip install "citrus-sk[onnx]"``.
     NotFittedError
         If `estimator` is not fitted.
     TypeError
-        If `estimator` is none of the above, or a step of the pipeline has no graph.
+        If `estimator` has another type, or if a step of the Pipeline cannot be exported.
     ValueError
-        If `opset_version` is out of range, windows have no fixed length, or a network of another
-        library cannot be exported.
+        If `opset_version` is out of range, if the estimator was fitted on windows of unequal
+        lengths, or if a network of another library cannot be exported.
     RuntimeError
-        If onnxruntime does not answer as the estimator does.
+        If the output of onnxruntime differs from that of the estimator.
 
     Notes
     -----
     The input ``X`` is float32 of shape (n_windows, n_channels, n_times), or (n_windows, n_times)
-    where the estimator was fitted on such, with any number of windows. It is not checked: a NaN
-    gives NaN. The output is ``probabilities`` of shape (n_windows, n_classes), ``predictions`` of
-    the shape that ``predict`` gives, or ``features`` of shape (n_windows, n_features).
+    if the estimator was fitted on such windows, with any number of windows. It is not checked: if
+    it contains NaN, the output is NaN. The output is ``probabilities`` of shape (n_windows,
+    n_classes), ``predictions`` with the shape of the result of ``predict``, or ``features`` of
+    shape (n_windows, n_features).
 
-    The file's metadata hold ``classes`` (JSON, in the order of the columns), ``n_chans``,
-    ``n_times``, ``sfreq`` (Hz) and ``ch_names`` (JSON) where they are known, ``estimator`` and
+    The metadata of the file are ``classes`` (JSON, in the order of the columns), ``n_chans``,
+    ``n_times``, ``sfreq`` (Hz) and ``ch_names`` (JSON), if they are known, ``estimator`` and
     ``citrus_sk_version``.
 
-    The matrix logarithm, longest stretches and spectra, for which ONNX has no operator, are written
-    in products and sums. Differences are those of float32 rounding, well below 1e-4 in a
+    The matrix logarithm, longest runs and spectra, for which ONNX has no operators, are computed by
+    products and sums. Differences are due to float32 rounding, and well below 1e-4 in a
     probability.
 
     Examples
@@ -107,53 +108,54 @@ def to_onnx(
     steps = _steps(estimator)
     data = _export(_Graph(steps), _description(steps), opset_version, steps[-1])
     if find_spec("onnxruntime") is not None:
-        _check_answers(data, estimator, steps[0], steps[-1])
+        _check_outputs(data, estimator, steps[0], steps[-1])
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-# --- what is exported ----------------------------------------------------------------------------
+# --- the graph -----------------------------------------------------------------------------------
 
 
 def _steps(estimator: Any) -> list[Any]:
-    """The fitted steps, of which the last one holds networks and the others align."""
+    """Fitted steps: aligners, and an estimator with networks as the last one."""
     is_pipeline = isinstance(estimator, Pipeline)
     steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
     steps = [step for step in steps if step not in (None, "passthrough")]
     expected = "expected a fitted CitrusClassifier, CitrusRegressor or CitrusEmbedder"
     last = steps[-1] if steps else None
     if not isinstance(last, NetworkEstimator) or _outputs(last) is None:
-        what = "estimator is a Pipeline that ends in" if is_pipeline else "estimator is"
+        found = "estimator is a Pipeline that ends in" if is_pipeline else "estimator is"
         remedy = ""
         networks = [i for i, step in enumerate(steps) if isinstance(step, NetworkEstimator)]
         if is_pipeline and networks:
             part = f"pipe[:{networks[0] + 1}]"
-            remedy = f" Export the steps up to the network, {part}, and convert the rest by itself."
+            remedy = f" Export the steps up to the network, {part}, and convert the others alone."
         elif hasattr(estimator, "best_estimator_"):
             remedy = " Pass its best_estimator_."
         raise TypeError(
-            f"{what} a {type(last).__name__}; {expected}, or a Pipeline of "
+            f"{found} a {type(last).__name__}; {expected}, or a Pipeline of "
             f"SignalAligner and one of them.{remedy}"
         )
     for step in steps[:-1]:
         if not isinstance(step, SignalAligner):
             raise TypeError(
-                f"estimator holds a {type(step).__name__}, of which no graph can be made; "
-                "expected SignalAligner alone before the network. Export the last step, pipe[-1], "
-                "and do what stands before it outside."
+                f"estimator contains a {type(step).__name__}, which cannot be exported; expected "
+                "only SignalAligner before the network. Export the last step, pipe[-1], and apply "
+                "the others before the graph."
             )
     for step in steps:
         check_is_fitted(step)
     if steps[0].n_times_ is None:
         raise ValueError(
-            "estimator was fitted on a list of windows of unequal lengths, and a graph has one. "
-            "Export the last step, pipe[-1], and align outside; or fit on windows of one length."
+            "estimator was fitted on windows of unequal lengths, and a graph needs a single one. "
+            "Export the last step, pipe[-1], and align windows before the graph, or fit on windows "
+            "of one length."
         )
     return steps
 
 
 def _outputs(estimator: Any) -> str | None:
-    """Outputs of the graph of an estimator; None if it cannot be exported."""
+    """Name of the output of the graph of an estimator; None if it cannot be exported."""
     if is_classifier(estimator):
         return "probabilities"
     if is_regressor(estimator):
@@ -162,7 +164,7 @@ def _outputs(estimator: Any) -> str | None:
 
 
 class _Graph(nn.Module):
-    """Alignment, networks, and what the estimator makes of their outputs."""
+    """Module that computes the predictions or the features of an estimator from windows."""
 
     mean: Tensor
     scale: Tensor
@@ -188,7 +190,7 @@ class _Graph(nn.Module):
             return cast(Any, self.members[0]).features(x)
         outputs = [member(x) for member in self.members]
         if self.kind == "probabilities":
-            return torch.stack([each.softmax(1) for each in outputs]).mean(0)
+            return torch.stack([logits.softmax(1) for logits in outputs]).mean(0)
         values = torch.stack(outputs).mean(0) * self.scale + self.mean
         return values[:, 0] if self.is_1d else values
 
@@ -234,10 +236,10 @@ def _export(
                 raise
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             raise ValueError(
-                f"module={foreign.name} cannot be exported: torch has no graph of it for any "
-                f"number of windows ({reason}). Take another class, or share it with skops."
+                f"module={foreign.name} cannot be exported by torch with a variable number of "
+                f"windows ({reason}). Use another class, or share the estimator with skops."
             ) from error
-    # The exporter notes its own call stack, with the paths of this machine, at every node.
+    # The exporter stores its call stack, with paths of this machine, in every node.
     for part in (model, model.graph, *model.functions):
         _forget(part)
     for name, value in description.items():
@@ -247,7 +249,7 @@ def _export(
 
 
 def _forget(part: Any) -> None:
-    """Clear notes on a model, a graph, its nodes and values."""
+    """Clear the metadata of a model, a graph, its nodes and values."""
     for holder in (part, *getattr(part, "node", ())):
         holder.ClearField("metadata_props")
         holder.ClearField("doc_string")
@@ -259,8 +261,8 @@ def _forget(part: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No news of the exporter about itself; all settings are put back."""
-    loggers = [logging.getLogger(name) for name in _CHATTY]
+    """Silence warnings and loggers of the exporter in the block."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
@@ -287,19 +289,19 @@ def _check_opset(opset_version: Any) -> None:
         )
     if opset_version < _LOWEST_OPSET:
         raise ValueError(
-            f"opset_version={opset_version} is too old; the lowest that works is {_LOWEST_OPSET}, "
-            "because torch writes maxima, minima and paddings in the form that they have had since "
-            f"then. A runtime that is older than opset {_LOWEST_OPSET} has to be updated."
+            f"opset_version={opset_version} is too low; expected {_LOWEST_OPSET} to {highest}. "
+            f"Update a runtime that does not support {_LOWEST_OPSET}: torch cannot export maxima, "
+            "minima and padding for older ones."
         )
     if opset_version > highest:
         raise ValueError(
-            f"opset_version={opset_version} is newer than what can be written here, "
-            f"{_LOWEST_OPSET} to {highest}. Take one of these: every later runtime reads them."
+            f"opset_version={opset_version} is too high; expected {_LOWEST_OPSET} to {highest}, "
+            "which every newer runtime supports as well."
         )
 
 
-def _check_answers(data: bytes, estimator: Any, first: Any, last: Any) -> None:
-    """Raise RuntimeError where onnxruntime and the estimator differ on windows of noise."""
+def _check_outputs(data: bytes, estimator: Any, first: Any, last: Any) -> None:
+    """Raise RuntimeError if onnxruntime and the estimator differ on windows of noise."""
     import onnxruntime
 
     shape = (3, first.n_times_) if first._fitted_on_2d else (3, first.n_chans_, first.n_times_)
@@ -315,13 +317,13 @@ def _check_answers(data: bytes, estimator: Any, first: Any, last: Any) -> None:
     if not error <= _TOLERANCE:
         raise RuntimeError(
             f"onnxruntime {onnxruntime.__version__} and the estimator differ by {error:.2g} on "
-            f"windows of noise, and at most {_TOLERANCE:g} is allowed; nothing is written. Try "
+            f"windows of noise; expected at most {_TOLERANCE:g}. The file was not written. Try "
             "another version of torch, onnxscript or onnxruntime."
         )
 
 
 def alignment_layer(aligner: SignalAligner) -> nn.Module:
-    """A fitted aligner as a layer, for windows of the length seen in ``fit``."""
+    """Convert a fitted aligner to a layer for windows of the length in ``fit``."""
     assert aligner.n_times_ is not None
     alignment = aligner.alignment(aligner.n_times_)
     first, n_inner = alignment.inner

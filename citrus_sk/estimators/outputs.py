@@ -14,7 +14,7 @@ from .._utils.validation import check_number, first_few
 from ..signals.containers import Windows
 from ..signals.targets import check_labels, check_number_of, check_values, unwrap
 from ..signals.windows import to_float32
-from ..training.fine_tuning import Recipe
+from ..training.fine_tuning import TuningSettings
 from ..training.labelled import LabelledWindows, label_windows, regression_windows
 from .predictor import NetworkPredictor
 
@@ -183,8 +183,8 @@ mne.Epochs, or windows of braindecode
     def _n_outputs(self) -> int:
         return len(self.classes_)
 
-    def _recipe(self, labelled: LabelledWindows) -> Recipe:
-        return replace(super()._recipe(labelled), label_smoothing=self.label_smoothing)
+    def _tuning_settings(self, labelled: LabelledWindows) -> TuningSettings:
+        return replace(super()._tuning_settings(labelled), label_smoothing=self.label_smoothing)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

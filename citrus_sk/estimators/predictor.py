@@ -20,7 +20,7 @@ from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
 from ..signals.windows import read_windows, to_float32
 from ..training.adaptation.heads import AdaptiveHead, Linear
-from ..training.fine_tuning import Recipe
+from ..training.fine_tuning import TuningSettings
 from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
 from ..training.hooks import check_augmentation, check_callbacks
@@ -153,11 +153,11 @@ class NetworkPredictor(NetworkEstimator):
         plan = MemberPlan(
             self.strategy_, self._build, weights, self._fit_head, self._adapt_trained,
             self._foreign,
-            self._recipe(labelled), device, self.augmentation, self.callbacks,
+            self._tuning_settings(labelled), device, self.augmentation, self.callbacks,
             verbose=max(0, self.verbose - 1),
         )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
-        n_steps = sum(plan.recipe.n_steps(len(train)) for _, train, _ in splits)
+        n_steps = sum(plan.tuning.n_steps(len(train)) for _, train, _ in splits)
         with self._progress(n_steps) as bar:
             fitted = [
                 fit_member(plan, labelled, train, valid, seed, bar) for seed, train, valid in splits
@@ -277,12 +277,12 @@ class NetworkPredictor(NetworkEstimator):
         forced = asked is True
         return hold_out(labelled, self.validation_fraction, seed % 2**31, forced=forced)
 
-    def _recipe(self, labelled: LabelledWindows) -> Recipe:
+    def _tuning_settings(self, labelled: LabelledWindows) -> TuningSettings:
         max_epochs: Any = self.max_epochs
         if max_epochs == "auto":
             max_epochs = self._auto_epochs(len(labelled))
         patience: Any = max(3, max_epochs // 4) if self.patience == "auto" else self.patience
-        return Recipe(
+        return TuningSettings(
             max_epochs=max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,

@@ -1,6 +1,6 @@
-"""Parameters of a pre-trainer, turned into a recipe, a sampler, a run file and provenance.
+"""Conversion of a pre-trainer's parameters to settings, sampler, run file and provenance.
 
-Each function takes them as ``params``, a namespace of ``get_params()``.
+The argument ``params`` of each function is a namespace of ``get_params()``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .._utils.validation import check_choice, check_number, check_pair
 from ..nn import PRESETS, NetworkConfig, TaskConfig
 from ..signals.recordings.corpus import Corpus
 from ..training.pretraining.processes import distributed_part, same_everywhere
-from ..training.pretraining.run import PretrainRecipe
+from ..training.pretraining.run import PretrainSettings
 from ..training.pretraining.run_file import RunFile, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
 
 OBJECTIVES = ("time", "freq", "both")
 _SIMULTANEOUS = 4  # channels of a recording that are drawn together for cross-channel attention
-# Parameters that do not change the weights, or that only say how n_steps or the seed are found.
-_NO_MATTER = {
+# Parameters without an effect on the weights, or only by n_steps or the seed.
+_NO_EFFECT = {
     "run_file", "save_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
     "random_state",
 }  # fmt: skip
@@ -42,10 +42,10 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_choice("precision", params.precision, ("auto", "float32", "bfloat16"))
     for name in ("flip", "cross_channel", "compile", "resume"):
         if not isinstance(getattr(params, name), bool | np.bool_):
-            raise TypeError(f"{name}={getattr(params, name)!r}; expected True or False.")
+            raise TypeError(f"Expected {name} to be True or False, got {getattr(params, name)!r}.")
     _check_modalities(params.modalities)
     if not isinstance(params.run_file, str | os.PathLike | None):
-        raise TypeError(f"run_file={params.run_file!r} is not a path.")
+        raise TypeError(f"Expected run_file to be a path or None, got {params.run_file!r}.")
     check_number("verbose", params.verbose, Integral)
     check_number("n_passes", params.n_passes, open_low=True)
     check_number("max_steps", params.max_steps, Integral, low=1, alternatives=(None,))
@@ -60,16 +60,16 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_number("frame", params.frame, Integral, low=4, high=1024)
     if params.frame % 2:
         raise ValueError(f"frame={params.frame} is odd; expected an even number of samples.")
-    # Beyond, the sampler's two-point mean would alias.
+    # Shrinking crops by more than 2 would alias, because the sampler averages two points only.
     check_pair("crop", params.crop, open_low=True, high=2.0)
     check_pair("run_length", params.run_length, Integral, low=1)
     if params.resume and params.run_file is None:
-        raise ValueError("resume=True needs run_file=, the file of the run to go on with.")
+        raise ValueError("resume=True needs run_file, the file of the run to resume.")
     n_parts, n_groups = distributed_part()[1], -(-params.batch_size // simultaneous(params))
     if n_parts > n_groups:
         raise ValueError(
-            f"batch_size={params.batch_size} leaves nothing to some of the {n_parts} "
-            f"processes; expected at least {n_parts * simultaneous(params)}."
+            f"batch_size={params.batch_size} is too small for {n_parts} processes; expected at "
+            f"least {n_parts * simultaneous(params)}."
         )
 
 
@@ -77,17 +77,34 @@ def _check_modalities(modalities: Any) -> None:
     if modalities is None:
         return
     listed = [modalities] if isinstance(modalities, str) else modalities
-    if not isinstance(listed, Sequence) or not all(isinstance(each, str) for each in listed):
+    if not isinstance(listed, Sequence) or not all(isinstance(name, str) for name in listed):
         raise TypeError(
-            f"modalities={modalities!r}; expected names such as ['EEG', 'ECG'], or None."
+            "Expected modalities to be names such as ['EEG', 'ECG'], or None for all, got "
+            f"{modalities!r}."
         )
     if not listed:
-        raise ValueError("modalities=[] leaves nothing to train on; None stands for all.")
+        raise ValueError(f"Expected modalities to be names, or None for all, got {modalities!r}.")
 
 
 def simultaneous(params: SimpleNamespace) -> int:
-    """Channels of a recording that are drawn together."""
+    """Number of channels of a recording that are drawn together."""
     return _SIMULTANEOUS if params.cross_channel else 1
+
+
+def split_corpus(
+    params: SimpleNamespace, corpus: Corpus, seed: int
+) -> tuple[Corpus, Corpus | None]:
+    """Split a corpus into recordings to train on and those of held-out people, if there are any."""
+    if params.validation_fraction == 0 or not corpus.can_be_split:
+        return corpus, None
+    train, held_out = corpus.split_by_subject(params.validation_fraction, seed)
+    # People with the only recordings of a modality are needed for training.
+    needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
+    if not needed:
+        return train, held_out
+    others = [name for name in held_out.subjects if name not in needed]
+    train = corpus.of_subjects([*train.subjects, *needed])
+    return train, corpus.of_subjects(others) if others else None
 
 
 def make_sampler(
@@ -97,7 +114,7 @@ def make_sampler(
     seed: int,
     device: torch.device,
 ) -> CropSampler:
-    """Draw windows as the parameters say."""
+    """Make the sampler of a corpus."""
     sampling = Sampling(
         network.n_times,
         network.n_tokens,
@@ -113,7 +130,7 @@ def make_sampler(
 
 
 def task_config(params: SimpleNamespace) -> TaskConfig:
-    """The task: what is hidden, and what is predicted."""
+    """Make the configuration of the task."""
     return TaskConfig(
         params.objective,
         params.masking,
@@ -125,28 +142,29 @@ def task_config(params: SimpleNamespace) -> TaskConfig:
 
 
 def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus) -> int:
-    """Batches of the run."""
+    """Number of batches of the run."""
     if params.max_steps is not None:
         return params.max_steps
-    rows = [np.diff(each, axis=1)[:, 0] for r in corpus.recordings for each in r.good]
+    rows = [np.diff(stretches, axis=1)[:, 0] for r in corpus.recordings for stretches in r.good]
     lengths = np.concatenate(rows).astype(float)
     low, high = (np.full_like(lengths, share * network.n_times) for share in params.crop)
-    # As the sampler does where a stretch is shorter than the longest crop.
+    # The same limits as in the sampler, if a stretch is shorter than the longest crop.
     high = np.minimum(high, lengths)
     low = np.where(low < high, low, np.where(high < lengths, low, high / 2))
-    ratio = np.log(np.maximum(high / low, 1 + 1e-9))  # of a log-uniform length the mean is
+    # The mean of log-uniform lengths is their range divided by its log ratio.
+    ratio = np.log(np.maximum(high / low, 1 + 1e-9))
     windows = (lengths * ratio / np.maximum(high - low, 1e-9 * low)).sum()
     return max(1, math.ceil(params.n_passes * windows / params.batch_size))
 
 
-def make_recipe(
+def make_settings(
     params: SimpleNamespace, n_steps: int, seed: int, device: torch.device
-) -> PretrainRecipe:
-    """Length and speed of the run."""
+) -> PretrainSettings:
+    """Make the settings of the run."""
     bf16 = params.precision == "bfloat16"
     if params.precision == "auto" and device.type == "cuda":
         bf16 = torch.cuda.is_bf16_supported()
-    return PretrainRecipe(
+    return PretrainSettings(
         n_steps=n_steps,
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
@@ -162,20 +180,20 @@ def make_recipe(
 def make_run_file(
     params: SimpleNamespace, n_steps: int, corpus: Corpus, seed: int
 ) -> RunFile | None:
-    """The file of the run, if it is saved."""
+    """Make the run file, or return None if the run is not saved."""
     if params.run_file is None:
         return None
-    settings = {k: v for k, v in vars(params).items() if k not in _NO_MATTER}
+    settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
     settings |= {"n_steps": n_steps, "corpus": corpus.fingerprint(), "seed": seed}
     return RunFile(Path(params.run_file), settings, params.save_minutes)
 
 
 def choose_seed(params: SimpleNamespace, device: torch.device) -> int:
-    """The seed of the run: that of the saved one, where it is resumed."""
+    """Choose the seed of the run, or read it from the file of a resumed run."""
     saved = None
     if params.random_state is None and params.run_file is not None and params.resume:
         saved = saved_seed(Path(params.run_file))
-    # Where only the first process sees the file, the others hear of it.
+    # The file may exist for the first process only.
     return same_everywhere(draw_seed(params.random_state) if saved is None else saved, device)
 
 
@@ -185,34 +203,40 @@ def make_info(
     corpus: list[dict[str, Any]],
     training: dict[str, Any],
 ) -> dict[str, Any]:
-    """Provenance of a checkpoint, beside its configuration.
+    """Make the description of a checkpoint, without its configurations.
 
     Parameters
     ----------
     params : SimpleNamespace
+        Parameters of the pre-trainer.
     grid : dict
-        "n_times" and "sfreq" of the windows.
+        Number of samples, "n_times", and sampling rate, "sfreq", of the windows.
     corpus : list of dict
-        As `Corpus.provenance` gives it.
+        Result of `Corpus.provenance`.
     training : dict
-        "n_steps", "held_out_subjects" and "history".
+        Values of "n_steps", "held_out_subjects" and "history".
+
+    Returns
+    -------
+    dict of str to Any
+        Argument ``info`` of `write_checkpoint`.
     """
     last = training["history"][-1]
-    known = {k: v for k, v in vars(params).items() if k not in _NO_MATTER}
+    settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
     return {
         "grid": grid,
         "corpus": [
             {
-                "name": each["name"],
-                "licence": each["licence"],
-                "attribution": each["citation"] or each["source"],
-                "hours": _known(sum(each["hours"].values())),
-                "hours_by_modality": {k: _known(v) for k, v in each["hours"].items()},
-                "people": each["n_subjects"],
+                "name": dataset["name"],
+                "licence": dataset["licence"],
+                "attribution": dataset["citation"] or dataset["source"],
+                "hours": _known(sum(dataset["hours"].values())),
+                "hours_by_modality": {k: _known(v) for k, v in dataset["hours"].items()},
+                "people": dataset["n_subjects"],
             }
-            for each in corpus
+            for dataset in corpus
         ],
-        "training": known
+        "training": settings
         | {"n_steps": training["n_steps"], "seconds": last["seconds"]}
         | {k: training[k] for k in ("held_out_subjects", "history")},
         "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
@@ -220,5 +244,5 @@ def make_info(
 
 
 def _known(hours: float) -> float | None:
-    """None where the rate, and so the duration, is not known."""
+    """Return None instead of NaN, which means that the sampling rate is unknown."""
     return None if math.isnan(hours) else hours

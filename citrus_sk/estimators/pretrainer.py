@@ -1,4 +1,4 @@
-"""The self-supervised estimator."""
+"""Estimator for self-supervised pre-training."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from .pretrain_plan import (
     choose_seed,
     count_steps,
     make_info,
-    make_recipe,
     make_run_file,
     make_sampler,
+    make_settings,
+    split_corpus,
     task_config,
 )
 
@@ -40,110 +41,119 @@ if TYPE_CHECKING:
     from ..checkpoints.checkpoint import Checkpoint
 
 _SHAPE = ("n_chans_", "n_times_", "n_features_in_", "feature_names_in_", "_fitted_on_2d")
-# Windows of a recording whose kind nobody named.
 
 
 class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     """Self-supervised pre-training of the network on unlabelled recordings.
 
-    Tokens of random crops are hidden, and the network learns to predict from the rest what they
-    were: their samples, or their spectrum. A fitted pre-trainer is a value for ``pretrained=`` of
-    `CitrusClassifier` and `CitrusEmbedder`; so is the file that `save` writes.
+    Tokens of random crops are hidden, and the network learns to predict their samples or their
+    spectrum from the others. A fitted pre-trainer, or the file that `save` writes, can be passed
+    as ``pretrained=`` to `CitrusClassifier`, `CitrusRegressor` and `CitrusEmbedder`.
+
+    The parameters describe, in this order, the network and its task, the data, the training, and
+    the run.
 
     Parameters
     ----------
     objective : {"freq", "time", "both"}, default="freq"
-        What is predicted of a hidden token: the log spectrum around it, its samples, or both.
+        Target of the prediction for a hidden token: the log spectrum around it, its samples, or
+        both.
     preset : {"tiny", "small", "base"}, default="small"
         Size of the network.
+    masking : {"latent", "input"}, default="latent"
+        Whether tokens are hidden after the convolution, or their samples before it.
+    mask_ratio : float, default=0.5
+        Share of the tokens to hide, above 0 and at most 0.95.
+    run_length : tuple of two int, default=(4, 8)
+        Shortest and longest run of hidden tokens. The receptive field of a
+        visible token extends some 65 samples to each side, which would cover shorter runs.
+    frame : int, default=128
+        Number of samples of the frame whose spectrum is predicted, which must be even.
+    cross_channel : bool, default=False
+        Whether up to 4 simultaneous channels are drawn together, with a layer of attention between
+        them before the prediction. Like the decoders, this layer is not used after pre-training.
     modalities : sequence of str or None, default=None
-        Kinds of signal of a corpus to train on; None for all. Each has the same weight, however
-        many hours there are of it.
+        Kinds of signal of a corpus to train on; None means all. Each has the same weight, whatever
+        its number of hours.
     modality : str or None, default=None
-        Kind of signal of an array.
+        Kind of signal of an array, such as ``"EEG"``. None means the kinds of the channels of
+        Epochs, and ``"signal"`` for other arrays.
+    crop : tuple of two float, default=(0.1, 1.5)
+        Shortest and longest crop, as multiples of the window of the network, and at most 2. Crops
+        of all these lengths are resampled to one window, so that downstream windows of any duration
+        are similar to some in training.
+    flip : bool, default=False
+        Whether to change the sign of half of the windows, for signals whose sign has no meaning.
+    unknown : float, default=0.5
+        Share of windows whose modality is hidden from the network, in [0, 1]. They train the
+        embedding that is used for all other kinds of signal.
+    validation_fraction : float, default=0.1
+        Share of the people to hold out, in [0, 0.5]. Their recordings are only used to measure the
+        loss.
     n_passes : float, default=10
-        How often, on average, every second of the recordings is seen.
+        Average number of times that every second of the recordings is used.
     max_steps : int or None, default=None
-        Number of batches, instead of `n_passes`.
+        Number of batches. If it is not None, `n_passes` is not used.
     batch_size : int, default=64
-        Channel-windows in a batch.
+        Number of windows in a batch, each of a single channel.
     learning_rate : float, default=1e-3
-        Peak of AdamW's schedule: linear warm-up over `warmup` of the steps, then a cosine to zero.
+        Highest learning rate of AdamW. Its schedule is a linear warm-up, then a cosine to zero.
     weight_decay : float, default=0.05
-        Weight decay of AdamW, on matrices and kernels.
+        Weight decay of AdamW, for matrices and convolution kernels.
     warmup : float, default=0.05
-        In [0, 1].
+        Share of the steps in the warm-up of the learning rate, in [0, 1].
     ema : float, default=0.05
         Span of the exponential moving average of the weights, as a share of the run, in [0, 1]. The
         averages are kept; 0 keeps the weights of the last step.
-    crop : tuple of two float, default=(0.1, 1.5)
-        Shortest and longest crop, in windows, at most 2. Crops of all these lengths are resampled
-        to one window, so downstream windows of any duration resemble something seen in training.
-    flip : bool, default=False
-        Whether half of the windows are turned upside down: for signals whose sign has no meaning.
-    mask_ratio : float, default=0.5
-        Share of tokens that are hidden, above 0 and at most 0.95.
-    run_length : tuple of two int, default=(4, 8)
-        Shortest and longest run of hidden tokens. Through the convolution a visible token sees
-        some 65 samples to each side, which runs of 4 and more do not give away.
-    masking : {"latent", "input"}, default="latent"
-        Whether tokens are hidden behind the convolution, or their samples before it.
-    frame : int, default=128
-        Samples of the frame whose spectrum is predicted; even.
-    cross_channel : bool, default=False
-        Whether up to 4 simultaneous channels are drawn together and attend to one another before
-        the prediction. That layer is thrown away, like the decoders.
-    unknown : float, default=0.5
-        In [0, 1]. Share of windows whose modality is hidden from the network, which trains
-        the embedding that signals of any other kind will use.
-    validation_fraction : float, default=0.1
-        In [0, 0.5]. Share of the people whose recordings are only used to measure the loss.
-    run_file : path-like or None, default=None
-        File in which the run is saved every `save_minutes`, on Ctrl-C and at the end, so
-        that nothing is lost.
-    save_minutes : float, default=5
-        Minutes between two saves.
-    resume : bool, default=False
-        Whether to resume from `run_file` where it exists. On one CPU the result has the same bits
-        as that of a run that was never stopped.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the forward pass; ``"auto"`` is bfloat16 on a GPU that has it.
+        Precision of the forward pass. ``"auto"`` means bfloat16 on a GPU that supports it, else
+        float32.
     compile : bool, default=False
         Whether to use `torch.compile`.
     device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA device, or Apple's GPU (MPS), where there is one, else the CPU.
+        Device of the network. ``"auto"`` means a CUDA device, or Apple's GPU (MPS), if there is
+        one, else the CPU.
+    run_file : path-like or None, default=None
+        File in which the run is saved every `save_minutes`, on Ctrl-C and at the end. None does
+        not save it.
+    save_minutes : float, default=5
+        Minutes between two saves of the run.
+    resume : bool, default=False
+        Whether to resume the run in `run_file` if the file exists. On a CPU, the result has the
+        same bits as that of a run without an interruption.
     random_state : int, RandomState instance or None, default=None
-        Of the first weights, the crops, the masks and the people held out.
+        Seed of the initial weights, the crops, the masks, dropout and the choice of held-out
+        people.
     verbose : int, default=0
-        1 shows a progress bar with the masked loss and the time left.
+        Verbosity: 1 shows a progress bar with the masked loss and the remaining time.
 
     Attributes
     ----------
     autoencoder_ : torch.nn.Module
         The masked auto-encoder with the averaged weights, in evaluation mode.
     history_ : list of dict
-        At most 50 rows or so: ``step``, mean ``loss`` since the row before, ``held_out_loss`` and
-        ``held_out_by_modality`` where people were held out, ``seconds``.
+        About 50 rows with ``step``, mean ``loss`` since the previous row, ``seconds`` and, if
+        people were held out, ``held_out_loss`` and ``held_out_by_modality``.
     modalities_ : tuple of str
-        Kinds of signal that were trained on.
+        Kinds of signal in training.
     n_steps_ : int
-        Batches.
+        Number of batches.
     held_out_subjects_ : list of str
         People who were held out.
     corpus_ : list of dict
-        What was trained on: hours, people, licence and source of each data set.
+        Hours, people, licence and source of each data set in training.
     n_features_in_, n_chans_, n_times_ : int
-        Shape of the windows, where X was an array.
+        Shape of the windows, if X was an array.
 
     See Also
     --------
-    citrus_sk.ReconstructionDisplay : Shows what the network makes of hidden parts.
+    citrus_sk.ReconstructionDisplay : Plot of the reconstruction of hidden tokens.
 
     Notes
     -----
-    Launched by ``torchrun`` or ``accelerate launch``, every process takes its share of each batch;
-    the loss curve is that of one process, but for the units that dropout leaves out. To resume
-    a run, every process needs access to the file `run_file`.
+    If the program is launched by ``torchrun`` or ``accelerate launch``, each process trains on a
+    part of every batch. The loss curve is that of a single process, except for the effect of
+    dropout. To resume a run, every process needs access to the file `run_file`.
 
     References
     ----------
@@ -169,8 +179,17 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         objective: str = "freq",
         *,
         preset: str = "small",
+        masking: str = "latent",
+        mask_ratio: float = 0.5,
+        run_length: tuple[int, int] = (4, 8),
+        frame: int = 128,
+        cross_channel: bool = False,
         modalities: Sequence[str] | None = None,
         modality: str | None = None,
+        crop: tuple[float, float] = (0.1, 1.5),
+        flip: bool = False,
+        unknown: float = 0.5,
+        validation_fraction: float = 0.1,
         n_passes: float = 10.0,
         max_steps: int | None = None,
         batch_size: int = 64,
@@ -178,28 +197,28 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         weight_decay: float = 0.05,
         warmup: float = 0.05,
         ema: float = 0.05,
-        crop: tuple[float, float] = (0.1, 1.5),
-        flip: bool = False,
-        mask_ratio: float = 0.5,
-        run_length: tuple[int, int] = (4, 8),
-        masking: str = "latent",
-        frame: int = 128,
-        cross_channel: bool = False,
-        unknown: float = 0.5,
-        validation_fraction: float = 0.1,
-        run_file: Any = None,
-        save_minutes: float = 5.0,
-        resume: bool = False,
         precision: str = "auto",
         compile: bool = False,  # noqa: A002 - torch's own word for it
         device: Any = "auto",
+        run_file: Any = None,
+        save_minutes: float = 5.0,
+        resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
         self.objective = objective
         self.preset = preset
+        self.masking = masking
+        self.mask_ratio = mask_ratio
+        self.run_length = run_length
+        self.frame = frame
+        self.cross_channel = cross_channel
         self.modalities = modalities
         self.modality = modality
+        self.crop = crop
+        self.flip = flip
+        self.unknown = unknown
+        self.validation_fraction = validation_fraction
         self.n_passes = n_passes
         self.max_steps = max_steps
         self.batch_size = batch_size
@@ -207,21 +226,12 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.weight_decay = weight_decay
         self.warmup = warmup
         self.ema = ema
-        self.crop = crop
-        self.flip = flip
-        self.mask_ratio = mask_ratio
-        self.run_length = run_length
-        self.masking = masking
-        self.frame = frame
-        self.cross_channel = cross_channel
-        self.unknown = unknown
-        self.validation_fraction = validation_fraction
-        self.run_file = run_file
-        self.save_minutes = save_minutes
-        self.resume = resume
         self.precision = precision
         self.compile = compile
         self.device = device
+        self.run_file = run_file
+        self.save_minutes = save_minutes
+        self.resume = resume
         self.random_state = random_state
         self.verbose = verbose
 
@@ -233,19 +243,19 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Parameters
         ----------
         X : Corpus, path, array-like, list of ndarray, or mne.Epochs
-            A `Corpus`; files or folders, which `read_corpus` reads; windows or recordings of shape
-            (n_windows, n_channels, n_times) or (n_windows, n_times), memory maps included; or a
-            list of recordings of shape (n_channels, n_times_i) of unequal lengths.
+            Recordings: a `Corpus`; files or folders, which `read_corpus` reads; an array or memory
+            map of shape (n_windows, n_channels, n_times) or (n_windows, n_times); or a list of
+            recordings of shape (n_channels, n_times_i) of unequal lengths.
         y : None
             Not used.
         groups : array-like of shape (n_windows,) or None, default=None
-            Person of each window of an array: whole people are held out. Without it, every window
-            counts as a person of its own.
+            Person of each window of an array, so that whole people are held out. None treats each
+            window as another person.
 
         Returns
         -------
         CitrusPretrainer
-            Itself.
+            The pre-trainer itself.
         """
         with all_or_nothing(self), usual_modes(), out_of_memory_hint(self.batch_size):
             self._fit(X, groups, launched_together(self.device))
@@ -255,14 +265,14 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         params = self._params
         check_parameters(params)
         device = resolve_device(device)
-        for name in _SHAPE:  # a corpus has no shape, and that of an earlier array says nothing
+        for name in _SHAPE:  # of an array in an earlier fit; a corpus has none
             self.__dict__.pop(name, None)
         corpus = self._read(X, groups)
         self.modalities_ = tuple(corpus.modalities)
         self._grid_sfreq = corpus.sfreq
         self.corpus_ = corpus.provenance()
         seed = choose_seed(params, device)
-        train, held_out = self._split(corpus, seed)
+        train, held_out = split_corpus(params, corpus, seed)
         self.held_out_subjects_ = held_out.subjects if held_out is not None else []
 
         self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
@@ -276,7 +286,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
             None
             if held_out is None
             else make_sampler(params, self._network, held_out, seed + 1, device),
-            make_recipe(params, self.n_steps_, seed, device),
+            make_settings(params, self.n_steps_, seed, device),
             device,
         )
         run_to_end(
@@ -290,29 +300,17 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.history_ = run.history
 
     def _read(self, X: Any, groups: Any, reset: bool = True) -> Corpus:
-        """Any input as a corpus of the modalities that parameters ask for."""
+        """Read any input as a corpus with the modalities of the parameters."""
         if not reset and not is_corpus_source(X):
-            self._read_array(X, ragged=True)  # compared with what `fit` has seen
+            self._read_array(X, ragged=True)  # raises if the windows differ from those of fit
         corpus = as_corpus(
             X, modality=self.modality, subjects=groups, verbose=self.verbose,
             estimator=self if reset else clone(self),
         )  # fmt: skip
         return corpus if self.modalities is None else corpus.select(self.modalities)
 
-    def _split(self, corpus: Corpus, seed: int) -> tuple[Corpus, Corpus | None]:
-        if self.validation_fraction == 0 or not corpus.can_be_split:
-            return corpus, None
-        train, held_out = corpus.split_by_subject(self.validation_fraction, seed)
-        # Whoever is alone in giving a modality is needed to train it.
-        needed = held_out.subjects_of(set(corpus.modalities) - set(train.modalities))
-        if not needed:
-            return train, held_out
-        others = [name for name in held_out.subjects if name not in needed]
-        train = corpus.of_subjects([*train.subjects, *needed])
-        return train, corpus.of_subjects(others) if others else None
-
     def _read_array(self, X: Any, ragged: bool = False) -> Windows:
-        """Windows like those of `fit`; any, where that was given a corpus."""
+        """Read windows like those of `fit`, or any windows if `fit` was called with a corpus."""
         if hasattr(self, "n_chans_"):
             return read_windows(self, X, reset=False, ragged=ragged)
         return read_windows(clone(self), X, reset=True, ragged=ragged)
@@ -320,13 +318,13 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     # --- use -------------------------------------------------------------------------------------
 
     def transform(self, X: Any) -> np.ndarray:
-        """Features of each window, those of `CitrusEmbedder` with these weights.
+        """Compute the features of each window, as `CitrusEmbedder` with these weights does.
 
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
 or mne.Epochs
-            Best on the grid of `SignalAligner`.
+            Windows, which should be on the grid of `SignalAligner`.
 
         Returns
         -------
@@ -341,33 +339,40 @@ or mne.Epochs
 
     @usual_modes()
     def score(self, X: Any, y: Any = None) -> float:
-        """Negative masked loss, of the same crops and masks every time; higher is better.
+        """Compute the negative masked loss, with the same crops and masks in every call.
 
         Parameters
         ----------
         X : Corpus, path, array-like, list of ndarray, or mne.Epochs
-            As in `fit`.
+            Recordings, as in `fit`.
         y : None
             Not used.
 
         Returns
         -------
         float
+            Mean of the modalities; higher is better.
         """
         check_is_fitted(self)
         corpus = self._read(X, None, reset=False)
         unknown = [name for name in corpus.modalities if name not in self.modalities_]
         if unknown:
             raise ValueError(
-                f"X holds {', '.join(map(repr, unknown))}, for which {type(self).__name__} has no "
-                f"decoder; it was fitted on {', '.join(map(repr, self.modalities_))}. Use "
-                "modalities= or modality= to name what X holds."
+                f"X contains the modalities {', '.join(map(repr, unknown))}; expected those in "
+                f"fit, {', '.join(map(repr, self.modalities_))}. Set modality to the kind of "
+                "signal of X, or select modalities with modalities=."
             )
         sampler = make_sampler(self._params, self._network, corpus, 0, self._device)
         return -masked_loss(self.autoencoder_, sampler, self._device)["all"]
 
     def to_checkpoint(self) -> Checkpoint:
-        """The weights and where they come from, as `save` writes them."""
+        """Return the weights and their description, as `save` writes them.
+
+        Returns
+        -------
+        Checkpoint
+            Copy of the weights, on the CPU.
+        """
         from ..checkpoints.checkpoint import Checkpoint
 
         check_is_fitted(self)
@@ -385,14 +390,14 @@ or mne.Epochs
         return Checkpoint(self._network, self._task, state, info)
 
     def save(self, path: Any, *, half: bool = False) -> str:
-        """Write the weights to a file that ``pretrained=`` and `load_pretrained` take.
+        """Write the weights to a file for ``pretrained=`` and `load_pretrained`.
 
         Parameters
         ----------
         path : path-like
-            By custom ``*.safetensors``.
+            Path of the file, usually with the extension ``.safetensors``.
         half : bool, default=False
-            Whether numbers are stored as float16, in half the space.
+            Whether to store the weights as float16, in a file of half the size.
 
         Returns
         -------
@@ -401,10 +406,8 @@ or mne.Epochs
         """
         from ..checkpoints.checkpoint import write_checkpoint
 
-        content = self.to_checkpoint()
-        return write_checkpoint(
-            path, content.network, content.task, content.tensors, content.info, half=half
-        )
+        made = self.to_checkpoint()
+        return write_checkpoint(path, made.network, made.task, made.tensors, made.info, half=half)
 
     @property
     def _params(self) -> SimpleNamespace:
@@ -415,7 +418,7 @@ or mne.Epochs
         return self.autoencoder_.mask_token.device
 
     def _embedding_network(self, n_chans: int) -> CitrusNetwork:
-        with own_draws(0, torch.device("cpu")) as draws:  # no draw changes a feature
+        with own_draws(0, torch.device("cpu")) as draws:  # features do not depend on the seed
             network = draws.make(lambda: CitrusNetwork(self._network, n_chans, 1))
         network.trunk = self.autoencoder_.trunk
         return network.to(self._device).eval()
@@ -425,8 +428,8 @@ or mne.Epochs
         if hasattr(self, "n_chans_"):
             return self._embedding_network(self.n_chans_).n_features
         raise ValueError(
-            f"{type(self).__name__} was fitted on a corpus, which has no number of channels, so "
-            "features have no names; CitrusEmbedder(pretrained=this) has."
+            f"{type(self).__name__} was fitted on a corpus, so the number of channels and the "
+            "names of features are unknown. Use CitrusEmbedder(pretrained=pretrainer)."
         )
 
     def __sklearn_tags__(self) -> Any:

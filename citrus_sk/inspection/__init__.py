@@ -1,6 +1,6 @@
 """Inspection of fitted models: attributions over time, channel and band, and features.
 
-Imports `estimators` and all that is below it.
+Imports `estimators` and the rooms below it.
 """
 
 from .attribution import Attribution, attribution

@@ -80,8 +80,8 @@ class AttributionDisplay(Display):
             Model to explain.
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), list or \
 mne.Epochs
-            Windows, of which one is explained. If the method needs references and none are passed,
-            they are drawn from the others.
+            Windows, of which one is explained. References are drawn from the others, if the method
+            needs them and none are passed.
         window : int, default=0
             Index of the window to explain.
         target : label, int or None, default=None

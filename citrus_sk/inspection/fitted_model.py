@@ -1,4 +1,4 @@
-"""Adapter around a fitted estimator for attribution: its steps, and scores of its output."""
+"""Adapter around a fitted estimator for attribution, with its steps and scores."""
 
 from __future__ import annotations
 
@@ -146,9 +146,9 @@ def log_odds(logs: np.ndarray) -> np.ndarray:
 
 
 def as_called(step: Any, data: Any) -> Any:
-    """Windows in the shape of the fit of `step`, perhaps without the axis of a single channel.
+    """Convert windows to the shape that `step` was fitted on.
 
-    Our own steps always take three dimensions.
+    For a step of another library, this may be without the axis of a single channel.
     """
     if isinstance(step, SignalAligner):
         return list(data)  # a list may have any length, an array only that of fit

@@ -1,4 +1,4 @@
-"""Windows on the grid of a network, with the times of its samples in the user's windows."""
+"""Windows on the grid of a network, with the times of their samples in the original windows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class GridWindows:
 
 
 class _Reader(BaseEstimator):
-    """Placeholder, in the check of windows, for a first step that is not ours."""
+    """Placeholder for a first step of another library in the check of windows."""
 
 
 def read_inspected(model: FittedModel, X: Any) -> Windows:
@@ -88,9 +88,9 @@ def pass_steps(
         data = data[:, None] if data.ndim == 2 and windows.n_chans == 1 else data
         if data.ndim != 3:
             raise ValueError(
-                f"{type(step).__name__} returns an array of shape {data.shape}, but the last step "
-                "has to be given windows (n_windows, n_channels, n_times) to be explained. Use "
-                "method='occlusion'."
+                f"{type(step).__name__} returns an array of shape {data.shape}; expected windows "
+                "(n_windows, n_channels, n_times), because the explanation is in terms of the "
+                "input of the last step. Use method='occlusion'."
             )
     if aligner is None:
         samples = np.tile(np.arange(data.shape[2], dtype=float), (len(data), 1))

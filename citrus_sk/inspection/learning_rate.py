@@ -1,4 +1,4 @@
-"""The learning-rate range test: the rates that a network learns at, before it is trained."""
+"""Learning-rate range test, which finds a suitable learning rate before a training."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, LRScheduler
 
 from .._utils.plotting import Display
-from .._utils.validation import check_number
+from .._utils.validation import check_number, last_step
 from ..estimators.predictor import NetworkPredictor
 
-_DIVERGED = 4.0  # times the lowest loss; what comes after tells nothing of learning
-_MEMORY = 0.9  # of the running mean of the losses
-_SETTLED = 10  # steps before the running mean is one of more than a few batches
-_FEWEST = _SETTLED + 2  # steps; a slope takes two points
+_DIVERGED = 4.0  # ratio of the running mean to its lowest value at which the test stops
+_MEMORY = 0.9  # decay of the running mean of the losses
+_SETTLED = 10  # steps after which the running mean is one of more than a few batches
+_FEWEST = _SETTLED + 2  # steps, because a slope needs two points
 
 
 @dataclass
 class LearningRateDisplay(Display):
     """Training losses over learning rates.
 
-    Made by `find_learning_rate`; `plot` draws it.
+    It is the result of `find_learning_rate`; call `plot` to draw it.
 
     Parameters
     ----------
@@ -39,14 +38,14 @@ class LearningRateDisplay(Display):
     smoothed : ndarray of shape (n_steps,)
         Running mean of the losses.
     suggestion : float
-        Rate at which the running mean falls steepest.
+        Learning rate at which the running mean falls fastest.
     diverged : bool
         Whether the test stopped early because the loss diverged.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes with the curve, once `plot` was called.
+        Axes with the curve; set by `plot`.
     figure_ : matplotlib.figure.Figure
         Figure of these axes.
     """
@@ -71,7 +70,7 @@ class LearningRateDisplay(Display):
 
 
 class _RangeTest(Callback):
-    """Notes the loss of each step, and ends the training when the loss has exploded."""
+    """Record the loss of each step, and stop the training when the loss diverges."""
 
     def __init__(self, n_steps: int) -> None:
         self.n_steps = n_steps
@@ -82,35 +81,31 @@ class _RangeTest(Callback):
 
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         self.losses_.append(net.history[-1, "batches", -1, "train_loss"])
-        self.diverged_ = exploded(self.losses_)
+        self.diverged_ = has_diverged(self.losses_)
         if self.diverged_ or len(self.losses_) >= self.n_steps:
             raise KeyboardInterrupt
 
 
 def running_mean(losses: Any) -> np.ndarray:
-    """Exponential mean of the losses so far, unbiased at the start."""
+    """Exponential running mean of the losses, without bias at the start."""
     mean, result = 0.0, []
-    for number, loss in enumerate(losses, start=1):
+    for i, loss in enumerate(losses, start=1):
         mean = _MEMORY * mean + (1 - _MEMORY) * loss
-        result.append(mean / (1 - _MEMORY**number))
+        result.append(mean / (1 - _MEMORY**i))
     return np.array(result)
 
 
-def exploded(losses: list[float]) -> bool:
+def has_diverged(losses: list[float]) -> bool:
     """Whether the running mean is far above its lowest value."""
     smoothed = running_mean(losses)
     return len(losses) > _SETTLED and bool(smoothed[-1] > _DIVERGED * smoothed[_SETTLED:].min())
 
 
 def steepest(rates: np.ndarray, smoothed: np.ndarray) -> float:
-    """Rate at which the running mean falls fastest, before it is at its lowest."""
+    """Learning rate at which the running mean falls fastest, before its lowest value."""
     end = max(_SETTLED + 2, int(np.argmin(smoothed[_SETTLED:])) + _SETTLED + 1)
     slope = np.gradient(smoothed[_SETTLED:end], np.log(rates[_SETTLED:end]))
     return float(rates[_SETTLED + int(np.argmin(slope))])
-
-
-def _last_step(estimator: Any) -> Any:
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 def find_learning_rate(
@@ -123,40 +118,43 @@ def find_learning_rate(
     n_steps: int = 100,
     **fit_params: Any,
 ) -> LearningRateDisplay:
-    """Train a copy with a rising learning rate, and see where it learns and where it breaks.
+    """Train a copy of an estimator with an increasing learning rate, and record the loss.
 
-    The range test of Smith (2017). The estimator is left as it is, and so is every global state.
+    This is the range test of Smith (2017). The estimator and all global states do not change.
 
     Parameters
     ----------
     estimator : CitrusClassifier, CitrusRegressor or Pipeline that ends in one
-        Its strategy has to be one that trains: ``"finetune"`` or ``"probe-then-finetune"``.
+        Estimator whose strategy trains the network: ``"finetune"`` or ``"probe-then-finetune"``.
     X : array-like of shape (n_windows, n_channels, n_times), mne.Epochs, or windows of braindecode
-        Training windows, of which none are held out. Leave test windows out.
+        Training windows, without test windows. None of them are held out.
     y : array-like of shape (n_windows,), str or None, default=None
         Labels, as for ``fit``.
     low, high : float, default=1e-5 and 1.0
-        First and last learning rate; they rise by the same factor at every step.
+        First and last learning rate, between which it increases by the same factor at every step.
     n_steps : int, default=100
-        Batches. Fewer where the running mean of the loss comes to four times its lowest.
+        Number of batches. The test stops earlier if the running mean of the loss exceeds four
+        times its lowest value.
     **fit_params
-        For ``fit`` of `estimator`, such as ``groups``.
+        Parameters for ``fit`` of `estimator`, such as ``groups``.
 
     Returns
     -------
     LearningRateDisplay
-        Rates, losses and a suggestion, with a method ``plot``.
+        Learning rates, losses and a suggestion, with a method ``plot``.
 
     Raises
     ------
+    TypeError
+        If `estimator` has another type.
     ValueError
-        If the strategy trains nothing, `low` is not below `high`, or the loss becomes NaN in the
-        first steps.
+        If the strategy does not train the network, if `low` is not below `high`, or if the loss
+        becomes NaN in the first steps.
 
     Notes
     -----
-    The suggestion is a look at the first steps of a training, not a choice to rely on: over the
-    sets of docs/guide/track.md, a grid of three rates would have found better ones.
+    The suggestion only depends on the first steps of a training, so do not rely on it: for the
+    data sets of docs/guide/track.md, a search over three learning rates found better ones.
 
     References
     ----------
@@ -167,8 +165,8 @@ def find_learning_rate(
     check_number("high", high, open_low=True)
     check_number("n_steps", n_steps, Integral, low=2 * _SETTLED)
     if low >= high:
-        raise ValueError(f"low={low!r} is not below high={high!r}.")
-    last = _last_step(estimator)
+        raise ValueError(f"Expected low to be below high, got low={low!r} and high={high!r}.")
+    last = last_step(estimator)
     if not isinstance(last, NetworkPredictor):
         raise TypeError(
             f"{type(last).__name__} is not trained by steps; expected a CitrusClassifier, a "
@@ -185,21 +183,21 @@ def find_learning_rate(
         torch.optim.lr_scheduler.LambdaLR, lr_lambda=partial(pow, factor), step_every="batch"
     )
     watch = _RangeTest(n_steps)
-    _last_step(model).set_params(
+    last_step(model).set_params(
         learning_rate=low, max_epochs=n_steps, early_stopping=False, ema=0, n_estimators=1,
         callbacks=[rising, lambda: watch], verbose=0,
     )  # fmt: skip
     try:
         model.fit(X, y, **fit_params)
-    except FloatingPointError:  # as good a sign as any that the rate is too high
+    except FloatingPointError:  # the learning rate is too high
         watch.diverged_ = True
     losses = np.array([loss for loss in watch.losses_ if math.isfinite(loss)])
     if len(losses) < _FEWEST:
         raise ValueError(
             f"The training loss became NaN or infinite after {len(losses)} of {n_steps} steps, at "
-            f"a learning rate of {low * factor ** len(losses):.1e}, too early to see where it "
-            f"falls: that takes {_FEWEST} steps. Lower low (it is {low:g}), or look for extreme "
-            "values in X."
+            f"a learning rate of {low * factor ** len(losses):.1e}; expected at least {_FEWEST} "
+            f"steps, to find where it falls. Lower low (it is {low:g}), or look for extreme values "
+            "in X."
         )
     rates = low * factor ** np.arange(len(losses))
     smoothed = running_mean(losses)

@@ -42,7 +42,7 @@ class ReconstructionDisplay:
     Parameters
     ----------
     signal : ndarray of shape (n_windows, n_times)
-        Windows on the network's grid, with mean 0 and sd 1.
+        Windows on the network's grid, standardised to mean 0 and sd 1.
     mask : ndarray of bool of shape (n_windows, n_tokens)
         True where a token was hidden.
     targets, prediction : dict of str to ndarray
@@ -56,7 +56,7 @@ class ReconstructionDisplay:
     token_stride : int
         Samples per token.
     sfreq : ndarray of shape (n_windows,) or None, default=None
-        Samples of `signal` per second; None where they are not known.
+        Samples of `signal` per second, or None if they are unknown.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : fitted CitrusPretrainer, str, path-like or Checkpoint
-            The network, or whatever else ``pretrained=`` of `CitrusClassifier` takes.
+            Pre-trained network, as for ``pretrained=`` of `CitrusClassifier`.
         X : array-like of shape (n, n_channels, n_times) or (n, n_times), list or mne.Epochs
             Windows, resampled to the network's grid where they have another length. A list holds
             arrays of shape (n_channels, n_times_i).
@@ -155,9 +155,9 @@ class ReconstructionDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, sequence of them or None, default=None
-            One Axes is switched off, and a grid of panels takes its place. A sequence, such as
-            ``axes_`` of another display, holds one Axes for each panel, row by row. None makes a
-            new figure.
+            A single Axes is switched off, and rows of panels take its place. A sequence, such as
+            ``axes_`` of another display, has one Axes for each panel, row by row. None makes a new
+            figure.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class ReconstructionDisplay:
             legend = ax.legend(
                 handles, labels, loc="upper center", ncols=4, frameon=False, borderaxespad=0
             )
-            legend.set_in_layout(False)  # its room is above the grid already
+            legend.set_in_layout(False)  # its space above the panels is reserved already
 
     @property
     def _rates(self) -> list[float]:
@@ -262,7 +262,7 @@ class ReconstructionDisplay:
 def figure_size(n_windows: int, spectral: bool) -> tuple[float, float]:
     """Width and height in inches of a legible figure.
 
-    Windows are side by side above their spectra; signals alone are wide, and one below the other.
+    Windows with spectra below them are side by side, and windows without are below each other.
     """
     return (1.4 + 3.8 * n_windows, 7.5) if spectral else (9.0, 1.0 + 1.8 * n_windows)
 
@@ -274,12 +274,15 @@ def _modalities(modality: Any, n_windows: int, known: tuple[str, ...]) -> list[s
         raise ValueError("The network has no decoder; pass one that CitrusPretrainer made.")
     if modality is None and len(known) > 1:
         raise ValueError(
-            f"modality=None, and the network has decoders for {names}; set it to that of X."
+            f"modality=None, and the network has decoders for {names}; expected that of X."
         )
     modality = known[0] if modality is None else modality
     named = [modality] * n_windows if isinstance(modality, str) else list(modality)
     if len(named) != n_windows:
-        raise ValueError(f"modality names {len(named)} windows, and X has {n_windows} of them.")
+        raise ValueError(
+            f"modality has {len(named)} entries, and X has {n_windows} windows; expected one for "
+            "each, or a single string."
+        )
     for name in named:
         if not isinstance(name, str) or as_named(name) not in known:
             raise ValueError(f"modality={name!r} has no decoder; expected one of {names}.")
@@ -287,7 +290,7 @@ def _modalities(modality: Any, n_windows: int, known: tuple[str, ...]) -> list[s
 
 
 def _grid_sfreq(windows: Windows, sfreq: float | None, checkpoint: Checkpoint) -> np.ndarray | None:
-    """Samples of the grid per second of each window; None where they are not known."""
+    """Samples per second of each window on the grid; None if they are unknown."""
     longer = np.array([checkpoint.network.n_times / window.shape[-1] for window in windows.data])
     rate = windows.sfreq if sfreq is None else sfreq
     if rate is None and (longer == 1).all():
@@ -299,7 +302,7 @@ def _grid_sfreq(windows: Windows, sfreq: float | None, checkpoint: Checkpoint) -
 def _fill_in(checkpoint: Checkpoint, x: Tensor, kinds: list[str], seed: int) -> dict[str, Any]:
     """Mask windows and predict them; targets and prediction are in natural units."""
     network, task = checkpoint.network, checkpoint.task
-    with torch.device("meta"):  # no draw from any random state
+    with torch.device("meta"):  # no random numbers are drawn
         model = MaskedAutoencoder(network, task).eval()
     model.load_state_dict(checkpoint.tensors, strict=True, assign=True)
     z, generator = normalise(x)[0], torch.Generator().manual_seed(seed)
@@ -307,7 +310,7 @@ def _fill_in(checkpoint: Checkpoint, x: Tensor, kinds: list[str], seed: int) -> 
     settings = (1, network.n_tokens, task.mask_ratio, task.run_length, generator)
     mask = torch.cat([draw_mask(*settings) for _ in kinds])
     modality = torch.tensor([network.modalities.index(kind) for kind in kinds])
-    # The modality is given to the network as known; no other channel of the window is.
+    # The network uses the modality of each window, but no other channels of it.
     prediction = model(z, mask, modality, torch.ones_like(mask[:, 0]), torch.arange(len(z)))
     mean, sd = model.target_mean[modality][:, None], model.target_sd[modality][:, None]
     true, guess = model.raw_targets(z), prediction * sd + mean

@@ -41,7 +41,7 @@ class Alignment:
 
     @property
     def is_filled(self) -> bool:
-        """Whether the output reaches beyond the window."""
+        """True if the output extends beyond the window."""
         return self.n_all < self.n_out
 
     @property

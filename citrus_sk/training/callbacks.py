@@ -1,4 +1,4 @@
-"""Callbacks that average weights, keep the best epoch and stop on a loss that is not finite."""
+"""Callbacks for weight averaging, the best epoch, losses that are not finite, and progress."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .schedule import average_share
 
 
 class WeightAverage(Callback):
-    """Exponential moving average of the weights; validated, and kept at the end.
+    """Exponential moving average of the weights, which is validated and kept at the end.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the whole run.
+        Number of steps of the whole run.
     span : float
         Span of the average, as a share of the run.
     """
@@ -33,7 +33,7 @@ class WeightAverage(Callback):
             share = average_share(float(n), self.n_steps, self.span)
             torch._foreach_lerp_(averages, currents, share)
 
-        # skorch would take a module of its own for one more thing to train: it stays in here.
+        # Not an attribute of the net, because skorch would train such a module as well.
         self.model_ = AveragedModel(net.module_, multi_avg_fn=update).eval()
         net.averaging_ = self
 
@@ -48,7 +48,7 @@ class WeightAverage(Callback):
 
 
 class KeepBest(Callback):
-    """Stop after `patience` epochs without a lower validation loss; the best weights come back."""
+    """Stop after `patience` epochs without a lower validation loss; restore the best weights."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -75,7 +75,7 @@ class KeepBest(Callback):
 
 
 class RefuseNan(Callback):
-    """Abort the fit when the loss is NaN or infinite."""
+    """Abort the fit if the loss is NaN or infinite."""
 
     def on_batch_end(
         self, net: Any, training: bool = False, loss: Any = None, **kwargs: Any
@@ -89,7 +89,7 @@ class RefuseNan(Callback):
 
 
 class Progress(Callback):
-    """Moves a bar by one for each training batch."""
+    """Advance a progress bar by one for each training batch."""
 
     def __init__(self, bar: Any) -> None:
         self.bar = bar

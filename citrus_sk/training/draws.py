@@ -1,4 +1,4 @@
-"""Random numbers of one's own: fits in threads draw what they would draw alone."""
+"""Random numbers that do not depend on other threads."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _MAKING = ForkSafeLock()
 
 @dataclass(frozen=True)
 class Draws:
-    """Where one block takes its random numbers from; made by `own_draws`.
+    """Sources of random numbers for one block; made by `own_draws`.
 
     Attributes
     ----------
     generator : torch.Generator
-        Of the CPU.
+        Torch's generator, on the CPU.
     numpy : numpy.random.RandomState
+        NumPy's generator.
     borrowed : bool
-        Whether `generator` is torch's global one, for the time of the block.
+        Whether `generator` is torch's global one, which is seeded for the duration of the block.
     """
 
     generator: torch.Generator
@@ -40,33 +41,34 @@ class Draws:
         """Build a module whose weights are drawn from `generator`."""
         if self.borrowed:
             return build()
-        # One at a time: torch notes for the whole process whether any mode is on.
+        # One thread at a time: whether any mode is active is a global state of torch.
         with _MAKING.lock, _DrawsFrom(self.generator):
             return build()
 
     def dropout(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Block in which dropout in a network of ours draws from `generator`."""
+        """Make a context in which dropout in our networks draws from `generator`."""
         return nullcontext() if self.borrowed else dropout_from(module, self.generator)
 
 
 @contextmanager
 def own_draws(seed: int, device: torch.device, *, shared: bool = False) -> Iterator[Draws]:
-    """Random numbers for one block, the same whatever other threads draw.
+    """Provide random numbers for one block, independent of those in other threads.
 
     Parameters
     ----------
     seed : int
+        Seed of all sources.
     device : torch.device
-        On a CPU no global state is touched. Dropout on a GPU draws from its global state, which
-        is borrowed, see `isolated_seed`.
+        Device of the training. On a CPU, no global state is used. Dropout on a GPU can only draw
+        from the global state, which is seeded and restored, see `isolated_seed`.
     shared : bool, default=False
-        Whether code of others runs in the block. It may draw from any global state, so these are
-        borrowed as well.
+        Whether code of other libraries runs in the block. It may draw from any global state, so
+        all of them are seeded and restored.
 
     Yields
     ------
     Draws
-        The numbers are those that a global state with this seed would give.
+        Sources that give the same numbers as a global state with this seed.
     """
     numpy = np.random.RandomState(seed % 2**32)
     if device.type == "cpu" and not shared:
@@ -77,10 +79,10 @@ def own_draws(seed: int, device: torch.device, *, shared: bool = False) -> Itera
 
 
 class _DrawsFrom(TorchDispatchMode):
-    """Makes torch draw from one generator, in the thread that enters it.
+    """Mode in which torch draws from one generator, in the thread that enters it.
 
-    The constructors of layers draw their weights by functions that pass no generator on to the
-    kernels below, which would take one.
+    The constructors of layers draw their weights by functions without a generator argument. Here,
+    it is passed to the kernels that these functions call.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -97,17 +99,17 @@ class _DrawsFrom(TorchDispatchMode):
 
 
 def _taking_generator(func: Any) -> Any:
-    """The overload of `func` that takes a generator beside the same arguments."""
-    same = _types(func)
+    """The overload of `func` that takes a generator in addition to the same arguments."""
+    types = _types(func)
     for name in (func._overloadname, *func.overloadpacket.overloads()):
         overload = getattr(func.overloadpacket, name)
         takes_one = any(argument.name == "generator" for argument in overload._schema.arguments)
-        if takes_one and _types(overload) == same:
+        if takes_one and _types(overload) == types:
             return overload
-    raise NotImplementedError(f"torch has no {func} that takes a generator")
+    raise NotImplementedError(f"torch has no overload of {func} that takes a generator")
 
 
 def _types(func: Any) -> list[str]:
-    """Types of a function's arguments, leaving out a generator."""
+    """Types of the arguments of a function, without a generator."""
     arguments = func._schema.arguments
     return [str(argument.type) for argument in arguments if argument.name != "generator"]

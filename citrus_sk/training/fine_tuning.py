@@ -26,8 +26,8 @@ from .schedule import warmup_cosine
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a network is trained; see `CitrusClassifier` for each entry."""
+class TuningSettings:
+    """Settings of a training; see the parameters of `CitrusClassifier`."""
 
     max_epochs: int
     batch_size: int
@@ -41,7 +41,7 @@ class Recipe:
     label_smoothing: float = 0.0
 
     def n_steps(self, n_windows: int) -> int:
-        """Batches in a whole run over `n_windows`."""
+        """Number of batches of a whole training on `n_windows`."""
         return self.max_epochs * math.ceil(n_windows / self.batch_size)
 
 
@@ -49,7 +49,7 @@ def fine_tune(
     module: nn.Module,
     train: LabelledWindows,
     valid: LabelledWindows | None,
-    recipe: Recipe,
+    settings: TuningSettings,
     *,
     device: torch.device,
     draws: Draws,
@@ -58,42 +58,44 @@ def fine_tune(
     bar: Any = None,
     verbose: int = 0,
 ) -> FineTuner:
-    """Train every parameter of `module`; returns the net that did it."""
-    steps = recipe.n_steps(len(train))
-    factor = partial(warmup_cosine, n_steps=steps, warmup=recipe.warmup)
+    """Train every parameter of `module`, and return its skorch net."""
+    steps = settings.n_steps(len(train))
+    factor = partial(warmup_cosine, n_steps=steps, warmup=settings.warmup)
     given = prepare_callbacks(callbacks)
-    own: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
-    # A schedule of the caller's takes the place of ours, which would overrule it at every batch.
-    if not any(isinstance(without_name(each), LRScheduler) for each in given):
-        own.append(
+    first: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
+    # A schedule of the user replaces ours, which would otherwise override it at every batch.
+    if not any(isinstance(without_name(callback), LRScheduler) for callback in given):
+        first.append(
             LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch")
         )
-    if recipe.ema:
-        own.append(WeightAverage(steps, recipe.ema))
+    if settings.ema:
+        first.append(WeightAverage(steps, settings.ema))
     if bar is not None:
-        own.append(Progress(bar))
-    # Last of all: whoever looks at an epoch has done so before training stops after it.
-    last = [] if valid is None else [KeepBest(recipe.patience)]
-    smoothing = {} if train.n_classes is None else {"label_smoothing": recipe.label_smoothing}
+        first.append(Progress(bar))
+    # Last, because it may stop the training, and the others should see the epoch before that.
+    last = [] if valid is None else [KeepBest(settings.patience)]
+    smoothing = {} if train.n_classes is None else {"label_smoothing": settings.label_smoothing}
     net = make_net(
         module,
         train.n_classes,
         device,
         frozen=False,
         optimizer=torch.optim.AdamW,
-        optimizer__weight_decay=recipe.weight_decay,
-        optimizer__param_groups=[("trunk.*", {"lr": recipe.trunk_factor * recipe.learning_rate})],
+        optimizer__weight_decay=settings.weight_decay,
+        optimizer__param_groups=[
+            ("trunk.*", {"lr": settings.trunk_factor * settings.learning_rate})
+        ],
         optimizer__fused=device.type in ("cpu", "cuda"),
-        lr=recipe.learning_rate,
-        max_epochs=recipe.max_epochs,
-        batch_size=recipe.batch_size,
+        lr=settings.learning_rate,
+        max_epochs=settings.max_epochs,
+        batch_size=settings.batch_size,
         iterator_train__shuffle=True,
         iterator_train__generator=draws.generator,
         train_split=predefined_split(WindowSet(valid)) if valid is not None else None,
-        mixup=recipe.mixup,
+        mixup=settings.mixup,
         augment=augment,
         draws=draws,
-        callbacks=[*own, *given, *last],
+        callbacks=[*first, *given, *last],
         verbose=verbose,
         **smoothing,
     )

@@ -1,4 +1,4 @@
-"""Windows held out of a training to choose its epoch by."""
+"""Windows that are held out of a training to choose its best epoch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ import numpy as np
 
 from .labelled import LabelledWindows, inner_folds
 
-# A validation part smaller than this ranks epochs by luck.
+# In a smaller validation part, chance decides which epoch is best.
 _TRUSTED_WINDOWS, _TRUSTED_PER_CLASS = 50, 3
-_MOST_FOLDS = 20  # of which whole ones are held out: shares come out to a twentieth or better
+_MOST_FOLDS = 20  # whole folds are held out, so the share is exact to a twentieth or better
 
 
 def hold_out(
     labelled: LabelledWindows, fraction: float, seed: int, *, forced: bool
 ) -> tuple[LabelledWindows, LabelledWindows | None]:
-    """Training and validation part; no validation part where it could not be trusted.
+    """Split a training set into a training and a validation part.
 
     Parameters
     ----------
     labelled : LabelledWindows
-        With groups, whole groups are held out.
+        Training set. If it has groups, whole groups are held out.
     fraction : float
-        Share that is held out, up to a half.
+        Share of the windows to hold out, up to a half.
     seed : int
+        Seed of the split.
     forced : bool
-        Whether any part with every class in it is good enough. Where there is none, this warns.
+        Whether to hold out any part that has every class, and to warn if there is none. Otherwise,
+        a part that is too small to be reliable is not held out.
+
+    Returns
+    -------
+    train : LabelledWindows
+        Training part.
+    valid : LabelledWindows or None
+        Validation part, if windows are held out.
     """
     for train, valid in _parts(labelled, fraction, seed):
         fewest = _fewest_of_a_class(labelled, valid)
@@ -39,8 +48,8 @@ def hold_out(
         unit = "windows" if labelled.groups is None else "groups"
         of = "" if labelled.n_classes is None else " with every class both in it and outside it"
         warnings.warn(
-            f"early_stopping=True holds out nothing: no part of the {unit} can be set aside{of}, "
-            f"so training runs for all its epochs. Pass more {unit}, or early_stopping=False.",
+            f"early_stopping=True has no effect: no part of the {unit} can be held out{of}, so all "
+            f"epochs are trained. Pass more {unit}, or early_stopping=False.",
             stacklevel=2,
         )
     return labelled, None
@@ -49,14 +58,14 @@ def hold_out(
 def _parts(
     labelled: LabelledWindows, fraction: float, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Indices of training and validation windows, each class in training."""
+    """Yield indices of training and validation windows, with every class in the training part."""
     fraction = float(fraction)
     share = Fraction(fraction).limit_denominator(max(_MOST_FOLDS, round(1 / fraction)))
     folds = inner_folds(labelled, share.denominator, seed)
     if not folds:
         return
     tests = [test for _, test in folds]
-    # Fewer folds than asked for, where a class has few windows, and some may be left out.
+    # If a class has few windows, there are fewer folds, and some of them may be left out.
     n_folds = round(len(labelled) / np.mean([len(test) for test in tests]))
     n_held = max(1, min(round(fraction * n_folds), len(tests) - 1))
     for first in range(len(tests)):
@@ -72,7 +81,7 @@ def _has_every_class(labelled: LabelledWindows, index: np.ndarray) -> bool:
 
 
 def _fewest_of_a_class(labelled: LabelledWindows, index: np.ndarray) -> int:
-    """Windows of the scarcest class among those of `index`; of all, where there are no classes."""
+    """Number of windows of the rarest class among those of `index`; of all in a regression."""
     if labelled.n_classes is None:
         return len(index)
     return int(np.bincount(labelled.targets[index], minlength=labelled.n_classes).min())

@@ -1,4 +1,4 @@
-"""Additions of users to a training: callbacks and augmentations."""
+"""Callbacks and augmentations that users pass to a training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from skorch.exceptions import SkorchException
 from torch import Tensor
 
 _REMEDY = (
-    "Pass a function that makes it, which is called once for each training: callbacks=[make], with "
+    "Pass a function that makes one for each training: callbacks=[make], with "
     "`def make(): return TensorBoard(SummaryWriter(...))`."
 )
 
 
 def check_callbacks(callbacks: Any) -> None:
-    """Raise TypeError unless `callbacks` is None or a list of what skorch can call back."""
+    """Raise TypeError unless `callbacks` is None or a list of callbacks or functions."""
     if callbacks is None:
         return
     if not isinstance(callbacks, list | tuple):
@@ -28,44 +28,45 @@ def check_callbacks(callbacks: Any) -> None:
             f"callbacks={callbacks!r} is a {type(callbacks).__name__}; expected a list, such as "
             "[skorch.callbacks.EarlyStopping()], or None."
         )
-    for each in callbacks:
-        _, callback = _with_name(each)
+    for entry in callbacks:
+        _, callback = _with_name(entry)
         if not (isinstance(callback, Callback) or callable(callback)):
             raise TypeError(
-                f"callbacks holds {each!r}; expected callbacks of skorch, functions that make one, "
+                f"callbacks holds {entry!r}; expected skorch callbacks, functions that make one, "
                 "or pairs of a name and one of these."
             )
 
 
 def prepare_callbacks(callbacks: Any) -> list[Any]:
-    """New callbacks for one training.
+    """Make new callbacks for one training.
 
-    Functions and classes are called. Objects are copied: skorch writes into them, and a fit must
-    leave parameters as they are. One that cannot be copied, such as a writer on an open
-    file, is used as it is.
+    Functions and classes are called. Objects are copied, because skorch changes them, and a fit
+    must not change parameters. An object that cannot be copied, such as a writer to an open file,
+    is used itself.
     """
     check_callbacks(callbacks)
     prepared: list[Any] = []
-    for each in callbacks or ():
-        name, callback = _with_name(each)
+    for entry in callbacks or ():
+        name, callback = _with_name(entry)
         new = _copied(callback) if isinstance(callback, Callback) else callback()
         if not isinstance(new, Callback):
             raise TypeError(
-                f"callbacks holds {callback!r}, which made {new!r}; expected a callback of skorch."
+                f"callbacks holds {callback!r}, which returned {new!r}; expected a function that "
+                "returns a skorch callback."
             )
         prepared.append(new if name is None else (name, new))
     return prepared
 
 
 def without_name(prepared: Any) -> Any:
-    """The callback itself, whether it came with a name or not."""
+    """The callback of an entry that is a callback or a pair of a name and a callback."""
     return _with_name(prepared)[1]
 
 
-def _with_name(each: Any) -> tuple[str | None, Any]:
-    if isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str):
-        return each
-    return None, each
+def _with_name(entry: Any) -> tuple[str | None, Any]:
+    if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str):
+        return entry
+    return None, entry
 
 
 def _copied(callback: Callback) -> Callback:
@@ -77,12 +78,12 @@ def _copied(callback: Callback) -> Callback:
 
 @contextmanager
 def clone_or_explain(callbacks: Any) -> Iterator[None]:
-    """Name the callback that keeps an estimator from being cloned."""
+    """Name the callback because of which an estimator cannot be cloned."""
     try:
         yield
     except (TypeError, pickle.PicklingError) as error:
-        for each in callbacks if isinstance(callbacks, list | tuple) else ():
-            callback = without_name(each)
+        for entry in callbacks if isinstance(callbacks, list | tuple) else ():
+            callback = without_name(entry)
             if isinstance(callback, Callback) and _copied(callback) is callback:
                 raise TypeError(
                     f"callbacks holds a {type(callback).__name__} that cannot be copied ({error}), "
@@ -93,19 +94,18 @@ def clone_or_explain(callbacks: Any) -> Iterator[None]:
 
 @contextmanager
 def explain_missing(*, held_out: bool) -> Iterator[None]:
-    """Say why a callback does not find the validation loss, where nothing was held out."""
+    """Explain why a callback does not find the validation loss if no windows were held out."""
     try:
         yield
-    except (KeyError, ValueError, SkorchException) as error:
-        # skorch's callbacks raise all three of them.
+    except (KeyError, ValueError, SkorchException) as error:  # all raised by skorch's callbacks
         text = str(error.args[0]) if error.args else ""
         if held_out or not (text.startswith("valid") or "not found in history" in text):
             raise
         raise ValueError(
-            f"A callback looked for what is not recorded ({text.split('.')[0]}). No windows were "
-            "held out, so there is no validation loss: early_stopping='auto' holds some out only "
-            "where they are many enough to be trusted. Pass early_stopping=True, or let the "
-            "callback monitor 'train_loss'."
+            f"A callback needs a value that is not recorded ({text.split('.')[0]}). No windows "
+            "were held out, so there is no validation loss: early_stopping='auto' holds windows "
+            "out only if there are enough of them. Pass early_stopping=True, or let the callback "
+            "monitor 'train_loss'."
         ) from error
 
 
@@ -114,7 +114,7 @@ Augment = Callable[[Tensor, Tensor, Encode], tuple[Tensor, Tensor]]
 
 
 def check_augmentation(augmentation: Any) -> list[Any]:
-    """The steps of an augmentation, or TypeError."""
+    """Return the steps of an augmentation, or raise TypeError."""
     steps = list(augmentation) if isinstance(augmentation, list | tuple) else [augmentation]
     for step in steps:
         if not callable(step) or isinstance(step, type):
@@ -126,28 +126,29 @@ def check_augmentation(augmentation: Any) -> list[Any]:
 
 
 def prepare_augmentation(augmentation: Any, seed: int) -> Augment | None:
-    """A function of windows, targets and what makes rows of targets; to windows and rows.
+    """Make a function that augments a batch.
 
-    The caller's objects are copied: they draw from random states of their own, which a fit must
-    not move, and which are seeded here, or no fit could be repeated.
+    Its arguments are windows, targets and a function that turns targets into rows; it returns
+    windows and rows. The transforms are copied and their random states are seeded, so that a fit
+    does not change the caller's objects and can be repeated.
     """
     if augmentation is None:
         return None
     steps = copy.deepcopy(check_augmentation(augmentation))
-    draw = np.random.RandomState(seed % 2**32)
-    for part in _parts(steps):
-        if isinstance(getattr(part, "rng", None), np.random.RandomState):
-            part.rng = np.random.RandomState(draw.randint(2**31 - 1))
+    seeds = np.random.RandomState(seed % 2**32)
+    for transform in _all_transforms(steps):
+        if isinstance(getattr(transform, "rng", None), np.random.RandomState):
+            transform.rng = np.random.RandomState(seeds.randint(2**31 - 1))
 
     def augment(x: Tensor, targets: Tensor, encode: Encode) -> tuple[Tensor, Tensor]:
         shape, dtype, rows = x.shape, x.dtype, None
-        for place, step in enumerate(steps):
+        for i, step in enumerate(steps, start=1):
             x, y = step(x, targets)
-            if isinstance(y, tuple):  # of two labels and the first one's share
-                if place < len(steps) - 1:
+            if isinstance(y, tuple):  # two labels and the share of the first one
+                if i < len(steps):
                     raise ValueError(
-                        f"augmentation mixes labels in step {place} of {len(steps)}, and only the "
-                        "last one can: put Mixup at the end, or use the parameter mixup."
+                        f"augmentation mixes labels in step {i} of {len(steps)}; expected this in "
+                        "the last step only. Put Mixup at the end, or use the parameter mixup."
                     )
                 first, second, share = y
                 share = share.to(dtype)[:, None]
@@ -156,16 +157,16 @@ def prepare_augmentation(augmentation: Any, seed: int) -> Augment | None:
                 targets = y
         if x.shape != shape:
             raise ValueError(
-                f"augmentation made windows of shape {tuple(x.shape)} out of {tuple(shape)}; "
-                "expected transforms that keep it."
+                f"augmentation changed the shape of windows from {tuple(shape)} to "
+                f"{tuple(x.shape)}; expected transforms that keep it."
             )
         return x.to(dtype), (encode(targets) if rows is None else rows).to(dtype)
 
     return augment
 
 
-def _parts(steps: list[Any]) -> Iterator[Any]:
+def _all_transforms(steps: list[Any]) -> Iterator[Any]:
     """Every transform, and those that it is composed of."""
     for step in steps:
         yield step
-        yield from _parts(list(getattr(step, "transforms", ())))
+        yield from _all_transforms(list(getattr(step, "transforms", ())))

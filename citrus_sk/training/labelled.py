@@ -1,8 +1,8 @@
-"""Training sets: distinct windows, in an order of their own, with targets and weights.
+"""Training sets: distinct windows in a canonical order, with targets and weights.
 
-Identical windows with identical targets are merged into one that weighs as much as both, and the
-rest is put in an order that the values give. So a fit does not depend on the order of the rows,
-and a weight of 2 is the same thing as a window that stands there twice, to the bit.
+Identical windows with identical targets are merged, their weights are summed, and the windows are
+sorted by a hash of their values. A fit thus does not depend on the order of the rows, and a weight
+of 2 gives the same bits as two copies of a window.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ from ..signals.targets import check_groups, check_weights
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """A view of some rows of ``X`` with what training has to know of each.
+    """A view of some rows of ``X`` with their targets, weights and groups.
 
     Attributes
     ----------
     X : ndarray of shape (n_windows, n_chans, n_times)
-        All windows; shared, never copied.
+        All windows, which are shared and never copied.
     rows : ndarray of int, shape (n,)
-        Those that are meant.
+        Rows of ``X`` that the view contains.
     targets : ndarray
-        Index of the class, int64 of shape (n,); or numbers, float32 of shape (n, n_outputs).
+        Index of the class, int64 of shape (n,); or values of a regression, float32 of shape
+        (n, n_outputs).
     weights : ndarray of float, shape (n,)
-        Their mean over the whole training set is 1.
+        Weights, whose mean over the whole training set is 1.
     groups : ndarray of int, shape (n,), or None
+        Code of the group of each window, if groups are known.
     n_classes : int or None
-        None where the targets are numbers.
+        Number of classes; None for a regression.
     """
 
     X: np.ndarray
@@ -65,13 +67,13 @@ class LabelledWindows:
         return replace(self, groups=None)
 
     def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weighted mean and sd of the numbers in each column; an sd of 1 where they are all one."""
+        """Weighted mean and sd of each target; 1 instead of the sd of a constant target."""
         mean = np.average(self.targets, axis=0, weights=self.weights)
         spread = np.average((self.targets - mean) ** 2, axis=0, weights=self.weights) ** 0.5
         return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
 
     def standardised(self, mean: np.ndarray, scale: np.ndarray) -> LabelledWindows:
-        """The same windows with targets in units of `scale` from `mean`."""
+        """Subtract `mean` from the targets and divide them by `scale`."""
         return replace(self, targets=((self.targets - mean) / scale).astype(np.float32))
 
 
@@ -84,7 +86,7 @@ def label_windows(
     class_weight: Any = None,
     groups: Any = None,
 ) -> LabelledWindows:
-    """Merge, order and weigh the windows of a training set."""
+    """Merge, sort and weight the windows of a training set for classification."""
     rows, weights, group_codes = _distinct(X, codes, sample_weight, groups)
     codes = codes[rows]
     _check_two_classes(codes, "sample_weight")
@@ -104,37 +106,37 @@ def label_windows(
 def _check_two_classes(codes: np.ndarray, name: str) -> None:
     if len(np.unique(codes)) < 2:
         raise ValueError(
-            f"{name} leaves fewer than 2 classes: windows of all others have zero weight. "
-            "Give windows of at least 2 classes a weight above 0."
+            f"Expected {name} to leave at least 2 classes, got fewer: all windows of the others "
+            "have zero weight. Give windows of at least 2 classes a weight above 0."
         )
 
 
 def regression_windows(
     X: np.ndarray, values: np.ndarray, *, sample_weight: Any = None, groups: Any = None
 ) -> LabelledWindows:
-    """Merge, order and weigh the windows of a regression with values ``(n_windows, n_outputs)``."""
+    """Merge, sort and weight the windows of a regression on values ``(n_windows, n_outputs)``."""
     rows, weights, group_codes = _distinct(X, values, sample_weight, groups)
     if len(rows) < 2:
         raise ValueError(
-            f"n_samples = {len(rows)} is too few: of {len(X)} window(s) that many are distinct and "
-            "have a sample_weight that is not zero. Pass at least 2."
+            f"n_samples = {len(rows)} is too few: expected at least 2 distinct windows with a "
+            f"sample_weight above 0, got {len(rows)} among {len(X)} window(s)."
         )
     return LabelledWindows(X, rows, values[rows], _with_mean_1(weights), group_codes, None)
 
 
 def _with_mean_1(weights: np.ndarray) -> np.ndarray:
-    """Weights of distinct windows relative to their mean: only their ratios are to count.
+    """Divide the weights of distinct windows by their mean, so that only their ratios matter.
 
-    Merged windows count as one here. So a set that stands there twice is the set itself.
+    Merged windows count as one, so repeating all windows changes nothing.
     """
-    weights = weights / weights.max()  # the largest float has no sum
+    weights = weights / weights.max()  # so that the sum cannot overflow
     return weights / weights.mean()
 
 
 def _distinct(
     X: np.ndarray, targets: np.ndarray, sample_weight: Any, groups: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Rows to train on, one for each distinct window, with their weights and groups."""
+    """Rows of distinct windows, with their weights and groups."""
     weights = check_weights(sample_weight, len(X))
     group_codes = None
     if groups is not None:
@@ -146,7 +148,7 @@ def _distinct(
 def _merge(
     X: np.ndarray, targets: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on, one for each distinct window with a weight, and their summed weights."""
+    """Rows of distinct windows with a positive weight, and their summed weights."""
     found: dict[tuple[Any, ...], list[Any]] = {}
     for row in np.flatnonzero(weights):
         digest = blake2b(X[row].tobytes(), digest_size=16).digest()
@@ -159,10 +161,10 @@ def _merge(
 
 
 def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tuple[Any, ...]]:
-    """Folds inside a training set, people kept together where groups are known.
+    """Cross-validation folds within a training set, which keep groups together.
 
-    Those of classes are stratified. Fewer folds where a class has too few windows (or groups); an
-    empty list where even two folds cannot have every class on both sides.
+    Folds are stratified by class. There are fewer folds if a class has too few windows (or groups),
+    and none if not even two folds can have every class on both sides.
     """
     if labelled.n_classes is None:
         return _plain_folds(labelled, n_splits, seed)

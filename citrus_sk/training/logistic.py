@@ -78,7 +78,7 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
     for train, test in folds:
         inner = labelled.take(train)
         models = [_logistic(features[train], inner, strength) for strength in STRENGTHS]
-        # Every class stands in every training part, so a code is a column.
+        # Every training part has every class, so a code is a column.
         columns = np.searchsorted(models[0].classes_, labelled.targets[test])
         proba = np.stack([model.predict_proba(features[test]) for model in models])
         right = proba[:, np.arange(len(test)), columns]

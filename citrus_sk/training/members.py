@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..nn import CitrusNetwork
 from .adaptation.heads import AdaptiveHead, Linear
 from .draws import Draws, own_draws
-from .fine_tuning import Recipe, fine_tune
+from .fine_tuning import TuningSettings, fine_tune
 from .foreign import ForeignModule, settle_batch_norm
 from .hooks import prepare_augmentation
 from .labelled import LabelledWindows
@@ -46,7 +46,7 @@ class MemberPlan:
         See `AdaptTrained`. None if networks are not adapted to people.
     foreign : ForeignModule or None
         Network of another library, which has neither weights nor a probe.
-    recipe : Recipe
+    tuning : TuningSettings
     device : torch.device
     augmentation, callbacks
         Parameters of the estimator.
@@ -60,7 +60,7 @@ class MemberPlan:
     fit_head: FitHead
     adapt_trained: AdaptTrained | None
     foreign: ForeignModule | None
-    recipe: Recipe
+    tuning: TuningSettings
     device: torch.device
     augmentation: Any = None
     callbacks: list[Any] | None = None
@@ -100,7 +100,7 @@ def fit_member(
     adaptive : AdaptiveHead or None
         None if the network is not adapted to people.
     """
-    device, batch_size = plan.device, plan.recipe.batch_size
+    device, batch_size = plan.device, plan.tuning.batch_size
     # The head must not be fitted on the windows that the epoch is chosen by.
     with own_draws(seed, device, shared=plan.runs_foreign_code) as draws:
         module, adaptive = _probed(plan, train, seed, draws)
@@ -110,7 +110,7 @@ def fit_member(
         if valid is not None and plan.strategy == "probe-then-finetune":
             probe_loss = held_out_loss(module, valid, device, batch_size)
         net = fine_tune(
-            module, train, valid, plan.recipe,
+            module, train, valid, plan.tuning,
             device=device, draws=draws, augment=prepare_augmentation(plan.augmentation, seed),
             callbacks=plan.callbacks, bar=bar, verbose=plan.verbose,
         )  # fmt: skip
@@ -127,7 +127,7 @@ def fit_member(
 def _adapt_trained(plan: MemberPlan, module: Any, labelled: LabelledWindows) -> AdaptiveHead | None:
     if plan.adapt_trained is None:
         return None
-    device, batch_size = plan.device, plan.recipe.batch_size
+    device, batch_size = plan.device, plan.tuning.batch_size
     features = infer(module, labelled.X, device, batch_size, rows=labelled.rows, features=True)
     standard = module.head.standardise(features.to(device)).cpu().numpy()
     return plan.adapt_trained(standard, module, labelled)
@@ -155,7 +155,7 @@ def _start_head(
         picked = labelled.rows[:_KERNEL_WINDOWS]
         module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(plan.device), seed % 2**31)
     features = infer(
-        module, labelled.X, plan.device, plan.recipe.batch_size, rows=labelled.rows, features=True
+        module, labelled.X, plan.device, plan.tuning.batch_size, rows=labelled.rows, features=True
     )
     head = module.head
     head.cpu()

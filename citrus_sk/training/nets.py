@@ -22,7 +22,7 @@ from .draws import Draws
 from .hooks import Augment
 from .labelled import LabelledWindows
 
-# Samples times channels of one inference batch: about 0.5 GB of activations in "small".
+# Samples times channels of one inference batch: about 0.5 GB of activations for preset="small".
 _INFERENCE_SAMPLES = 2**18
 
 
@@ -30,7 +30,7 @@ _INFERENCE_SAMPLES = 2**18
 
 
 class WindowSet(Dataset[Any]):
-    """A `LabelledWindows` as a torch data set that is indexed by whole batches."""
+    """`LabelledWindows` as a torch data set that is indexed by whole batches."""
 
     def __init__(self, labelled: LabelledWindows) -> None:
         self.labelled = labelled
@@ -45,7 +45,7 @@ class WindowSet(Dataset[Any]):
 
 
 class BatchLoader:
-    """Whole batches by one indexing each; sizes differ by one at most, so none is a left-over."""
+    """Iterator over batches of nearly equal size, each of which is one indexing operation."""
 
     def __init__(
         self,
@@ -72,24 +72,25 @@ class BatchLoader:
 # --- the nets ------------------------------------------------------------------------------------
 
 
-class Interrupted(Exception):  # noqa: N818 - no error
-    """Carries a user's Ctrl-C past skorch, which treats KeyboardInterrupt as "stop training"."""
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """A user's Ctrl-C. For skorch, KeyboardInterrupt only means to stop the training."""
 
 
 class FineTuner(NeuralNet):
-    """A skorch net with weighted and mixed targets and averaged weights.
+    """A skorch net with weighted windows, mixup, augmentation and averaged weights.
 
     Parameters
     ----------
     mixup : float
-        Parameter of the Beta distribution that two windows are mixed by (Zhang et al., 2018);
-        0 mixes nothing.
+        Parameter of the Beta distribution of the share by which two windows are mixed (Zhang et
+        al., 2018). 0 means no mixup.
     augment : callable or None
-        Function that `prepare_augmentation` made, for training batches.
+        Function for training batches that `prepare_augmentation` made.
     draws : Draws or None
-        Of mixup and dropout; a net that only predicts needs none.
+        Random numbers of mixup and dropout. A net that only predicts needs none.
     frozen : bool
-        Whether the net only predicts: torch's optimisers cost a second to import.
+        Whether the net only predicts and gets no optimiser. Torch's optimisers take a second to
+        import.
     """
 
     def __init__(
@@ -111,15 +112,15 @@ class FineTuner(NeuralNet):
 
     @property
     def kept_module(self) -> nn.Module:
-        """The module whose weights would be kept if training ended now."""
+        """The module with the averaged weights, if they are averaged, or the trained module."""
         return self.averaging_.model_.module if self.averaging_ else self.module_
 
     def _encode(self, targets: Tensor) -> Tensor:
-        """Targets of a batch as rows that can be mixed."""
+        """Turn the targets of a batch into rows that can be mixed."""
         raise NotImplementedError
 
     def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
-        """Arguments of `_loss` beside the output of the network; all of them can be mixed."""
+        """Make the arguments of `_loss` after the first one, all of which can be mixed."""
         raise NotImplementedError
 
     def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ class FineTuner(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[Any]:
-        # A vote on accuracy after every epoch costs a pass and decides nothing here.
+        # The accuracy after every epoch costs a pass over the data and is not used.
         return [pair for pair in super()._default_callbacks if pair[0] != "valid_acc"]
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
@@ -143,9 +144,8 @@ class FineTuner(NeuralNet):
         if self.mixup > 0 and len(x) > 1:
             share = float(self.draws.numpy.beta(self.mixup, self.mixup))
             other = torch.randperm(len(x), generator=self.draws.generator).to(x.device)
-            # Windows are mixed in units of their own sd, or the louder one would win.
             x = _mix_windows(x, x[other], share)
-            expected = tuple(share * each + (1 - share) * each[other] for each in expected)
+            expected = tuple(share * part + (1 - share) * part[other] for part in expected)
         with self.draws.dropout(self.module_):
             outputs = self.infer(x, **fit_params)
         loss = self._loss(outputs, *expected)
@@ -173,8 +173,8 @@ class FineTuner(NeuralNet):
             try:
                 return super().fit_loop(*args, **kwargs)
             except KeyboardInterrupt as stop:
-                # Callbacks end a training by raising one; anything else is the user's Ctrl-C,
-                # which can arrive inside a callback as well.
+                # Callbacks raise KeyboardInterrupt to stop the training. Any other one is a Ctrl-C
+                # of the user, which can also arrive inside a callback.
                 *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
                 if frame.f_code.co_name.startswith("on_") and not interrupted():
                     return self
@@ -182,12 +182,12 @@ class FineTuner(NeuralNet):
 
 
 class ClassTuner(FineTuner, NeuralNetClassifier):
-    """A skorch classifier whose targets are the weight that a window puts on every class.
+    """A skorch classifier whose targets are weights of the classes for each window.
 
     Parameters
     ----------
     label_smoothing : float
-        Share of a target that is spread over all classes.
+        Share of each target that is spread over all classes.
     """
 
     def __init__(self, *args: Any, label_smoothing: float = 0.0, **kwargs: Any) -> None:
@@ -200,8 +200,8 @@ class ClassTuner(FineTuner, NeuralNetClassifier):
     def _weigh(self, rows: Tensor, weight: Tensor, training: bool) -> tuple[Tensor, ...]:
         mass = rows * weight
         if training:
-            level = mass.mean(1, keepdim=True)
-            mass = (1 - self.label_smoothing) * mass + self.label_smoothing * level
+            uniform = mass.mean(1, keepdim=True)
+            mass = (1 - self.label_smoothing) * mass + self.label_smoothing * uniform
         return (mass,)
 
     def _loss(self, outputs: Tensor, *expected: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ class ClassTuner(FineTuner, NeuralNetClassifier):
 
 
 class ValueTuner(FineTuner, NeuralNetRegressor):
-    """A skorch regressor with squared errors."""
+    """A skorch regressor with a squared loss."""
 
     def _encode(self, targets: Tensor) -> Tensor:
         return targets
@@ -222,7 +222,10 @@ class ValueTuner(FineTuner, NeuralNetRegressor):
 
 
 def _mix_windows(x: Tensor, other: Tensor, share: float) -> Tensor:
-    """Mix centred windows by `share` in units of sd; level and sd are mixed beside the shape."""
+    """Mix the shapes, the means and the sds of windows separately.
+
+    Otherwise, the window with the larger amplitude would dominate the mixture.
+    """
     mean, sd = x.mean(-1, keepdim=True), x.std(-1, keepdim=True, correction=0)
     other_mean, other_sd = other.mean(-1, keepdim=True), other.std(-1, keepdim=True, correction=0)
     shape = share * _unit(x - mean, sd) + (1 - share) * _unit(other - other_mean, other_sd)
@@ -235,12 +238,12 @@ def _unit(centred: Tensor, sd: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
-    """Mean cross-entropy, each window counting as much as its mass."""
+    """Mean cross-entropy of windows, weighted by their mass."""
     return -(mass * logits.log_softmax(1)).sum() / mass.sum().clamp_min(1e-12)
 
 
 def _squared_error(outputs: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared error, each window counting as much as its weight."""
+    """Weighted mean squared error of windows."""
     total = (weight * (outputs - values).square()).sum()
     return total / (weight.sum() * values.shape[1]).clamp_min(1e-12)
 
@@ -248,9 +251,10 @@ def _squared_error(outputs: Tensor, values: Tensor, weight: Tensor) -> Tensor:
 def make_net(
     module: nn.Module, n_classes: int | None, device: torch.device, **kwargs: Any
 ) -> FineTuner:
-    """An initialised skorch net around `module`, which only predicts unless `kwargs` say more.
+    """Make an initialised skorch net around `module`.
 
-    Without a number of classes it is a regressor.
+    It is a regressor if `n_classes` is None, and can only predict unless ``frozen=False`` and an
+    optimiser are in `kwargs`.
     """
     settings: dict[str, Any] = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader}
     settings |= {"train_split": None, "verbose": 0, "frozen": True, "device": device, **kwargs}
@@ -276,13 +280,13 @@ def infer(
     features: bool = False,
     one_by_one: bool = False,
 ) -> Tensor:
-    """Logits, or features, of the windows ``X[rows]`` in eval mode, on the CPU.
+    """Compute the logits, or the features, of the windows ``X[rows]`` in evaluation mode.
 
-    With `one_by_one`, no window is in a batch with another one, and none has an effect on the
-    rounding of another one.
+    The result is on the CPU. With `one_by_one`, each batch is a single window, so that no window
+    has an effect on the rounding of another one.
     """
     rows = np.arange(len(X)) if rows is None else rows
-    # Without gradients four times a training batch fits, up to a bound on long windows.
+    # Without gradients, four times a training batch fits into memory, unless windows are long.
     most = _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])
     step = 1 if one_by_one else max(1, min(4 * batch_size, most))
     function: Any = module.features if features else module
@@ -298,7 +302,7 @@ def infer(
 def held_out_loss(
     module: nn.Module, valid: LabelledWindows, device: torch.device, batch_size: int
 ) -> float:
-    """Loss of held-out windows, each counting as much as its weight."""
+    """Weighted loss of held-out windows."""
     outputs = infer(module, valid.X, device, batch_size, rows=valid.rows)
     weight, targets = torch.tensor(valid.weights[:, None]), torch.from_numpy(valid.targets)
     if valid.n_classes is None:

@@ -1,4 +1,4 @@
-"""The learning rate over a run, and the moving average of the weights."""
+"""Schedules of the learning rate and of the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import math
 
 
 def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
-    """Factor of the learning rate: linear from zero over a share of the steps, then a cosine.
+    """Factor of the learning rate: a linear warm-up from zero, then a cosine to zero.
 
     Parameters
     ----------
     step : int
-        From 0.
+        Index of the step, counted from 0.
     n_steps : int
-        Of the whole run; later steps have a factor of zero.
+        Number of steps of the whole run. Later steps have a factor of zero.
     warmup : float
-        Share of the steps, in [0, 1]; at least one step.
+        Share of the steps in the warm-up, in [0, 1]. It has at least one step.
+
+    Returns
+    -------
+    float
+        Factor in [0, 1].
     """
     n_warmup = max(1, round(warmup * n_steps))
     if step < n_warmup:
@@ -25,16 +30,21 @@ def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
 
 
 def average_share(step: float, n_steps: int, span: float) -> float:
-    """Share of the present weights in their moving average, which is larger at first.
+    """Share of the current weights in their moving average, which is larger at first.
 
     Parameters
     ----------
     step : float
-        Updates so far.
+        Number of updates so far.
     n_steps : int
-        Of the whole run.
+        Number of steps of the whole run.
     span : float
-        Span of the average, as a share of the run; 0 for the present weights alone.
+        Span of the average, as a share of the run. 0 means no average.
+
+    Returns
+    -------
+    float
+        Share in [0, 1].
     """
     if span == 0:
         return 1.0

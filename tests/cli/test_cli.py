@@ -1,5 +1,6 @@
 """The command line, run as a user runs it."""
 
+import itertools
 import subprocess
 import sys
 
@@ -53,8 +54,8 @@ def test_demo_beats_chance_by_far_with_a_tenth_of_the_labels(demo):
 
 
 def test_demo_shows_progress_on_stderr_alone(demo):
-    assert "13/13" in demo[1].stderr
-    assert "13/13" not in demo[1].stdout
+    assert "22/22" in demo[1].stderr
+    assert "22/22" not in demo[1].stdout
 
 
 def test_demo_writes_a_figure_and_a_model_into_its_folder(demo):
@@ -63,11 +64,37 @@ def test_demo_writes_a_figure_and_a_model_into_its_folder(demo):
     assert (written / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_demo_model_loads_and_tells_exercises_of_a_stranger_apart(demo):
+def test_demo_model_loads_and_recognises_exercises_of_a_new_person(demo):
     model = joblib.load(demo[0] / "citrus-demo" / "watch.joblib")
     watch = load_watch()
-    stranger = watch.groups == _demo.STRANGER
-    assert model.score(watch.X[stranger], watch.y[stranger]) > 0.5
+    new = watch.groups == _demo.NEW_PERSON
+    assert model.score(watch.X[new], watch.y[new]) > 0.5
+
+
+def test_demo_leaves_out_each_person_and_adapts_to_them(demo):
+    lines = demo[1].stdout.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.split()[:1] == ["person"])
+    rows = [line.split() for line in lines[head + 1 : head + 12]]
+    assert [row[0] for row in rows] == [*map(str, range(1, 11)), "mean"]
+    accuracies = np.array([row[1:] for row in rows], float)
+    np.testing.assert_allclose(accuracies[:10].mean(axis=0), accuracies[10], atol=0.011)
+    assert accuracies[:10].min() > 0.5
+    unknown, adapted, calibrated = accuracies[10]
+    assert unknown < adapted < calibrated
+
+
+def test_windows_of_a_person_that_the_demo_uses_do_not_overlap():
+    watch = load_watch()
+    train, few, rest = _demo._split_off_person(watch, "3", 0)
+    assert "3" not in watch.groups[train]
+    assert set(watch.groups[few]) | set(watch.groups[rest]) == {"3"}
+    assert np.unique(watch.y[few], return_counts=True)[1].tolist() == [2] * 7
+    assert len(np.unique(watch.recordings[few])) == 14
+    used = np.sort(np.concatenate([few, rest]))
+    for one, other in itertools.pairwise(used):
+        if watch.recordings[one] == watch.recordings[other]:
+            assert other - one == 2
+            assert not np.array_equal(watch.X[one, :, 128:], watch.X[other, :, :128])
 
 
 def test_demo_ends_with_code_that_runs(demo):

@@ -81,19 +81,49 @@ def test_it_writes_tables_and_a_report(folder, capsys):
     assert "report.html" in said
 
 
-def test_a_killed_command_gives_the_same_csv(folder):
-    command = [sys.executable, "-m", "citrus_sk", "evaluate", "mine.npz", "--quiet"]
-    command += ["--estimators", "forest=my_own_models:forest", "--fractions", "0.1,0.3,1"]
+# In the run with this variable, each worker waits in its first fit until all have begun one, and
+# in any fit after the fourth row until it is killed.
+SLOW_MODELS = """
+import os
+import time
+from pathlib import Path
 
-    def start(out, n_jobs):
+from my_own_models import *
+
+
+def power(X):
+    if n_workers := int(os.environ.get("N_WORKERS", 0)):
+        Path(f"worker-{os.getpid()}").touch()
+        rows = Path("cut/run/rows.jsonl")
+        while len(list(Path.cwd().glob("worker-*"))) < n_workers or (
+            rows.exists() and rows.read_bytes().count(b"\\n") >= 4
+        ):
+            time.sleep(0.01)
+    return X.std(axis=2)
+
+
+def forest():
+    return make_pipeline(FunctionTransformer(power), RandomForestClassifier(30, random_state=0))
+"""
+
+
+def test_a_killed_command_gives_the_same_csv(folder):
+    (folder / "slow_models.py").write_text(SLOW_MODELS)
+    command = [sys.executable, "-m", "citrus_sk", "evaluate", "mine.npz", "--quiet"]
+    command += ["--estimators", "forest=slow_models:forest", "--fractions", "0.1,0.3,1"]
+
+    def start(out, n_jobs, **variables):
         rest = ["--out", out, "--jobs", n_jobs]
-        return subprocess.Popen([*command, *rest], stdout=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [*command, *rest], stdout=subprocess.DEVNULL, env=os.environ | variables
+        )
 
     assert start("whole", "1").wait(120) == 0
-    process, rows = start("cut", "2"), folder / "cut" / "run" / "rows.jsonl"
+    process, rows = start("cut", "2", N_WORKERS="2"), folder / "cut" / "run" / "rows.jsonl"
     while process.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n") >= 4):
         time.sleep(0.01)
     workers = psutil.Process(process.pid).children()
+    assert len(list(folder.glob("worker-*"))) == 2
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(60) == -signal.SIGKILL
     assert not (folder / "cut" / "scores.csv").exists()
@@ -109,10 +139,10 @@ def test_watch_needs_no_file(folder):
     assert means["bandpower"] > 0.6 > means["majority"]
 
 
-def test_the_ablation_is_the_papers_grid():
-    grid = make_estimators(None, sfreq=100.0, seed=0, ablation=True)
-    assert len(grid) == 5 * 2 * 2
-    for name, model in grid.items():
+def test_the_ablation_has_all_combinations_of_the_paper():
+    models = make_estimators(None, sfreq=100.0, seed=0, ablation=True)
+    assert len(models) == 5 * 2 * 2
+    for name, model in models.items():
         method, backbone, weights = name.split(", ")
         assert model[0].method == method
         assert (model[1].backbone, model[1].pretrained or "scratch") == (backbone, weights)
@@ -251,7 +281,7 @@ def test_integers_with_a_scale_become_physical(tmp_path):
         (("nowhere.npz",), "there is no file or folder"),
         ((), "expected either DATA"),
         (("mine.npz", "--dataset", "watch"), "expected either DATA"),
-        (("mine.npz", "--labels", "x.csv"), "--labels goes with a folder"),
+        (("mine.npz", "--labels", "x.csv"), "--labels is for a folder"),
         ((".",), "expected --labels"),
         (("my_own_models.py",), "neither an .npz file nor a folder"),
         (("noy.npz",), "noy.npz has no y; it holds X"),
@@ -285,7 +315,7 @@ def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
 
 
 def test_a_missing_matplotlib_is_named_before_anything_runs(folder, capsys, monkeypatch):
-    monkeypatch.setattr("citrus_sk.cli.evaluate.find_spec", lambda name: None)
+    monkeypatch.setattr("citrus_sk._utils.optional.find_spec", lambda name: None)
     assert evaluate("mine.npz") == 1
     assert "pip install matplotlib" in capsys.readouterr().err
     assert not (folder / "out" / "run").exists()
@@ -328,7 +358,7 @@ def test_means_of_fewer_fits_are_marked(folder, capsys):
     assert evaluate("mine.npz", "--fractions", "1", estimators="moody:Moody,majority") == 0
     scores = pd.read_csv("out/scores.csv").query("estimator == 'moody:Moody'")
     assert scores["accuracy"].notna().sum() == 2
-    assert "* mean of the fits that did not fail" in capsys.readouterr().out
+    assert "* mean of fewer fits, because the others failed" in capsys.readouterr().out
     page = (folder / "out/report.html").read_text()
     assert "of 2 of 3 fits" in page
     sys.modules.pop("moody")
@@ -407,7 +437,7 @@ def test_an_interrupted_evaluation_of_new_people_is_resumed(folder):
 @pytest.mark.parametrize(
     ("groups", "said"),
     [
-        ({}, "--adapt evaluates on a new person, and the data have no groups"),
+        ({}, "--adapt evaluates on a new person, but the data have no groups"),
         ({"groups": np.zeros(60)}, "1 group(s)"),
     ],
 )

@@ -297,7 +297,7 @@ def test_early_stopping_is_compared_by_its_value(given, tones, many_tones, quick
 
 def test_early_stopping_that_cannot_be_is_a_warning(tones, quick):
     X, y = tones[0][:21], tones[1][:21]  # one window of a class
-    with pytest.warns(UserWarning, match="early_stopping=True holds out nothing"):
+    with pytest.warns(UserWarning, match="early_stopping=True has no effect"):
         quick(early_stopping=True, max_epochs=1, strategy="finetune").fit(X, y)
 
 

@@ -33,7 +33,7 @@ class Command:
     def __init__(self, folder: Path, recordings: Path) -> None:
         self.folder, self.recordings = folder, recordings
         self.out, self.state = folder / "weights.safetensors", folder / "weights.run"
-        (folder / "recipe.toml").write_text("batch_size = 4\nheld_out = 0.4\n")
+        (folder / "recipe.toml").write_text("batch_size = 4\nvalidation_fraction = 0.4\n")
         (folder / "tmp").mkdir()
 
     def arguments(self, *more: str) -> list[str]:
@@ -173,7 +173,7 @@ def test_control_c_saves_says_how_to_go_on_and_loses_nothing(command, uninterrup
     assert process.returncode == 130
     assert "Traceback" not in err
     assert f"Saved in {command.state}" in err
-    assert "the same command with --resume goes on" in err
+    assert "Add --resume to the command" in err
     assert 3 <= command.step() < N_STEPS
     assert not command.out.exists()
 
@@ -186,4 +186,4 @@ def test_control_c_saves_says_how_to_go_on_and_loses_nothing(command, uninterrup
     assert not command.state.exists()
 
     assert main(command.arguments("--resume")) == 0
-    assert "is finished" in capsys.readouterr().out
+    assert "is complete; there is nothing to resume" in capsys.readouterr().out

@@ -117,7 +117,7 @@ def without_an_attribute(state):
 BROKEN = {
     without_a_weight: r"Missing key.*head\.mean",
     with_a_size_that_is_unknown: "width_of_tomorrow",
-    without_a_parameter: "it has no parameter mixup",
+    without_a_parameter: "the parameter mixup is missing",
     without_an_attribute: "_modality_rows",
 }
 
@@ -129,11 +129,11 @@ def test_another_layout_says_which_version_stored_it_and_what_to_do(version, bro
     assert state["_citrus_sk_version"] == citrus_sk.__version__
     state["_citrus_sk_version"] = version
     broken(state)
-    stored = "version 0.0.1" if version else "a version that left no number"
-    load = "pip install citrus-sk==0.0.1" if version else "that version"
+    stored = "citrus_sk 0.0.1" if version else "an unknown version of citrus_sk"
+    load = "Load it with pip install citrus-sk==0.0.1, or fit it again" if version else "Fit it"
     words = (
-        rf"CitrusClassifier was stored by citrus_sk of {stored}, and version "
-        rf"{citrus_sk.__version__}.*another layout \(.*{BROKEN[broken]}.*Load it with {load}, or "
+        rf"CitrusClassifier was stored by {stored}, whose layout differs from .* version "
+        rf"{citrus_sk.__version__} \(.*{BROKEN[broken]}.*\)\. {load}"
     )
     with pytest.raises(CheckpointError, match=words):
         CitrusClassifier().__setstate__(state)
@@ -241,8 +241,11 @@ def test_a_repository_is_asked_for_again_and_the_hub_out_of_reach_is_told(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strategy": "finetune"}, "this fit trains it. Use strategy='linear-probe', or store_w"),
-        ({"strategy": "auto"}, "this fit trains it. Use strategy='linear-probe'"),
+        (
+            {"strategy": "finetune"},
+            "Use strategy='linear-probe', or store_w",
+        ),
+        ({"strategy": "auto"}, "this fit trains the trunk. Use strategy='linear-probe'"),
         ({"pretrained": None}, "pretrained is None. Pass the name or the path"),
         (
             {"store_weights": "none"},

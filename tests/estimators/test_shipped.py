@@ -178,7 +178,7 @@ def test_a_classifier_keeps_its_modality_in_a_pickle(split, tmp_path):
     ("modality", "error", "message"),
     [
         ("EMG", ValueError, r"modality='EMG' is not one of .*'EEG'.*modality=None"),
-        (["EEG", "EEG"], ValueError, "modality names 2 channels, and X has 6"),
+        (["EEG", "EEG"], ValueError, "modality has 2 entries, and X has 6 channels"),
         (3, TypeError, "modality=3 is a int"),
         ([3] * 6, TypeError, "modality to hold names .* got 3"),
     ],

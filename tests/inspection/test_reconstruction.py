@@ -266,7 +266,7 @@ def test_each_window_gets_the_decoder_of_its_modality(X):
         (None, "modality=None, and the network has decoders for 'ACC', 'ECG'"),
         ("EEG", "modality='EEG' has no decoder; expected one of 'ACC', 'ECG'"),
         (["ACC", "ACC", None], "modality=None has no decoder; expected one of 'ACC', 'ECG'"),
-        (["ACC"], "modality names 1 windows, and X has 3 of them"),
+        (["ACC"], "modality has 1 entries, and X has 3 windows"),
     ],
 )
 def test_a_network_of_several_modalities_needs_a_known_one(X, modality, message):
@@ -370,7 +370,7 @@ def test_axes_that_no_grid_can_replace_are_refused(X):
     figure = Figure()
     ax = figure.add_subplot()
     display = show(make()[0], X, ax=ax)
-    with pytest.raises(ValueError, match=r"Expected ax to be on, .* Pass the axes_"):
+    with pytest.raises(ValueError, match=r"Expected ax to be switched on, .* Pass the axes_"):
         display.plot(ax)
     with pytest.raises(ValueError, match="Expected ax to be a subplot, got Axes at a free"):
         display.plot(figure.add_axes((0, 0, 1, 1)))
@@ -387,7 +387,9 @@ def test_a_constant_window_is_drawn(X):
 
 @pytest.mark.parametrize("source", [None, 3, CitrusClassifier(), CitrusPretrainer])
 def test_what_holds_no_weights_is_a_type_error(X, source):
-    with pytest.raises(TypeError, match=r"estimator=None has no weights|has to be the name"):
+    with pytest.raises(
+        TypeError, match=r"estimator=None has no weights|Expected pretrained to be the name"
+    ):
         show(source, X)
 
 

@@ -25,7 +25,7 @@ from citrus_sk.training.pretraining.sampler import (
     ResidentStore,
     Sampling,
     StreamingStore,
-    stretch,
+    resample_crops,
 )
 
 CPU = torch.device("cpu")
@@ -781,7 +781,9 @@ def test_a_store_gives_the_samples_of_crops_in_physical_units(make):
 def stretched(signals, n_times):
     lengths = np.array([len(signal) for signal in signals])
     rows = [np.pad(signal, (0, lengths.max() + 1 - len(signal)), "edge") for signal in signals]
-    return stretch(torch.from_numpy(np.stack(rows).astype(np.float32)), lengths, n_times).numpy()
+    return resample_crops(
+        torch.from_numpy(np.stack(rows).astype(np.float32)), lengths, n_times
+    ).numpy()
 
 
 def interpolated(signal, n_times):

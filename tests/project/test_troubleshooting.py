@@ -16,6 +16,9 @@ from torch.utils.data import TensorDataset
 
 from citrus_sk import (
     CitrusClassifier,
+    CitrusEmbedder,
+    CitrusRegressor,
+    GroupRecenter,
     SignalAligner,
     StratifiedFractionKFold,
     find_learning_rate,
@@ -189,7 +192,7 @@ def a_mistyped_path(data, fitted):
 
 
 def stored_by_another_version(data, fitted):
-    state = fitted.__getstate__() | {"_citrus_sk_version": "0.0.1", "_packed": [({}, [])]}
+    state = fitted.__getstate__() | {"_citrus_sk_version": "0.0.1", "_packed": [({}, [], None)]}
     probe().__setstate__(state)
 
 
@@ -265,6 +268,44 @@ def a_loss_that_explodes(data, fitted):
     find_learning_rate(clf, *data, low=1e18, high=1e20, n_steps=20)
 
 
+def three_people(data):
+    return np.arange(len(data[0])) % 3
+
+
+def people_new_to_predict(data, fitted):
+    fitted.predict(data[0], groups=three_people(data))
+
+
+def adapt_without_adaptation(data, fitted):
+    clf = probe(adaptation=None).fit(*data, groups=three_people(data))
+    clf.adapt(data[0])
+
+
+def adapt_twice(data, fitted):
+    personal = fitted.personalize(*data)
+    personal.predict(data[0], groups=three_people(data))
+
+
+def a_label_new_to_personalize(data, fitted):
+    fitted.personalize(data[0][:2], ["push-up", "push-up"])
+
+
+def another_number_of_targets(data, fitted):
+    settings = {"preset": "tiny", "random_kernels": False, "strategy": "linear-probe"}
+    regressor = CitrusRegressor(None, **settings).fit(data[0], np.arange(len(data[0])))
+    regressor.personalize(data[0][:2], np.zeros((2, 2)))
+
+
+def people_new_to_recenter(data, fitted):
+    features = data[0].mean(axis=2)
+    GroupRecenter().fit(features, data[1]).transform(features, groups=three_people(data))
+
+
+def people_new_to_the_embedder(data, fitted):
+    embedder = CitrusEmbedder(None, preset="tiny").fit(data[0])
+    embedder.transform(data[0], groups=three_people(data))
+
+
 CASES = [
     two_dimensions_too_many, single_window, unequal_windows, array_of_unequal_windows, a_gap,
     no_rate, another_length, fewer_channels, other_channels, raw_instead_of_epochs, one_class,
@@ -275,6 +316,8 @@ CASES = [
     a_mistyped_path, stored_by_another_version, a_cut_file, a_channel_without_a_range,
     a_recording_with_gaps, other_formats, a_stage_without_events, two_events_at_one_sample,
     a_table_with_missing_labels, too_few_groups, nothing_to_hold_out, a_loss_that_explodes,
+    people_new_to_predict, adapt_without_adaptation, adapt_twice, a_label_new_to_personalize,
+    another_number_of_targets, people_new_to_recenter, people_new_to_the_embedder,
 ]  # fmt: skip
 
 

@@ -393,9 +393,9 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
         (
             {"augmentation": lambda x, y: (x[..., :50], y)},
             ValueError,
-            r"windows of shape \(12, 3, 50\) out of \(12, 3, 200\)",
+            r"from \(12, 3, 200\) to \(12, 3, 50\)",
         ),
-        ({"augmentation": [Mixup(0.5), SignFlip(0.5)]}, ValueError, "mixes labels in step 0 of 2"),
+        ({"augmentation": [Mixup(0.5), SignFlip(0.5)]}, ValueError, "mixes labels in step 1 of 2"),
     ],
     ids=str,
 )

@@ -276,7 +276,7 @@ def test_duplicate_channel_names_are_named(tmp_path):
         (
             EVENTS_OF_2_S | {"event_id": {"W": 1, "wake": 1, "N2": 2}},
             ValueError,
-            "code 1 two names, 'W' and 'wake'",
+            "two names for the code 1, 'W' and 'wake'",
         ),
         ({"duration": 2, "events": []}, ValueError, "events has shape"),
         ({"duration": 2, "events": np.ones((0, 3), int)}, ValueError, "events is empty"),

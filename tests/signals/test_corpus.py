@@ -20,7 +20,7 @@ from citrus_sk.signals.recordings import conversion
 from citrus_sk.signals.recordings.arrays import array_corpus
 from citrus_sk.signals.recordings.reading import read_corpus
 
-FATES = ("kept_s", "flat_s", "clipped_s", "missing_s", "short_s")
+OUTCOMES = ("kept_s", "flat_s", "clipped_s", "missing_s", "short_s")
 
 
 def noise(*shape, seed=0, top=1000):
@@ -35,8 +35,8 @@ def physical(recording, channel=0):
     return recording.data[channel].astype(float) * recording.scale[channel]
 
 
-def fates(corpus):
-    return {name: getattr(corpus.report, name) for name in FATES}
+def outcomes(corpus):
+    return {name: getattr(corpus.report, name) for name in OUTCOMES}
 
 
 def write_sleep(folder, person, night, seconds=30):
@@ -186,10 +186,10 @@ def test_a_gap_parts_a_recording_and_counts_as_missing(tmp_path):
     assert len(corpus.subjects) == 1
     error = physical(corpus.recordings[1]) - EDF_GAIN * values[800:]
     assert np.abs(error).max() <= 0.51 * corpus.recordings[1].scale[0]
-    assert fates(corpus) == dict(zip(FATES, (20, 0, 0, 7, 0), strict=True))
+    assert outcomes(corpus) == dict(zip(OUTCOMES, (20, 0, 0, 7, 0), strict=True))
 
 
-def test_stretches_annotated_as_bad_are_missing(tmp_path):
+def test_segments_annotated_as_bad_are_missing(tmp_path):
     signals = {"EEG Cz": (noise(3000), 100)}
     notes = [(10, 5, "BAD_electrode"), (20, 5, "Sleep stage 2")]
     corpus = read_corpus(write_edf(tmp_path / "x.edf", signals, annotations=notes))
@@ -284,8 +284,8 @@ def test_fif_keeps_what_mne_knows_of_it(tmp_path):
     assert recording.subject == f"{tmp_path.name}/p1_raw"
     assert recording.ch_names == ("A", "EEG 001", "EOG")
     assert recording.modalities == ("ECG", "EEG", "EOG")
-    for stretches in recording.good:
-        assert stretches.tolist() == [[0, 1000], [1500, 3000]]
+    for segments in recording.good:
+        assert segments.tolist() == [[0, 1000], [1500, 3000]]
     values = raw.get_data("A")[0]
     usable = np.r_[0:1000, 1500:3000]
     assert np.abs(physical(recording) - values)[usable].max() <= 0.51 * recording.scale[0]
@@ -390,7 +390,7 @@ def test_a_sidecar_tells_what_an_array_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("array", "sidecar", "message"),
     [
-        (noise(2, 1000), {}, "x.npy cannot be read: it is not known what it records: pass"),
+        (noise(2, 1000), {}, "x.npy cannot be read: its modality is unknown: pass"),
         (noise(2, 3, 1000), {"modalities": "EEG"}, r"shape \(2, 3, 1000\)"),
         (noise(1000, 2), {"modalities": "EEG"}, "more channels than samples"),
         (np.array(["a", "b"]), {"modalities": "EEG"}, "expected real numbers"),
@@ -427,14 +427,14 @@ def test_pieces_do_not_show_in_the_result(tmp_path, monkeypatch, sfreq):
     values[0, 2000:2100] = np.nan
     values[1, 1500:1507] = 1000
     path = write_npy(tmp_path / "x.npy", values, sfreq=sfreq, modalities="EEG")
-    whole = read_corpus(path, min_stretch_s=0.5)
+    whole = read_corpus(path, min_duration_s=0.5)
     for size in (2**9, 2**11, 1777):
         monkeypatch.setattr(conversion, "PIECE_VALUES", size)
-        pieces = read_corpus(path, min_stretch_s=0.5)
-        assert fates(pieces) == pytest.approx(fates(whole))
-        for channel, stretches in enumerate(whole.recordings[0].good):
-            np.testing.assert_array_equal(pieces.recordings[0].good[channel], stretches)
-            for start, stop in stretches:
+        pieces = read_corpus(path, min_duration_s=0.5)
+        assert outcomes(pieces) == pytest.approx(outcomes(whole))
+        for channel, segments in enumerate(whole.recordings[0].good):
+            np.testing.assert_array_equal(pieces.recordings[0].good[channel], segments)
+            for start, stop in segments:
                 inside = slice(start + 50, stop - 50)
                 piece, one = (c.recordings[0].data[channel, inside] for c in (pieces, whole))
                 np.testing.assert_allclose(piece.astype(float), one, atol=2)
@@ -474,13 +474,15 @@ def test_every_second_is_counted_once(tmp_path):
         [0, 1000], [1100, 1975], [2030, 3000], [3251, 6000]
     ]  # fmt: skip
     kept = 60 - 1 - 0.55 - 2.01 - 0.5
-    assert fates(corpus) == pytest.approx(dict(zip(FATES, (kept, 1, 0.55, 2.01, 0.5), strict=True)))
+    assert outcomes(corpus) == pytest.approx(
+        dict(zip(OUTCOMES, (kept, 1, 0.55, 2.01, 0.5), strict=True))
+    )
     assert corpus.hours() == pytest.approx(kept / 3600)
     assert corpus.hours("EEG") == corpus.hours()
     assert corpus.hours("ECG") == 0
 
 
-def test_stretches_are_told_on_the_new_grid(tmp_path):
+def test_segments_are_given_at_the_rate_of_the_corpus(tmp_path):
     values = noise(1, 25_600).astype(np.float32)
     values[0, 10_000:12_000] = np.nan
     path = write_npy(tmp_path / "x.npy", values, sfreq=256, modalities="EEG")
@@ -500,11 +502,11 @@ def test_plateaus_of_a_pulse_and_signals_of_few_bits_are_usable(tmp_path):
     assert corpus.report.kept_s > 0.97 * 120
 
 
-def test_channels_are_judged_one_by_one(tmp_path):
+def test_channels_are_checked_one_by_one(tmp_path):
     array = noise(3, 1000)
     array[1] = 4
     corpus = read_corpus(write_npy(tmp_path / "x.npy", array.astype(np.int16)), modality="EMG")
-    assert [len(stretches) for stretches in corpus.recordings[0].good] == [1, 0, 1]
+    assert [len(segments) for segments in corpus.recordings[0].good] == [1, 0, 1]
     assert corpus.recordings[0].good[1].shape == (0, 2)
     assert corpus.report.flat_s == 10
 
@@ -517,8 +519,8 @@ def test_a_recording_of_which_nothing_is_usable_is_dropped_but_counted(tmp_path)
     ]
     corpus = read_corpus(write_house(tmp_path / "set.npz", recordings))
     assert corpus.subjects == ["set/a"]
-    assert fates(corpus) == dict(zip(FATES, (10, 10, 0, 0, 3), strict=True))
-    assert len(read_corpus(tmp_path / "set.npz", min_stretch_s=3).recordings) == 2
+    assert outcomes(corpus) == dict(zip(OUTCOMES, (10, 10, 0, 0, 3), strict=True))
+    assert len(read_corpus(tmp_path / "set.npz", min_duration_s=3).recordings) == 2
 
 
 # Files that cannot be read
@@ -596,7 +598,7 @@ def test_wrong_arguments_are_named(tmp_path):
         read_corpus(other)
     for wrong, error in [
         ({"source": 3}, TypeError), ({"sfreq": 0}, ValueError), ({"sfreq": "fast"}, TypeError),
-        ({"min_stretch_s": -1}, ValueError), ({"on_error": "ignore"}, ValueError),
+        ({"min_duration_s": -1}, ValueError), ({"on_error": "ignore"}, ValueError),
         ({"modality": 3}, TypeError), ({"cache": 3}, TypeError), ({"verbose": "no"}, TypeError),
     ]:  # fmt: skip
         (name,) = wrong
@@ -628,7 +630,7 @@ def test_a_second_reading_takes_everything_from_the_cache(tmp_path, monkeypatch)
     assert second.report.skipped_channels == first.report.skipped_channels
 
 
-@pytest.mark.parametrize("change", ["values", "companion", "sfreq", "modality", "min_stretch_s"])
+@pytest.mark.parametrize("change", ["values", "companion", "sfreq", "modality", "min_duration_s"])
 def test_whatever_has_changed_is_read_anew(tmp_path, change):
     path = write_npy(tmp_path / "x.npy", noise(2, 1000), modalities="ECG")
     read_corpus(path, cache=tmp_path / "cache")
@@ -639,7 +641,7 @@ def test_whatever_has_changed_is_read_anew(tmp_path, change):
     elif change == "companion":
         path.with_suffix(".json").write_text(json.dumps({"modalities": "EMG", "subject": "b"}))
     else:
-        settings = {change: {"sfreq": 50.0, "modality": "EEG", "min_stretch_s": 2}[change]}
+        settings = {change: {"sfreq": 50.0, "modality": "EEG", "min_duration_s": 2}[change]}
     read_corpus(path, cache=tmp_path / "cache", **settings)
     assert len(list((tmp_path / "cache").iterdir())) == n_before + 2
 
@@ -841,7 +843,7 @@ def test_windows_become_recordings_without_a_copy():
         assert recording.name == f"array {number}"
         assert np.shares_memory(recording.data, X)
         np.testing.assert_array_equal(recording.data, X[number])
-        assert [stretches.tolist() for stretches in recording.good] == [[[0, 300]]] * 2
+        assert [segments.tolist() for segments in recording.good] == [[[0, 300]]] * 2
         assert recording.scale.tolist() == [1, 1]
 
 
@@ -905,7 +907,7 @@ def test_flat_channels_and_windows_are_kept_out():
     assert [list(map(len, each.good)) for each in corpus.recordings] == [[0, 1], [1, 0]]
     assert corpus.report.flat_s == 980
     assert corpus.report.short_s == 220
-    corpus = array_corpus(X, min_stretch=110)
+    corpus = array_corpus(X, min_n_times=110)
     assert corpus.recordings[1].good[1].tolist() == [[180, 300]]
     with pytest.raises(ValueError, match=r"X holds nothing usable[\s\S]*100.0 %"):
         array_corpus(np.zeros((3, 2, 40)))
@@ -930,7 +932,7 @@ def test_wrong_arguments_of_arrays_are_named():
     X = noise(4, 2, 100)
     for wrong, error in [
         ({"subjects": [1, 2]}, ValueError), ({"sfreq": -1}, ValueError),
-        ({"min_stretch": 0.5}, TypeError), ({"modality": None}, TypeError),
+        ({"min_n_times": 0.5}, TypeError), ({"modality": None}, TypeError),
     ]:  # fmt: skip
         with pytest.raises(error, match=next(iter(wrong))):
             array_corpus(X, **wrong)

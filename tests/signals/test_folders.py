@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
 
 def test_a_link_to_a_folder_that_is_not_there_is_named(tmp_path):
     (tmp_path / "recordings").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    with pytest.raises(ValueError, match="recordings: a link to something that is not there"):
+    with pytest.raises(ValueError, match="recordings: a broken link"):
         read_corpus(tmp_path)
 
 

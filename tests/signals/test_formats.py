@@ -33,7 +33,7 @@ def write_brainvision(path, values, markers=("New Segment,,1,1,0",), data=None):
     return path
 
 
-def stretches(corpus):
+def segments(corpus):
     return corpus.recordings[0].good[0].tolist()
 
 
@@ -63,7 +63,7 @@ def test_segments_of_brainvision_are_not_read_across_their_joint(tmp_path):
     markers = ("New Segment,,1,1,0", "New Segment,,501,1,0", "Comment,BAD_move,701,100,0")
     write_brainvision(tmp_path / "a.vhdr", 20 * RNG.standard_normal((2, 2000)), markers)
     corpus = read_corpus(tmp_path)
-    assert stretches(corpus) == [[0, 500], [800, 2000]]
+    assert segments(corpus) == [[0, 500], [800, 2000]]
     assert corpus.report.short_s == pytest.approx(2 * 1.99)  # between the joint and the mark
 
 
@@ -84,7 +84,7 @@ def test_eeglab_is_read_and_parted_at_its_boundaries(tmp_path):
     savemat(tmp_path / "p1.set", {"EEG": content}, appendmat=False)
     corpus = read_corpus(tmp_path)
     assert corpus.recordings[0].ch_names == ("C3", "C4")
-    assert stretches(corpus) == [[0, 500], [501, 1000]]
+    assert segments(corpus) == [[0, 500], [501, 1000]]
 
 
 def test_a_mark_in_fif_counts_wherever_it_stands(tmp_path):
@@ -95,7 +95,7 @@ def test_a_mark_in_fif_counts_wherever_it_stands(tmp_path):
     notes = mne.Annotations([8.0, 15.0], [2.0, 1.0], ["movement; BAD_muscle", "not bad"])
     raw.set_annotations(notes)
     raw.save(tmp_path / "p1_raw.fif", verbose="error")
-    assert stretches(read_corpus(tmp_path)) == [[0, 800], [1000, 2000]]
+    assert segments(read_corpus(tmp_path)) == [[0, 800], [1000, 2000]]
 
 
 def test_joined_recordings_are_not_read_across_the_joint(tmp_path):
@@ -105,7 +105,7 @@ def test_joined_recordings_are_not_read_across_the_joint(tmp_path):
         for _ in range(2)
     ]
     mne.concatenate_raws(parts, verbose="error").save(tmp_path / "p1_raw.fif", verbose="error")
-    assert stretches(read_corpus(tmp_path)) == [[0, 1000], [1001, 2000]]
+    assert segments(read_corpus(tmp_path)) == [[0, 1000], [1001, 2000]]
 
 
 EVENTS = "onset\tduration\ttrial_type\n2\t3\tBAD_move\n6\tn/a\trest\n8\tn/a\tBAD_jump\n"
@@ -120,8 +120,8 @@ def test_a_table_of_events_marks_data_as_bad(tmp_path, table):
     write_edf(root / "sub-01/eeg/sub-01_task-rest_eeg.edf", {"EEG Cz": (values, 100)})
     (root / "dataset_description.json").write_text(json.dumps({"Name": "Study"}))
     (root / table).write_text(EVENTS)
-    corpus = read_corpus(root, min_stretch_s=1)
-    assert stretches(corpus) == [[0, 200], [500, 800], [801, 2000]]
+    corpus = read_corpus(root, min_duration_s=1)
+    assert segments(corpus) == [[0, 200], [500, 800], [801, 2000]]
     (root / table).write_text(EVENTS.replace("2\t3", "n/a\t3"))
     with pytest.raises(ValueError, match=r"events\.tsv marks data as bad without a valid onset"):
         read_corpus(root)

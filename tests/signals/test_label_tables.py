@@ -259,8 +259,8 @@ def test_recordings_that_differ_are_answered_with_the_channels_that_they_share(t
 def test_too_few_groups_are_answered_with_the_column_that_decides(folder, capsys):
     assert command(folder, table(folder, rows("a.edf", group=False))) != 0
     message = capsys.readouterr().err
-    assert "1 group(s) for 2 folds, and no group is both trained on and tested on" in message
-    assert "The groups are the files, as no row has a group" in message
+    assert "1 group(s) for 2 folds; expected at least one group for each fold" in message
+    assert "The groups are the files, because no row has a group" in message
     assert "a column 'group'" in message
     assert "--folds 1" not in message
 

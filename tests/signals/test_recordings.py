@@ -253,7 +253,7 @@ def test_links_to_folders_are_followed_and_files_counted_once(tmp_path):
     (tmp_path / "disk" / "loop").symlink_to(tmp_path / "disk", target_is_directory=True)
     assert len(read_corpus(project).recordings) == 1
     (project / "gone.edf").symlink_to(tmp_path / "nowhere.edf")
-    with pytest.warns(UserWarning, match=r"gone\.edf: a link to something that is not there"):
+    with pytest.warns(UserWarning, match=r"gone\.edf: a broken link"):
         read_corpus(project)
 
 

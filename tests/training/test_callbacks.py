@@ -327,9 +327,9 @@ def test_the_best_test_epoch_of_a_probe_is_not_known(tones, quick):
     [
         ("tensorboard", "expected a list"),
         (EarlyStopping(), "expected a list"),
-        (["tensorboard"], "expected callbacks of skorch"),
-        ([("name", 3)], "expected callbacks of skorch"),
-        ([dict], "which made {}"),
+        (["tensorboard"], "expected skorch callbacks"),
+        ([("name", 3)], "expected skorch callbacks"),
+        ([dict], "which returned {}"),
     ],
     ids=str,
 )

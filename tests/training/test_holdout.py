@@ -57,7 +57,7 @@ def test_a_small_part_is_not_trusted_unless_it_is_asked_for():
 )
 def test_what_was_asked_for_and_cannot_be_is_said(codes, groups, unit):
     labelled = label_windows(X[:30], codes, CLASSES, groups=groups)
-    words = rf"early_stopping=True holds out nothing: no part of the {unit}.*Pass more {unit}"
+    words = rf"early_stopping=True has no effect: no part of the {unit}.*Pass more {unit}"
     with pytest.warns(UserWarning, match=words):
         assert hold_out(labelled, 0.2, 0, forced=True)[1] is None
     with warnings.catch_warnings():

@@ -67,7 +67,7 @@ def test_weights_of_classes_are_relative_as_well():
 def test_a_class_of_zero_weight_is_left_out_and_a_single_one_is_not_enough():
     labelled = label_windows(X, CODES, CLASSES, class_weight={0: 0})
     assert set(labelled.targets) == {1, 2}
-    with pytest.raises(ValueError, match="class_weight leaves fewer than 2 classes"):
+    with pytest.raises(ValueError, match="Expected class_weight to leave at least 2 classes"):
         label_windows(X, CODES, CLASSES, class_weight={0: 0, 1: 0})
 
 

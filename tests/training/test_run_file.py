@@ -478,7 +478,7 @@ def test_a_file_that_is_not_taken_up_leaves_the_earlier_fit(begun):
 
 
 def test_to_resume_takes_a_file_to_resume_from():
-    with pytest.raises(ValueError, match="resume=True needs run_file="):
+    with pytest.raises(ValueError, match="resume=True needs run_file, the file"):
         pretrainer(resume=True).fit(X)
 
 

@@ -1,4 +1,4 @@
-"""Recordings at the corpus's rate: converted once, kept in a folder, mapped from there."""
+"""Cache of converted recordings, which are mapped from its files."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ import numpy as np
 
 from ..modalities import Choice
 from .conversion import Seconds, Settings, Writer
-from .owner import Owner
+from .origin import Origin
 from .readers import read_file
 
-FORMAT = 3  # of the files in the cache; another number makes them be written anew
+FORMAT = 3  # version of the files in the cache; those of another one are not used
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Channels of one person, recorded together, at the corpus's rate.
+    """Channels of one person, recorded together, at the rate of the corpus.
 
     Attributes
     ----------
     name : str
-        Such as "SC4001E0-PSG.edf", "bidmc.npz:bidmc_01" or "array 3".
+        Name of the recording, such as "SC4001E0-PSG.edf", "bidmc.npz:bidmc_01" or "array 3".
     subject : str
-        The person, unique among data sets: "bidmc/bidmc_01".
+        Name of the person, unique among data sets, such as "bidmc/bidmc_01".
     dataset : str
+        Name of the data set.
     ch_names, modalities : tuple of str
-        One for each channel.
+        Name and modality of each channel.
     data : ndarray of shape (n_chans, n_times)
-        int16 or float32, often a read-only memory map.
+        Values, int16 or float32, often a read-only memory map.
     scale : ndarray of shape (n_chans,), float32
-        Physical value = ``data * scale``, in the unit of the file.
-    good : tuple of ndarray of shape (n_stretches, 2), int64
-        For each channel its usable stretches ``[start, stop)``: sorted, none overlaps another.
+        Factor of each channel: ``data * scale`` is in the unit of the file.
+    good : tuple of ndarray of shape (n_segments, 2), int64
+        Usable segments ``[start, stop)`` of each channel, sorted and without overlap.
     """
 
     name: str
@@ -59,15 +60,15 @@ class FileRecordings:
     Attributes
     ----------
     recordings : list of Recording
-        Those of which something is usable.
+        Recordings in which anything is usable.
     seconds : dict
-        For (data set, subject, modality) the channel-seconds of each of `FATES`.
+        Channel-seconds of each of `OUTCOMES`, by (data set, subject, modality).
     left_out : list of (str, str)
         Channels that were left out as a whole, and why.
     notes : list of (str, str)
-        The file, and what its user should know of it, such as that it was cut short.
+        The file and a note on it, such as that it is truncated.
     about : dict
-        For the data set: "licence", "source", "citation", as far as they are known.
+        For the data set: "licence", "source", "citation", if known.
     """
 
     recordings: list[Recording]
@@ -78,7 +79,7 @@ class FileRecordings:
 
 
 def load_file(path: Path, settings: Settings, cache: Path) -> FileRecordings:
-    """The recordings of a file, converted unless the cache holds them.
+    """Return the recordings of a file, converted unless the cache holds them.
 
     Parameters
     ----------
@@ -91,13 +92,13 @@ def load_file(path: Path, settings: Settings, cache: Path) -> FileRecordings:
     -------
     FileRecordings
     """
-    owner = Owner.of(path)
-    base = cache / _key(path, owner, settings)
-    content = _cached(base) or _convert(path, owner, settings, base)
+    origin = Origin.of(path)
+    base = cache / _key(path, origin, settings)
+    content = _cached(base) or _convert(path, origin, settings, base)
     mapped = _map(base.with_suffix(".bin")) if content["n_bytes"] else np.empty(0, np.uint8)
     return FileRecordings(
         [_recording(entry, mapped, path) for entry in content["recordings"]],
-        {(dataset, who, kind): np.array(s) for dataset, who, kind, s in content["seconds"]},
+        {tuple(key): np.array(seconds) for *key, seconds in content["seconds"]},
         [(channel, reason) for channel, reason in content["left_out"]],
         [(file, text) for file, text in content["notes"]],
         content["about"],
@@ -118,12 +119,12 @@ def _recording(entry: dict[str, Any], mapped: np.ndarray, path: Path) -> Recordi
         tuple(entry["modalities"]),
         data.reshape(shape),
         np.array(entry["scale"], np.float32),
-        tuple(np.array(stretches, np.int64).reshape(-1, 2) for stretches in entry["good"]),
+        tuple(np.array(segments, np.int64).reshape(-1, 2) for segments in entry["good"]),
     )
 
 
 def _map(path: Path) -> np.ndarray:
-    """A read-only memory map of a .npy file, or of the bytes of any other."""
+    """Return a read-only memory map of a .npy file, or of the bytes of any other file."""
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, mmap_mode="r")
@@ -137,18 +138,18 @@ def _map(path: Path) -> np.ndarray:
         raise
 
 
-def _key(path: Path, owner: Owner, settings: Settings) -> str:
+def _key(path: Path, origin: Origin, settings: Settings) -> str:
     files = [
         (str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns)
-        for file in (path, *owner.companions)
+        for file in (path, *origin.companions)
     ]
-    # By the path as it was given as well: subjects and data sets follow from folders and links.
+    # The path as passed is a part: subjects and data sets depend on the names of folders and links.
     content = [FORMAT, str(path.absolute()), files, astuple(settings)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _cached(base: Path) -> dict[str, Any] | None:
-    """Result of an earlier conversion; None if it is missing or incomplete."""
+    """Return the result of an earlier conversion; None if it is missing or incomplete."""
     try:
         content = json.loads(base.with_suffix(".json").read_text())
         n_bytes = content["n_bytes"]
@@ -158,15 +159,15 @@ def _cached(base: Path) -> dict[str, Any] | None:
     return content if whole else None
 
 
-def _convert(path: Path, owner: Owner, settings: Settings, base: Path) -> dict[str, Any]:
-    """Write ``base.bin`` and then ``base.json``, each under another name until it is whole."""
+def _convert(path: Path, origin: Origin, settings: Settings, base: Path) -> dict[str, Any]:
+    """Write ``base.bin`` and then ``base.json``, each under another name until it is complete."""
     choose = Choice(settings.sfreq, settings.modality, path.name)
     with TemporaryDirectory(prefix="unfinished-", dir=base.parent) as unfinished:
         values, table = Path(unfinished, "values"), Path(unfinished, "table")
         with values.open("wb") as out:
             writer = Writer(settings, out)
             empty = True
-            for source in read_file(path, owner, choose):
+            for source in read_file(path, origin, choose):
                 writer.add(source)
                 empty = False
             out.truncate(writer.end)
@@ -179,7 +180,7 @@ def _convert(path: Path, owner: Owner, settings: Settings, base: Path) -> dict[s
             "seconds": [[*key, value.tolist()] for key, value in writer.seconds.items()],
             "left_out": choose.left_out,
             "notes": choose.notes,
-            "about": {source.dataset: owner.about},
+            "about": {source.dataset: origin.about},
         }
         table.write_text(json.dumps(content))
         if writer.end:

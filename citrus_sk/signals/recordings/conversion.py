@@ -1,4 +1,4 @@
-"""Recordings onto the corpus's rate, piece by piece."""
+"""Conversion of recordings to the rate of the corpus, piece by piece."""
 
 from __future__ import annotations
 
@@ -12,50 +12,51 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from ..resampling import HALF_WIDTH, resample
-from .quality import FATES, Stretches, Survey, judge, reach
+from .quality import OUTCOMES, Segments, Statistics, find_flaws, reach
 from .readers import Block, Source
 
-# int16 may be this coarse, in typical standard deviations; where an outlier or an offset would
-# make it coarser, a recording is kept as float32.
+# Coarsest step of int16, in typical standard deviations. If an outlier or an offset would make it
+# coarser, a recording is stored as float32.
 COARSEST_STEP = 1 / 20
-# The resampling filter overshoots at an edge, by less than this.
+# Upper limit of the overshoot of the resampling filter at an edge, as a factor.
 OVERSHOOT = 1.25
 INT16_MAX = 32767
-# Values and samples of a piece: what is held in memory at a time is a small multiple of these.
+# Values and samples of a piece; the memory in use is a small multiple of these.
 PIECE_VALUES = 2**19
 PIECE_TIMES = 2**17
 ALIGNMENT = 64  # bytes
-_POLY_REACH = 12  # samples on either side that scipy.signal.resample_poly looks at, and some more
+_POLY_REACH = 12  # samples on either side that scipy.signal.resample_poly uses, with a margin
 
-# Seconds of each fate for (data set, subject, modality).
+# Channel-seconds of each of `OUTCOMES`, by (data set, subject, modality).
 Seconds = dict[tuple[str, str, str], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that a conversion depends on, beside the file.
+    """Settings of a conversion.
 
     Attributes
     ----------
     sfreq : float
-        Hz.
+        Sampling rate of the corpus in Hz.
     modality : str or None
-    min_stretch_s : float
-        Seconds.
+        Modality of all channels that hold a signal; None finds it by types and names.
+    min_duration_s : float
+        Duration of the shortest usable segment in seconds.
     """
 
     sfreq: float
     modality: str | None
-    min_stretch_s: float
+    min_duration_s: float
 
     @property
-    def min_stretch(self) -> int:
-        """Samples of the shortest usable stretch."""
-        return max(2, math.ceil(self.min_stretch_s * self.sfreq - 1e-9))
+    def min_n_times(self) -> int:
+        """Samples of the shortest usable segment."""
+        return max(2, math.ceil(self.min_duration_s * self.sfreq - 1e-9))
 
 
-class _Grid:
-    """How a block is cut: every piece begins at a sample of the old grid and of the new one."""
+class _Resampler:
+    """Resampling of a block in pieces, each of which begins at a sample of both rates."""
 
     def __init__(self, block: Block, sfreq: float) -> None:
         ratio = Fraction(block.sfreq).limit_denominator(1000)
@@ -70,14 +71,14 @@ class _Grid:
         self._margin, self._step = n_margin * self.p, n_periods * self.p
 
     def pieces(self) -> Iterator[tuple[int, int, int, int]]:
-        """``(start, stop, low, high)``: a piece, and with what around it it has to be read."""
+        """Yield pieces as ``(start, stop, low, high)``, to be read from `low` to `high`."""
         for start in range(0, self.n_times, self._step):
             stop = min(start + self._step, self.n_times)
             low, high = max(0, start - self._margin), min(self.n_times, stop + self._margin)
             yield start, stop, low, high
 
     def resample(self, values: np.ndarray, start: int, stop: int, low: int) -> np.ndarray:
-        """The new samples of a piece, from values without gaps that begin at `low`."""
+        """Return the new samples of a piece, from values without gaps that begin at `low`."""
         last = self.n_out if stop == self.n_times else stop // self.p * self.q
         n_new, first = last - start // self.p * self.q, (start - low) // self.p * self.q
         if self.ratio > 1 and values.shape[1] > 1:
@@ -93,18 +94,18 @@ class _Grid:
 
 
 def _read(block: Block, start: int, stop: int) -> np.ndarray:
-    """Values as floats that are exact for what files hold; NaN for whatever is not finite."""
+    """Return values as floats that represent those of the file exactly; not finite is NaN."""
     values = block.read(start, stop)
     values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
     finite = np.isfinite(values)
     return values if finite.all() else np.where(finite, values, np.nan)
 
 
-def _survey(block: Block, grid: _Grid) -> Survey:
+def _statistics(block: Block, resampler: _Resampler) -> Statistics:
     n_chans, second = len(block.ch_names), max(2, round(block.sfreq))
     low, high = np.full(n_chans, np.nan), np.full(n_chans, np.nan)
     spreads: list[list[float]] = [[] for _ in range(n_chans)]
-    for start, stop, _, _ in grid.pieces():
+    for start, stop, _, _ in resampler.pieces():
         values = _read(block, start, stop)
         low = np.fmin(low, np.fmin.reduce(values, axis=1))
         high = np.fmax(high, np.fmax.reduce(values, axis=1))
@@ -115,14 +116,14 @@ def _survey(block: Block, grid: _Grid) -> Survey:
                 row.extend(spread.tolist())
     typical = np.zeros(n_chans)
     for channel, of_channel in enumerate(map(np.array, spreads)):
-        # A constant has a tiny spread by rounding.
-        alive = of_channel[of_channel > 1e-6 * (high[channel] - low[channel])]
-        typical[channel] = np.median(alive) if len(alive) else 0.0
-    return Survey(low, high, typical)
+        # Rounding gives constants a tiny standard deviation.
+        varying = of_channel[of_channel > 1e-6 * (high[channel] - low[channel])]
+        typical[channel] = np.median(varying) if len(varying) else 0.0
+    return Statistics(low, high, typical)
 
 
 def _fill(values: np.ndarray) -> np.ndarray:
-    """Straight lines where values are missing, so that no filter spreads the gap."""
+    """Interpolate missing values linearly, so that filters do not spread the gap."""
     missing = np.isnan(values)
     if not missing.any():
         return values
@@ -133,42 +134,44 @@ def _fill(values: np.ndarray) -> np.ndarray:
     return values
 
 
-class _Part:
-    """A block on its way into the file.
+class _Conversion:
+    """Conversion of a block.
 
     Attributes
     ----------
-    as_it_is : bool
-        Whether the values are stored as they are in the source.
+    unchanged : bool
+        Whether the values are stored as in the source.
     step : ndarray of shape (n_chans,) or None
-        What the values are divided by to be int16; None if they have to be float32.
+        Divisor that makes the values int16; None if they are stored as float32.
     """
 
     def __init__(self, block: Block, sfreq: float) -> None:
         self.block = block
-        self.grid = _Grid(block, sfreq)
-        self.survey = _survey(block, self.grid)
-        self.as_it_is = block.stored is not None and self.grid.ratio == 1
+        self.resampler = _Resampler(block, sfreq)
+        self.statistics = _statistics(block, self.resampler)
+        self.unchanged = block.stored is not None and self.resampler.ratio == 1
         self.step = self._step()
 
     def _step(self) -> np.ndarray | None:
-        if self.as_it_is:
+        if self.unchanged:
             return np.ones(len(self.block.ch_names)) if self.block.stored == np.int16 else None
-        peak = np.nan_to_num(np.fmax(np.abs(self.survey.low), np.abs(self.survey.high)))
-        step = peak * (1 if self.grid.ratio == 1 else OVERSHOOT) / INT16_MAX
-        typical = self.survey.typical
+        peak = np.nan_to_num(np.fmax(np.abs(self.statistics.low), np.abs(self.statistics.high)))
+        step = peak * (1 if self.resampler.ratio == 1 else OVERSHOOT) / INT16_MAX
+        typical = self.statistics.typical
         if np.any(step > COARSEST_STEP * np.where(typical > 0, typical, np.inf)):
             return None
         return np.where(step > 0, step, 1.0)
 
     def convert(self) -> Iterator[tuple[int, np.ndarray, int, np.ndarray]]:
-        """Piece by piece: where it begins, the verdicts; the same for the new grid, the values."""
-        grid = self.grid
-        for start, stop, low, high in grid.pieces():
+        """Yield pieces as ``(start, codes of flaws, start at the new rate, new values)``."""
+        resampler = self.resampler
+        for start, stop, low, high in resampler.pieces():
             values = _read(self.block, low, high)
-            codes = judge(values, self.survey, self.block.sfreq)[:, start - low : stop - low]
-            new = grid.resample(_fill(values), start, stop, low)
-            yield start, codes, start // grid.p * grid.q, new
+            codes = find_flaws(values, self.statistics, self.block.sfreq)[
+                :, start - low : stop - low
+            ]
+            new = resampler.resample(_fill(values), start, stop, low)
+            yield start, codes, start // resampler.p * resampler.q, new
 
 
 def _encoded(values: np.ndarray, step: np.ndarray | None) -> np.ndarray:
@@ -178,22 +181,22 @@ def _encoded(values: np.ndarray, step: np.ndarray | None) -> np.ndarray:
 
 
 class Writer:
-    """Writes the recordings of one file, end to end, and describes them.
+    """Writer of the converted recordings of one file, and of their descriptions.
 
     Parameters
     ----------
     settings : Settings
     out : binary file
-        Gets the values, each recording as a C-contiguous (n_chans, n_times).
+        File for the values, each recording as a C-contiguous (n_chans, n_times).
 
     Attributes
     ----------
     end : int
-        Bytes of the file that count.
+        Number of bytes that belong to recordings; any later ones are left over.
     entries : list of dict
-        Descriptions of the recordings of which something is usable, in what JSON can hold.
+        Descriptions, which JSON can hold, of the recordings in which anything is usable.
     seconds : dict
-        For (data set, subject, modality) the channel-seconds of each of `FATES`.
+        Channel-seconds of each of `OUTCOMES`, by (data set, subject, modality).
     """
 
     def __init__(self, settings: Settings, out: BinaryIO) -> None:
@@ -202,33 +205,39 @@ class Writer:
         self.seconds: Seconds = {}
 
     def add(self, source: Source) -> None:
-        """Judge a recording, and write it if any of it is usable."""
-        parts = [_Part(block, self.settings.sfreq) for block in source.blocks if block.n_times]
-        if not parts:
+        """Find the usable segments of a recording, and write it if there are any."""
+        conversions = [
+            _Conversion(block, self.settings.sfreq) for block in source.blocks if block.n_times
+        ]
+        if not conversions:
             return
-        in_place = source.in_place and parts[0].as_it_is
-        steps = [part.step for part in parts]
+        in_place = source.in_place and conversions[0].unchanged
+        steps = [conversion.step for conversion in conversions]
         if any(step is None for step in steps):
-            steps = [None] * len(parts)  # an array has one type
-        names = [name for part in parts for name in part.block.ch_names]
-        modalities = [modality for part in parts for modality in part.block.modalities]
+            steps = [None] * len(conversions)  # an array has one dtype
+        names = [name for conversion in conversions for name in conversion.block.ch_names]
+        modalities = [
+            modality for conversion in conversions for modality in conversion.block.modalities
+        ]
         order = list(range(len(names)))
-        if not in_place:  # A modality's channels side by side: selecting it needs no copy.
+        if not in_place:  # Channels of one modality side by side can be selected without a copy.
             order.sort(key=lambda channel: modalities[channel])
-        n_times = min(part.grid.n_out for part in parts)
+        n_times = min(conversion.resampler.n_out for conversion in conversions)
         good: list[np.ndarray] = []
         scale: list[float] = []
-        for part, step in zip(parts, steps, strict=True):
-            rows = [order.index(len(good) + i) for i in range(len(part.block.ch_names))]
-            stretches = Stretches(len(rows))
-            for start, codes, first, values in part.convert():
-                stretches.add(codes, start)
+        for conversion, step in zip(conversions, steps, strict=True):
+            rows = [order.index(len(good) + i) for i in range(len(conversion.block.ch_names))]
+            segments = Segments(len(rows))
+            for start, codes, first, values in conversion.convert():
+                segments.add(codes, start)
                 if not in_place:
                     self._write(_encoded(values, step), rows, first, n_times)
-            found = stretches.on_grid(part.grid.ratio, n_times, self.settings.min_stretch)
-            self._count(source, part.block, stretches.counts, found)
+            found = segments.resampled(
+                conversion.resampler.ratio, n_times, self.settings.min_n_times
+            )
+            self._count(source, conversion.block, segments.counts, found)
             good += found
-            scale += (part.block.scale * (1.0 if step is None else step)).tolist()
+            scale += (conversion.block.scale * (1.0 if step is None else step)).tolist()
         if not any(map(len, good)):
             return
         dtype = np.dtype(np.float32 if steps[0] is None else np.int16)
@@ -262,8 +271,8 @@ class Writer:
         for channel, modality in enumerate(block.modalities):
             usable, flat, clipped, missing = counts[channel] / block.sfreq
             kept = np.diff(good[channel], axis=1).sum() / self.settings.sfreq
-            # Samples of two grids: a stretch may seem longer on the new one, by less than one.
+            # By rounding, a segment may be longer at the new rate, by less than a sample.
             short = max(0.0, usable - kept)
             key = (source.dataset, source.subject, modality)
-            fates = np.array([kept, flat, clipped, missing + source.gap_s, short])
-            self.seconds[key] = self.seconds.get(key, np.zeros(len(FATES))) + fates
+            outcomes = np.array([kept, flat, clipped, missing + source.gap_s, short])
+            self.seconds[key] = self.seconds.get(key, np.zeros(len(OUTCOMES))) + outcomes

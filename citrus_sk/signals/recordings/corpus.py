@@ -1,4 +1,4 @@
-"""Recordings as a corpus that windows are drawn from, and what became of every second."""
+"""The corpus of recordings that windows are drawn from, and the report on its data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..._utils.validation import check_number
+from ..._utils.validation import check_number, first_few
 from .cache import Recording
 from .conversion import Seconds
-from .quality import FATES
+from .quality import OUTCOMES
 from .split import hold_out
 
 _N_NAMED = 10
@@ -23,16 +23,16 @@ _N_SAMPLED = 64
 
 @dataclass
 class CorpusReport:
-    """Account of every second that was read.
+    """Report on the data that were read: what was kept, what was left out, and why.
 
-    Every second of a channel is counted once: what is missing as that alone, what is flat not as
-    clipped, and what is left between these and too short to use as short.
+    Every second of a channel is counted once. Data with several flaws count as missing, else as
+    flat, else as clipped; usable segments between flaws that are too short count as short.
 
     Attributes
     ----------
     seconds : dict
-        For (data set, subject, modality) an array of five: channel-seconds kept, flat, clipped,
-        missing, short. Samples instead of seconds where the rate is unknown.
+        Channel-seconds that were kept, flat, clipped, missing and short, as an array of five, by
+        (data set, subject, modality). Samples instead of seconds if the rate is unknown.
     skipped : list of (str, str)
         Files that could not be read, and why.
     skipped_channels : list of (str, str)
@@ -41,7 +41,7 @@ class CorpusReport:
     passed_over : list of (str, str)
         Files and folders that look like recordings and were not read, and why.
     notes : list of (str, str)
-        Files that were not read as a whole, or not as their tables say, and what differs.
+        Files that differ from their headers or tables, such as truncated ones, and how.
     """
 
     seconds: Seconds = field(default_factory=dict)
@@ -51,18 +51,18 @@ class CorpusReport:
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def by_modality(self) -> dict[tuple[str, str], dict[str, float]]:
-        """For each (data set, modality), sorted, its seconds by fate."""
+        """Return seconds by outcome for each (data set, modality), sorted."""
         sums: dict[tuple[str, str], np.ndarray] = {}
         for (dataset, _, modality), seconds in self.seconds.items():
             sums[dataset, modality] = sums.get((dataset, modality), 0) + seconds
-        return {key: dict(zip(FATES, sums[key].tolist(), strict=True)) for key in sorted(sums)}
+        return {key: dict(zip(OUTCOMES, sums[key].tolist(), strict=True)) for key in sorted(sums)}
 
-    def _total(self, fate: str) -> float:
-        return float(sum(seconds[FATES.index(fate)] for seconds in self.seconds.values()))
+    def _total(self, outcome: str) -> float:
+        return float(sum(seconds[OUTCOMES.index(outcome)] for seconds in self.seconds.values()))
 
     @property
     def kept_s(self) -> float:
-        """Channel-seconds that are usable."""
+        """Channel-seconds that are kept, in usable segments."""
         return self._total("kept")
 
     @property
@@ -72,40 +72,39 @@ class CorpusReport:
 
     @property
     def clipped_s(self) -> float:
-        """Channel-seconds at a channel's lowest or highest value, and close to these."""
+        """Channel-seconds at the lowest or highest value of a channel, and just around them."""
         return self._total("clipped")
 
     @property
     def missing_s(self) -> float:
-        """Channel-seconds not finite, annotated as bad, or lost in a gap of a recording."""
+        """Channel-seconds that are not finite, annotated as bad, or in a gap of a recording."""
         return self._total("missing")
 
     @property
     def short_s(self) -> float:
-        """Channel-seconds in stretches that are too short."""
+        """Channel-seconds in usable segments that are too short."""
         return self._total("short")
 
 
 class Corpus:
-    """Recordings at one rate, with the stretches of them that are usable.
-
-    Made by `read_corpus` or `array_corpus`.
+    """Recordings at one rate, with their usable segments, as `read_corpus` returns them.
 
     Parameters
     ----------
     recordings : list of Recording
     sfreq : float or None
-        Hz; None if unknown.
+        Sampling rate in Hz; None if unknown.
     report : CorpusReport
+        Report on the data that were read.
     about : dict, default={}
-        For a data set: "licence", "source" and "citation", as far as they are known.
+        For each data set: "licence", "source" and "citation", if known.
     storage : object, default=None
-        Kept alive as long as the corpus, as the files that are mapped go with it.
+        Owner of the mapped files, which is kept alive as long as the corpus.
 
     Attributes
     ----------
     recordings, sfreq, report
-        As above.
+        The parameters of these names.
     """
 
     def __init__(
@@ -130,40 +129,40 @@ class Corpus:
 
     @property
     def modalities(self) -> list[str]:
-        """Modalities of which something is usable, sorted."""
+        """Modalities of which anything is usable, sorted."""
         return sorted(self._subjects_by(lambda recording, channel: recording.modalities[channel]))
 
     @property
     def subjects(self) -> list[str]:
-        """Subjects of whom something is usable, sorted."""
+        """Subjects with usable data, sorted."""
         return sorted({recording.subject for recording in self.recordings})
 
     def hours(self, modality: str | None = None) -> float:
-        """Usable channel-hours.
+        """Return the usable channel-hours.
 
         Parameters
         ----------
         modality : str or None, default=None
-            Of this modality alone; 0 if there is none.
+            Modality to count; 0 hours if the corpus does not have it. None counts all.
 
         Returns
         -------
         float
-            NaN if the rate is unknown.
+            Usable channel-hours; NaN if the rate is unknown.
         """
         if self.sfreq is None:
             return float("nan")
         n_samples = sum(
-            int(np.diff(stretches, axis=1).sum())
+            int(np.diff(segments, axis=1).sum())
             for recording in self.recordings
-            for kind, stretches in zip(recording.modalities, recording.good, strict=True)
+            for kind, segments in zip(recording.modalities, recording.good, strict=True)
             if modality in (None, kind)
         )
         return n_samples / self.sfreq / 3600
 
     @property
     def can_be_split(self) -> bool:
-        """Whether some data set or modality has two subjects."""
+        """True if a data set or a modality has two subjects or more."""
         return any(
             len(subjects) > 1
             for each in (
@@ -174,26 +173,27 @@ class Corpus:
         )
 
     def subjects_of(self, modalities: Collection[str]) -> set[str]:
-        """Subjects who give something usable of one of these modalities."""
+        """Return the subjects with usable data of one of these modalities."""
         by_modality = self._subjects_by(lambda recording, channel: recording.modalities[channel])
         return set().union(*(by_modality.get(name, set()) for name in modalities))
 
     def split_by_subject(self, share: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Hold out whole people.
+        """Split the corpus in two, with no subject on both sides.
 
         Parameters
         ----------
         share : float
-            Share of the subjects to hold out of each data set, in (0, 1). A data set of two
-            subjects or more gives at least one and keeps at least one.
+            Share of the subjects of each data set to hold out, in (0, 1). Of two subjects or more,
+            at least one is held out and at least one is kept.
         seed : int
-            Who is held out depends on this and on who there is, not on the order of files.
+            Seed of the split, which depends on the names of the subjects but not on the order of
+            files.
 
         Returns
         -------
         train, held_out : Corpus
-            Every modality of two subjects or more is on both sides. Where no split grants this to
-            all of them at once, it is granted to as many as a few exchanges can reach.
+            The two parts. Every modality of two subjects or more is on both sides, if a few
+            exchanges of subjects can achieve that; otherwise as many modalities as they achieve.
 
         Raises
         ------
@@ -207,9 +207,9 @@ class Corpus:
         held_out = hold_out(datasets, modalities, share, seed)
         if not held_out:
             raise ValueError(
-                f"No data set and no modality has two subjects (subjects: "
-                f"{', '.join(self.subjects[:_N_NAMED])}), so none can be held out. Add recordings "
-                "of other people, or say whose they are (see read_corpus)."
+                "No data set and no modality has two subjects (subjects: "
+                f"{first_few(self.subjects, _N_NAMED)}), so none can be held out. Add recordings "
+                "of other people, or name the subjects of the files (see read_corpus)."
             )
         return (
             self._where(lambda subject: subject not in held_out),
@@ -217,67 +217,67 @@ class Corpus:
         )
 
     def select(self, modalities: Sequence[str]) -> Corpus:
-        """Only channels of these modalities.
+        """Return the corpus with only the channels of these modalities.
 
         Parameters
         ----------
         modalities : list of str
+            Modalities to select.
 
         Returns
         -------
         Corpus
-            Values are not copied, so a recording whose chosen channels do not lie side by side
-            becomes several of the same name.
+            Corpus that shares memory with this one. A recording whose selected channels are not
+            adjacent becomes several of the same name.
 
         Raises
         ------
         ValueError
             If the corpus has no such modality.
         """
-        known, expected = (
-            self.modalities,
-            [modalities] if isinstance(modalities, str) else modalities,
-        )
-        if unknown := [name for name in expected if name not in known]:
+        known = self.modalities
+        selected = [modalities] if isinstance(modalities, str) else modalities
+        if unknown := [name for name in selected if name not in known]:
             raise ValueError(
-                f"modalities={unknown!r}: the corpus has no such; it has {', '.join(known)}."
+                f"modalities={unknown!r} are not in the corpus; it has {', '.join(known)}."
             )
-        recordings = [part for whole in self.recordings for part in _parts(whole, set(expected))]
-        seconds = {key: value for key, value in self.report.seconds.items() if key[2] in expected}
+        recordings = [part for whole in self.recordings for part in _parts(whole, set(selected))]
+        seconds = {key: value for key, value in self.report.seconds.items() if key[2] in selected}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
 
     def of_subjects(self, subjects: Collection[str]) -> Corpus:
-        """Only recordings of these people.
+        """Return the corpus with only the recordings of these subjects.
 
         Parameters
         ----------
         subjects : list of str
-            As `subjects` names them.
+            Names of subjects, as in the attribute `subjects`.
 
         Returns
         -------
         Corpus
+            Corpus that shares memory with this one.
 
         Raises
         ------
         ValueError
-            If the corpus has nobody of one of these names.
+            If the corpus does not have one of these subjects.
         """
         if unknown := sorted(set(subjects) - set(self.subjects)):
             raise ValueError(
-                f"subjects={unknown[:_N_NAMED]!r}: the corpus has no such; it has "
-                f"{', '.join(self.subjects[:_N_NAMED])}, ..."
+                f"subjects={unknown[:_N_NAMED]!r} are not in the corpus; it has "
+                f"{first_few(self.subjects, _N_NAMED)}."
             )
         return self._where(lambda subject: subject in subjects)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes, scales, usable stretches and a sample of the values.
+        """Return a SHA-256 of names, shapes, scales, usable segments and a sample of the values.
 
         Returns
         -------
         str
-            Equal for the same recordings in the same order.
+            Hash that is equal for the same recordings in the same order.
         """
         digest = hashlib.sha256(repr(self.sfreq).encode())
         for recording in self.recordings:
@@ -286,40 +286,40 @@ class Corpus:
             channels = (recording.ch_names, recording.modalities)
             digest.update(repr((names, channels, data.shape, data.dtype.str)).encode())
             digest.update(recording.scale.tobytes())
-            for stretches in recording.good:
-                digest.update(repr(stretches.shape).encode() + stretches.tobytes())
-            # A few places: a corpus may be larger than memory, and slow to read.
+            for segments in recording.good:
+                digest.update(repr(segments.shape).encode() + segments.tobytes())
+            # Only a few samples: a corpus may be larger than memory and slow to read.
             for start in np.linspace(0, max(0, data.shape[1] - _N_SAMPLED), 8).astype(int):
                 digest.update(data[:, start : start + _N_SAMPLED].tobytes())
         return digest.hexdigest()
 
     def summary(self) -> str:
-        """A table for a terminal: what there is, what was left out, and which files.
+        """Return a table of the data of the corpus and of those left out, for a terminal.
 
         Returns
         -------
         str
-            Several lines.
+            Text of several lines.
         """
         unit = "hours" if self.sfreq is not None else "samples"
         head = ("data set", "modality", "subjects", "recordings", unit, "flat", "clipped")
         rows: list[tuple[str, ...]] = [(*head, "missing", "short")]
-        for (dataset, modality), fates in self.report.by_modality().items():
-            own = [
+        for (dataset, modality), outcomes in self.report.by_modality().items():
+            of_row = [
                 recording
                 for recording in self.recordings
                 if recording.dataset == dataset and modality in recording.modalities
             ]
-            total = max(sum(fates.values()), 1e-9)
-            kept = fates["kept"] / 3600 if self.sfreq is not None else fates["kept"]
+            total = max(sum(outcomes.values()), 1e-9)
+            kept = outcomes["kept"] / 3600 if self.sfreq is not None else outcomes["kept"]
             rows.append(
                 (
                     dataset,
                     modality,
-                    str(len({recording.subject for recording in own})),
-                    str(len(own)),
+                    str(len({recording.subject for recording in of_row})),
+                    str(len(of_row)),
                     f"{kept:.2f}" if self.sfreq is not None else f"{kept:.0f}",
-                    *(f"{100 * fates[fate] / total:.1f} %" for fate in FATES[1:]),
+                    *(f"{100 * outcomes[outcome] / total:.1f} %" for outcome in OUTCOMES[1:]),
                 )
             )
         lines = _table(rows)
@@ -335,47 +335,47 @@ class Corpus:
         return "\n".join(lines)
 
     def provenance(self) -> list[dict[str, Any]]:
-        """Where the recordings are from, for a model card.
+        """Return the data sets of the corpus, their sources and licences, for a model card.
 
         Returns
         -------
         list of dict
-            For each data set its "name", "n_subjects", "hours" (a dict by modality), and
-            "licence", "source" and "citation", each a str or None.
+            One for each data set, with "name", "n_subjects", "hours" (a dict by modality), and
+            "licence", "source" and "citation" (each a str or None).
         """
         result = []
         for dataset in sorted({recording.dataset for recording in self.recordings}):
             recordings = [each for each in self.recordings if each.dataset == dataset]
-            own = Corpus(recordings, self.sfreq, CorpusReport())
+            of_dataset = Corpus(recordings, self.sfreq, CorpusReport())
             about = self._about.get(dataset, {})
             result.append(
                 {
                     "name": dataset,
-                    "n_subjects": len(own.subjects),
-                    "hours": {modality: own.hours(modality) for modality in own.modalities},
+                    "n_subjects": len(of_dataset.subjects),
+                    "hours": {name: of_dataset.hours(name) for name in of_dataset.modalities},
                     **{key: about.get(key) for key in ("licence", "source", "citation")},
                 }
             )
         return result
 
     def _subjects_by(self, key: Callable[[Recording, int], str]) -> dict[str, set[str]]:
-        """Subjects of whom something is usable, by a property of their channels."""
+        """Return the subjects with usable data, by a property of their channels."""
         found: dict[str, set[str]] = {}
         for recording in self.recordings:
-            for channel, stretches in enumerate(recording.good):
-                if len(stretches):
+            for channel, segments in enumerate(recording.good):
+                if len(segments):
                     found.setdefault(key(recording, channel), set()).add(recording.subject)
         return found
 
-    def _where(self, expected: Callable[[str], bool]) -> Corpus:
-        recordings = [each for each in self.recordings if expected(each.subject)]
-        seconds = {key: value for key, value in self.report.seconds.items() if expected(key[1])}
+    def _where(self, selects: Callable[[str], bool]) -> Corpus:
+        recordings = [each for each in self.recordings if selects(each.subject)]
+        seconds = {key: value for key, value in self.report.seconds.items() if selects(key[1])}
         report = replace(self.report, seconds=seconds)
         return Corpus(recordings, self.sfreq, report, self._about, self._storage)
 
 
 def _parts(recording: Recording, modalities: set[str]) -> Iterator[Recording]:
-    """Views of the neighbouring channels of these modalities, where any of it is usable."""
+    """Yield views of adjacent channels of these modalities in which anything is usable."""
     chosen = [modality in modalities for modality in recording.modalities]
     start = 0
     while start < len(chosen):

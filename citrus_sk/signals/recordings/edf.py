@@ -1,7 +1,7 @@
-"""EDF, EDF+, BDF and BDF+ files, read in pieces and each signal at its own rate.
+"""Reader of EDF, EDF+, BDF and BDF+ files, in pieces and with each signal at its own rate.
 
-MNE brings all signals of such a file to the highest rate among them; a corpus wants to know that
-a channel was sampled once a second, and to leave it out.
+MNE brings all signals of such a file to the highest rate among them, which hides that a channel
+was sampled once a second and should be left out of a corpus.
 
 References
 ----------
@@ -22,32 +22,34 @@ import numpy as np
 from .quality import marks_bad
 
 EDF_EXTENSIONS = (".edf", ".bdf", ".rec")
-# Widths of the header's fields; each field is there for all signals before the next one follows.
+# Widths of the fields of the header, each of which is stored for all signals before the next one.
 _FIELDS = {
     "label": 16, "transducer": 80, "unit": 8, "physical_min": 8, "physical_max": 8,
     "digital_min": 8, "digital_max": 8, "prefilter": 80, "n_times": 8, "reserved": 32,
 }  # fmt: skip
-# A time-stamped annotation: onset, perhaps a duration, and a text, separated by 0x14 and 0x15.
+# A time-stamped annotation: onset, optional duration, and text, separated by 0x14 and 0x15.
 _ANNOTATION = re.compile(rb"([+-]\d+(?:[.,]\d*)?)(?:\x15(\d+(?:[.,]\d*)?))?\x14([^\x00]*)\x14\x00")
 
 
 @dataclass(frozen=True)
 class EdfSignal:
-    """One signal as the header describes it.
+    """Description of a signal in the header.
 
     Attributes
     ----------
     label : str
+        Name of the signal.
     sfreq : float
-        Hz.
+        Sampling rate in Hz.
     n_times : int
-        Samples in a data record.
+        Number of samples in a data record.
     offset : int
-        First byte in a data record.
+        Index of its first byte in a data record.
     gain, shift : float
-        Physical value = ``digital * gain + shift``; the gain is 0 where the header gives no range.
+        Scale: ``digital * gain + shift`` is the physical value. The gain is 0 if the header does
+        not give a valid range.
     flaw : str
-        Why its values cannot be used; empty where they can.
+        Reason why its values cannot be used; empty if they can.
     """
 
     label: str
@@ -60,7 +62,7 @@ class EdfSignal:
 
 
 class EdfFile:
-    """The header of a file, and its samples on request.
+    """Header of a file, and access to its samples.
 
     Parameters
     ----------
@@ -69,20 +71,21 @@ class EdfFile:
     Attributes
     ----------
     signals : list of EdfSignal
-        Without the annotations.
+        Signals of the file, without its annotations.
     runs : list of (int, int, float)
-        Stretches of data records without a gap between them: first record, the one after the
-        last, and onset in seconds. A single one unless the file says that it is discontinuous.
+        Runs of data records without gaps: first record, the one after the last, and onset in
+        seconds. There is one, unless the file is marked as discontinuous.
     bad : list of (float, float)
-        Onset and end, in seconds, of the annotations that mark data as bad; equal where an
-        annotation has no duration.
+        Onset and end, in seconds, of annotations that mark data as bad; equal if an annotation has
+        no duration.
     note : str
-        The difference between the data records in the file and in its header; empty if none.
+        Difference between the number of data records in the file and in its header; empty if
+        there is none.
 
     Raises
     ------
     ValueError
-        If the file is not of this format, or holds no whole data record.
+        If the file is not of this format, or has no complete data record.
     """
 
     def __init__(self, path: Path) -> None:
@@ -111,14 +114,14 @@ class EdfFile:
     _n_records: int
 
     def _difference(self, n_stored: int) -> str:
-        """How the data records in the file differ from those in its header."""
+        """Describe how the data records in the file differ from those in its header."""
         stated = self._n_records
         if n_stored < stated:
             return (
                 f"truncated: it holds {n_stored} whole data records of the {stated} in its header; "
                 f"missing at its end: {(stated - n_stored) * self._duration:g} s"
             )
-        if n_stored > stated >= 0:  # -1 is allowed while a recording is under way
+        if n_stored > stated >= 0:  # -1 is allowed during a recording
             return (
                 f"its header states {stated} data records, and it holds {n_stored}; all of them "
                 "are read"
@@ -160,11 +163,11 @@ class EdfFile:
     ) -> tuple[list[tuple[int, int, float]], list[tuple[float, float]]]:
         onsets = np.arange(self._n_records) * self._duration
         bad: list[tuple[float, float]] = []
-        for number, (start, end) in enumerate(self._annotations):
+        for i, (start, end) in enumerate(self._annotations):
             for record, content in enumerate(np.asarray(self._records)[:, start:end]):
                 found = _ANNOTATION.findall(content.tobytes())
-                if number == 0 and found:
-                    onsets[record] = _number(found[0][0])  # which every record begins with
+                if i == 0 and found:
+                    onsets[record] = _number(found[0][0])  # every record begins with its onset
                 for onset, duration, texts in found:
                     if marks_bad(texts.decode("utf-8", "replace")):
                         begin = _number(onset)
@@ -177,27 +180,27 @@ class EdfFile:
         return [(first, last, float(onsets[first])) for first, last in pairwise(edges)], bad
 
     def end_of(self, run: tuple[int, int, float]) -> float:
-        """When a run ends, in seconds."""
+        """Return the end of a run in seconds."""
         return run[2] + (run[1] - run[0]) * self._duration
 
     def read(
         self, signals: Sequence[EdfSignal], run: tuple[int, int, float], start: int, stop: int
     ) -> np.ndarray:
-        """Samples ``start`` to ``stop`` of a run.
+        """Read samples ``start`` to ``stop`` of a run.
 
         Parameters
         ----------
         signals : sequence of EdfSignal
-            All of one rate.
+            Signals of one rate.
         run : tuple
             One of `runs`.
         start, stop : int
-            Samples since the run began.
+            Samples, counted from the start of the run.
 
         Returns
         -------
         ndarray of shape (n_signals, stop - start), float64
-            In the unit of the header; NaN where an annotation says bad.
+            Values in the unit of the header; NaN if an annotation marks them as bad.
         """
         n_times = signals[0].n_times
         first, last = run[0] + start // n_times, run[0] - (-stop // n_times)
@@ -217,12 +220,12 @@ class EdfFile:
 
 
 def _text(field: bytes) -> str:
-    """The text of a field of the header, which some programs fill up with NUL."""
+    """Return the text of a field of the header, which some programs pad with NUL."""
     return field.replace(b"\0", b" ").decode("latin-1").strip()
 
 
 def _number(field: bytes) -> float:
-    """The number in a field of the header; some programs write a decimal comma."""
+    """Return the number in a field of the header; some programs write a decimal comma."""
     return float(_text(field).replace(",", "."))
 
 
@@ -234,7 +237,7 @@ def _integer(field: bytes) -> int:
 
 
 def _scale(fields: dict[str, bytes]) -> tuple[float, float, str]:
-    """Gain and shift of a signal by the fields of its header, and why it has none."""
+    """Return gain and shift of a signal, and the reason if it has none."""
     limits: list[float] = []
     for kind in ("physical", "digital"):
         low, high = fields[f"{kind}_min"], fields[f"{kind}_max"]
@@ -253,7 +256,7 @@ def _scale(fields: dict[str, bytes]) -> tuple[float, float, str]:
 
 
 def _integers(content: np.ndarray, width: int) -> np.ndarray:
-    """Bytes (uint8) as the little-endian signed integers of two or three bytes that they are."""
+    """Decode bytes (uint8) as little-endian signed integers of two or three bytes."""
     if width == 2:
         return content.view("<i2").ravel()
     wide = np.zeros((content.size // 3, 4), np.uint8)

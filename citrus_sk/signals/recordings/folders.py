@@ -1,4 +1,4 @@
-"""The search for recordings in files and folders, and the reasons why some are passed over."""
+"""Search for recordings in files and folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MNE_EXTENSIONS = (".vhdr", ".ahdr", ".set", ".gdf", ".cnt", ".eeg", ".nedf", ".l
 EXTENSIONS = (
     ".edf", ".bdf", ".rec", ".fif", ".fif.gz", ".npz", ".npy", ".hea", *MNE_EXTENSIONS,
 )  # fmt: skip
-# Recordings in formats that are not read, and folders that are one recording.
+# Formats of recordings, and of folders that are one recording, that are not read.
 _OTHER_RECORDINGS = (
     ".mat", ".h5", ".hdf5", ".nwb", ".xdf", ".xdfz", ".csv", ".parquet", ".feather", ".c3d", ".mff",
     ".mefd", ".ds", ".con", ".sqd", ".kdf", ".snirf", ".nirs", ".raw", ".smr", ".smrx", ".acq",
@@ -23,23 +23,23 @@ _OTHER_RECORDINGS = (
     ".ns5", ".ns6", ".otb+", ".poly5", ".zip", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z",
     ".rar",
 )  # fmt: skip
-# Texts that come with recordings, by the beginning of their names.
+# Beginnings of the names of texts that come with recordings.
 _DOCUMENTS = ("readme", "license", "licence", "changes", "copying", "notes", "citation", "records")
 BIDS_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
-# Copies of recordings in a BIDS data set, beside the originals or the folder of these.
+# Folders of copies in a BIDS data set, which are beside the originals or beside their folder.
 COPIES, ORIGINALS = ("derivatives", "sourcedata"), "rawdata"
-_NOBODY = re.compile(
+_NO_SUBJECT = re.compile(
     r"(^|[-_ ])(empty[-_ ]?room|ernoise|phantom(?![-_ ]?limb)|task-noise)", re.IGNORECASE
 )
-# Files of the same name that belong to a recording.
+# Extensions of files of the same name that belong to a recording.
 _BESIDE = {
     ".set": (".fdt",), ".lay": (".dat",), ".cnt": (".evt", ".trg"),
     ".eeg": (".pnt", ".log", ".21e", ".cn2"),
 }  # fmt: skip
 _CACHED = re.compile(r"[0-9a-f]{32}\.bin")  # a converted recording in the cache of a corpus
-# Beginnings of files of Nihon Kohden, which share their extension with the data of BrainVision.
+# First bytes of files of Nihon Kohden, which share an extension with the data of BrainVision.
 _NIHON_KOHDEN = (b"EEG-", b"QI-", b"DAE-")
-_STAGES = "hypnogram.edf"  # of Sleep-EDF, beside its recordings
+_STAGES = "hypnogram.edf"  # stages of Sleep-EDF, which are beside its recordings
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Search:
     Attributes
     ----------
     files : list of Path
-        Recordings, sorted, each once.
+        Recordings, sorted and without duplicates.
     passed_over : list of (str, str)
         Files, folders and links that look like recordings and are not read, and why.
     """
@@ -59,9 +59,9 @@ class Search:
 
 
 def search(source: str | Path | Sequence[str | Path]) -> Search:
-    """All recordings in files and folders.
+    """Find all recordings in files and folders.
 
-    Links to folders are followed. A file that is reached by several ways is found once.
+    Links to folders are followed. A file with several paths is found once.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _names_person(path: Path) -> bool:
 
 
 def _files_in(top: Path, result: Search) -> Iterator[Path]:
-    """Recordings below a folder."""
+    """Yield the recordings below a folder."""
     for here, names in _folders_in(top, result):
         named = {part for name in names for part in named_files(here / name)}
         for name in names:
@@ -115,7 +115,7 @@ def _files_in(top: Path, result: Search) -> Iterator[Path]:
 
 
 def _folders_in(top: Path, result: Search) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder below a folder, once, with the names of its files; those behind links last."""
+    """Yield every folder below a folder once, with its files; folders behind links come last."""
 
     def note(error: OSError) -> None:
         reason = f"a folder that cannot be opened: {error.strerror}"
@@ -145,8 +145,8 @@ def _folders_in(top: Path, result: Search) -> Iterator[tuple[Path, list[str]]]:
 
 def _reason_against_folder(parent: Path, name: str) -> str:
     if name in COPIES and is_data_set(parent):
-        return "copies of the data set's recordings; pass this folder as a source of its own"
-    if _NOBODY.search(name):
+        return "copies of the data set's recordings; pass this folder as a source to read them"
+    if _NO_SUBJECT.search(name):
         return "recordings of an empty room or a phantom"
     if name.lower().endswith(_OTHER_RECORDINGS):
         return _not_read(Path(name).suffix)
@@ -154,26 +154,26 @@ def _reason_against_folder(parent: Path, name: str) -> str:
 
 
 def is_data_set(folder: Path) -> bool:
-    """Whether a folder is that of a BIDS data set, or has folders of people as one."""
+    """Return True if a folder is a BIDS data set, or has folders of subjects like one."""
     described = (folder / "dataset_description.json").is_file() or (folder / ORIGINALS).is_dir()
     return described or any(folder.glob("sub-*"))
 
 
 def _recording(path: Path, named: bool, result: Search) -> Iterator[Path]:
-    """The path if it is a recording; otherwise it is noted, if it looks like one.
+    """Yield the path if it is a recording; add it to `passed_over` if it only looks like one.
 
-    `named` says whether a header beside it names the file as a part of its recording.
+    `named` is True if a header beside the file names it as a part of its recording.
     """
     name = path.name.lower()
     reason = ""
     if name.startswith(".") or name.endswith(_STAGES) or named:
         return
     if not path.exists():
-        reason = "a link to something that is not there"
+        reason = "a broken link"
     elif not name.endswith(EXTENSIONS):
         if name.endswith(_OTHER_RECORDINGS) and not _is_companion(path):
             reason = _not_read(path.suffix.lower())
-    elif _NOBODY.search(path.name):
+    elif _NO_SUBJECT.search(path.name):
         reason = "a recording of an empty room or a phantom"
     elif name.endswith(".eeg") and not _is_nihon_kohden(path):
         reason = "neither a file of Nihon Kohden nor named by a BrainVision header beside it"
@@ -189,9 +189,9 @@ def _is_nihon_kohden(path: Path) -> bool:
 
 
 def named_files(path: Path) -> set[str]:
-    """Names of the files beside a recording that belong to it, as far as its format has such.
+    """Return the names of the files beside a recording that belong to it.
 
-    The header of a WFDB record of several segments names their headers.
+    For a WFDB record of several segments these are the headers of the segments.
     """
     suffix = path.suffix.lower()
     if suffix in (".set", ".lay", ".cnt", ".eeg"):
@@ -213,7 +213,7 @@ def _not_read(suffix: str) -> str:
 
 
 def _is_companion(path: Path) -> bool:
-    """Whether a file goes with a recording of the same name, or is a text of the data set."""
+    """Return True if a file belongs to a recording of the same name, or is a document."""
     stem, name = path.name.partition(".")[0], path.name.lower()
     if name.startswith(_DOCUMENTS) or _CACHED.fullmatch(name):
         return True
@@ -221,16 +221,16 @@ def _is_companion(path: Path) -> bool:
 
 
 def _later_parts(files: list[Path]) -> set[Path]:
-    """Files that are a part of another recording: of a FIF recording, or segments of WFDB."""
+    """Find later parts of FIF recordings, and segments of WFDB records, among the files."""
     by_folder: dict[Path, list[Path]] = {}
-    segments: set[Path] = set()
+    of_wfdb: set[Path] = set()
     for file in files:
         if file.name.lower().endswith((".fif", ".fif.gz")):
             by_folder.setdefault(file.parent, []).append(file)
         elif file.name.lower().endswith(".hea"):
             names = (name for name in named_files(file) if name.endswith(".hea"))
-            segments |= {file.with_name(name).resolve() for name in names}
-    return segments | {
+            of_wfdb |= {file.with_name(name).resolve() for name in names}
+    return of_wfdb | {
         part
         for siblings in by_folder.values()
         if len(siblings) > 1
@@ -240,11 +240,11 @@ def _later_parts(files: list[Path]) -> set[Path]:
 
 
 def _parts_after(file: Path) -> list[Path]:
-    """The files that a FIF file names as its continuation."""
+    """Return the files that a FIF file names as its continuation."""
     import mne
 
     try:
         raw = mne.io.read_raw_fif(file, preload=False, on_split_missing="ignore", verbose="error")
-    except Exception:  # noqa: BLE001 - not a raw recording, or damaged: said when it is read
+    except Exception:  # noqa: BLE001 - not a raw recording, or damaged: reported when it is read
         return []
     return [Path(part).resolve() for part in raw.filenames[1:] if part is not None]

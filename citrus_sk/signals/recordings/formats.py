@@ -1,4 +1,4 @@
-"""Recordings in formats that other libraries read: MNE and wfdb, imported when they are needed."""
+"""Readers of MNE and wfdb, which are imported when they are needed."""
 
 from __future__ import annotations
 
@@ -10,43 +10,41 @@ from typing import Any
 
 import numpy as np
 
+from ..._utils.optional import require
 from .quality import marks_bad
 
-# Joints between parts that were not recorded one after the other: MNE, EEGLAB, BrainVision.
-_JOINT = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
+# Boundaries of parts of a recording that are not continuous, in MNE, EEGLAB and BrainVision.
+_BOUNDARY = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
 
 
 def open_raw(
     path: Path, include: Sequence[str] = (), *, note: Callable[[str], Any] | None = None
 ) -> Any:
-    """A recording as `mne.io.Raw`, its values on disk where MNE can leave them there.
+    """Open a recording as `mne.io.Raw`, with its values left on disk if MNE can do that.
 
     Parameters
     ----------
     path : Path
     include : sequence of str, default=()
-        For EDF and BDF files the channels to read, with the numbers that MNE gives to equal
-        labels; empty for all. Others with the same label are read as well.
+        Channels to read from EDF and BDF files, with the numbers that MNE appends to equal
+        labels; empty for all. Other channels with the same label are read as well.
     note : callable or None, default=None
-        Called with a text where the recording cannot be read as a whole. None raises instead.
+        Function that gets a text if the recording cannot be read completely. None raises instead.
 
     Raises
     ------
     ModuleNotFoundError
         If MNE is not installed, or wfdb where it is needed.
-    ValueError, OSError and what MNE's readers raise
+    ValueError, OSError and other errors of the readers of MNE
         If the file cannot be read.
     """
-    try:
-        import mne
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"Reading {path.name} needs MNE. Install it with: pip install mne", name="mne"
-        ) from error
+    require("mne", f"Reading {path.name}")
+    import mne
+
     suffix = path.suffix.lower()
     labels = {label for name in include for label in (name, re.sub(r"-\d+$", "", name))}
     only = {"include": sorted(labels)} if labels else {}
-    if suffix == ".rec":  # EDF by another name
+    if suffix == ".rec":  # another extension of EDF
         with path.open("rb") as file:
             return mne.io.read_raw_edf(file, preload=True, verbose="error", **only)
     if suffix == ".hea":
@@ -64,25 +62,30 @@ def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:
     except ValueError as error:
         if note is None:
             raise
-        # Where this can be read, a later part was missing.
+        # If this succeeds, the reason was a missing part.
         raw = mne.io.read_raw_fif(path, preload=False, on_split_missing="ignore", verbose="error")
         note(f"its first {len(raw.filenames)} part(s) are read: {error}")
         return raw
 
 
 def bad_samples(raw: Any, spans: list[tuple[float, float]]) -> list[tuple[int, int]]:
-    """Stretches of a recording that are marked bad, and the joints between its parts, in samples.
+    """Return the segments that are marked bad, and the boundaries of parts, in samples.
 
     Parameters
     ----------
     raw : mne.io.Raw
     spans : list of (float, float)
-        Onset and end in seconds of what another file marks as bad.
+        Onset and end, in seconds, of segments that another file marks as bad.
+
+    Returns
+    -------
+    list of (int, int)
+        Start and stop of each segment of at least one sample.
     """
     sfreq, marked = float(raw.info["sfreq"]), list(spans)
     for note in raw.annotations:
         onset = float(note["onset"]) - raw.first_time
-        if _JOINT.match(note["description"]):
+        if _BOUNDARY.match(note["description"]):
             marked += [(onset, onset)] if onset > 0 else []
         elif marks_bad(note["description"]):
             marked.append((onset, onset + float(note["duration"])))
@@ -102,13 +105,15 @@ class WfdbGroup:
     record : str
         Path of the record without an extension.
     names : list of str
+        Names of the signals.
     signals : list of int
-        Numbers of the signals in the record.
+        Indices of the signals in the record.
     sfreq : float
-        Hz.
+        Sampling rate in Hz.
     per_frame : int
         Samples of each signal in a frame of the record.
     n_times : int
+        Samples of each signal in the record.
     """
 
     record: str
@@ -119,7 +124,7 @@ class WfdbGroup:
     n_times: int
 
     def read(self, rows: list[int], start: int, stop: int) -> np.ndarray:
-        """Samples ``start`` to ``stop`` of some signals, (n_rows, stop - start); NaN is missing."""
+        """Read samples of some signals, (n_rows, stop - start); missing ones are NaN."""
         import wfdb
 
         first, last = start // self.per_frame, -(-stop // self.per_frame)
@@ -132,21 +137,18 @@ class WfdbGroup:
 
 
 def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
-    """The signals of a WFDB record, by sampling rate.
+    """Yield the signals of a WFDB record, grouped by sampling rate.
 
     Raises
     ------
     ModuleNotFoundError
         If wfdb is not installed.
     ValueError
-        If the record has no signal of its own.
+        If the header of the record names no signal.
     """
-    try:
-        import wfdb
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"Reading {path.name} needs wfdb. Install it with: pip install wfdb", name="wfdb"
-        ) from error
+    require("wfdb", f"Reading {path.name}")
+    import wfdb
+
     record = str(path.with_suffix(""))
     header = wfdb.rdheader(record)
     segments = [name for name in getattr(header, "seg_name", []) if name != "~"]
@@ -167,7 +169,7 @@ def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
 
 
 def _raw_of_wfdb(path: Path) -> Any:
-    """The signals of the highest rate of a WFDB record, in memory."""
+    """Read the signals of the highest rate of a WFDB record into memory."""
     import mne
 
     group = max(wfdb_groups(path), key=lambda each: each.sfreq)

@@ -1,4 +1,4 @@
-"""Labelled windows from files: one .npz, or recordings with a table of labels."""
+"""Reader of labelled windows, from an .npz file or from recordings and a table of labels."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def read_labelled(
     ----------
     path : Path
         An ``.npz`` file with ``X`` of shape (n_windows, n_chans, n_times) or (n_windows, n_times),
-        ``y``, and if they are known ``groups`` and ``sfreq`` (Hz); or a folder of recordings that
-        MNE reads (EDF, BDF, FIF and others), for which `labels` is needed. Their stimulus,
-        miscellaneous and marked-bad channels are left out.
+        ``y``, and optionally ``groups`` and ``sfreq`` (Hz); or a folder of recordings that MNE
+        reads (EDF, BDF, FIF and others), for which `labels` is needed. Stimulus, miscellaneous
+        and bad channels of recordings are left out.
     labels : Path, default=None
         CSV file with a row for each window: ``file`` (within the folder), ``onset`` and
-        ``duration`` (s), ``label``, and optionally ``group``; otherwise a file is a group.
+        ``duration`` (s), ``label``, and optionally ``group``. Without groups each file is one.
     picks : sequence of str, default=None
         Names or kinds of the channels of the recordings, such as "EEG". None takes all signals.
 
     Returns
     -------
     Bunch
-        ``X``, ``y``, ``groups`` (None if not known), ``sfreq`` (None if not known), ``ch_names``,
-        and ``groups_from``, where the groups come from, in words.
+        ``X``, ``y``, ``groups`` and ``sfreq`` (None if unknown), ``ch_names``, and
+        ``groups_from``, a description of the source of the groups.
 
     Raises
     ------
     ValueError
-        If something is missing or does not fit; the message names the file and the row.
+        If a value is missing or not valid; the message names the file and the row.
     OSError
         If a file cannot be read.
     """
@@ -61,7 +61,7 @@ def read_labelled(
         if labels is None:
             raise ValueError(
                 f"{str(path)!r} is a folder of recordings; expected --labels, a CSV file with the "
-                f"columns {', '.join(_COLUMNS)} and, if known, group."
+                f"columns {', '.join(_COLUMNS)} and optionally group."
             )
         return _read_recordings(path, labels, picks)
     if path.suffix != ".npz":
@@ -70,9 +70,9 @@ def read_labelled(
             "in an .npz file, or a folder of recordings with --labels."
         )
     if labels is not None:
-        raise ValueError(f"--labels goes with a folder of recordings; {path.name} holds its own y.")
+        raise ValueError(f"--labels is for a folder of recordings; {path.name} has its own y.")
     if picks is not None:
-        raise ValueError(f"--picks goes with a folder of recordings; {path.name} is an array.")
+        raise ValueError(f"--picks is for a folder of recordings; {path.name} holds an array.")
     return _read_npz(path)
 
 
@@ -81,25 +81,25 @@ def _read_npz(path: Path) -> Bunch:
         try:
             with np.load(opened, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        # A wrong offset in an archive is an OSError; that the file itself opens is known by now.
+        # An OSError is a wrong offset in the archive here, since the file itself was opened above.
         except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
-                f"{path.name} cannot be read: {error}. Expected a whole file with arrays of "
-                "numbers and strings. Python objects are refused, because reading them runs code "
-                "that they hold: convert them first, such as labels with y.astype(str)."
+                f"{path.name} cannot be read: {error}. Expected a complete file with arrays of "
+                "numbers and strings. Python objects are refused, because reading them can run "
+                "code in the file: convert them first, such as labels with y.astype(str)."
             ) from error
     if missing := [name for name in ("X", "y") if name not in content]:
         raise ValueError(
             f"{path.name} has no {' and no '.join(missing)}; it holds "
-            f"{', '.join(content) or 'nothing'}. Expected X, y, and if known groups and sfreq."
+            f"{', '.join(content) or 'nothing'}. Expected X, y, and optionally groups and sfreq."
         )
     X, y = content["X"], content["y"]
-    if "scale" in content:  # integers, and the physical value of one step in each channel
+    if "scale" in content:  # of integers: the physical value of one step in each channel
         scale = content["scale"].reshape(-1, 1).astype(np.float32)
         if X.ndim < 2 or scale.size not in (1, *X.shape[1:-1]):
             raise ValueError(
                 f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
-                "expected one for each channel."
+                "expected one value for each channel."
             )
         X = X.astype(np.float32) * scale
     sfreq = content.get("sfreq")
@@ -119,7 +119,7 @@ def _read_npz(path: Path) -> Bunch:
 def _read_recordings(folder: Path, table: Path, picks: Sequence[str] | None) -> Bunch:
     rows, groups_from = read_label_table(table)
     if not rows:
-        raise ValueError(f"{table.name} has no rows; expected one for each window.")
+        raise ValueError(f"{table.name} has no rows; expected a row for each window.")
     known: dict[str, Path] = {}
     by_file: dict[Path, list[int]] = {}
     for i, row in enumerate(rows):
@@ -133,7 +133,7 @@ def _read_recordings(folder: Path, table: Path, picks: Sequence[str] | None) -> 
         raw = _open(folder / path, path.as_posix(), picks)
         if first is None:
             first = (path, float(raw.info["sfreq"]), raw.ch_names)
-        _bring_in_line(raw, path, *first)
+        _match_first(raw, path, *first)
         for i in indices:
             windows[i] = _cut(raw, path.as_posix(), rows[i])
     lengths = [windows[i].shape[1] for i in range(len(rows))]
@@ -154,20 +154,20 @@ def _read_recordings(folder: Path, table: Path, picks: Sequence[str] | None) -> 
     )
 
 
-def _bring_in_line(raw: Any, path: Path, first: Path, sfreq: float, names: list[str]) -> None:
-    """Put the channels of a recording in the order of the first one, or say what differs."""
+def _match_first(raw: Any, path: Path, first: Path, sfreq: float, names: list[str]) -> None:
+    """Reorder channels as in the first recording; raise ValueError if rate or channels differ."""
     if raw.info["sfreq"] != sfreq:
         raise ValueError(
             f"{path} has {raw.info['sfreq']:g} Hz, and {first} has {sfreq:g} Hz; expected one "
             "sampling rate in all recordings. Resample some of them, with MNE's raw.resample and "
-            "raw.save, or evaluate each rate by itself."
+            "raw.save, or evaluate each rate separately."
         )
     if set(raw.ch_names) != set(names):
         shared = [name for name in names if name in raw.ch_names]
         remedy = (
-            f"Choose those that they share with --picks {','.join(shared)!r}."
+            f"Select the shared ones with --picks {','.join(shared)!r}."
             if shared
-            else ("They share none, so rename their channels or evaluate them one by one.")
+            else "They share none, so rename their channels or evaluate each separately."
         )
         raise ValueError(
             f"{path} has the channels {', '.join(raw.ch_names)}, and {first} has "
@@ -178,25 +178,26 @@ def _bring_in_line(raw: Any, path: Path, first: Path, sfreq: float, names: list[
 
 
 def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
-    """The rows of a table of labels, and where their groups come from, in words.
+    """Return the rows of a table of labels, and a description of the source of the groups.
 
-    Columns may be separated by commas, semicolons or tabs, and their names may differ in case.
-    Numbers may have a decimal comma. Composed and decomposed accents are the same.
+    Columns are separated by commas, semicolons or tabs, and the case of their names is ignored.
+    Numbers may have a decimal comma. Composed and decomposed accents are equal.
 
     Returns
     -------
     rows : list of dict
-        "row" (line in the file), "file", "onset" and "duration" (s), "label", and "group", which
-        is empty where the table has no groups.
+        Dicts with "row" (line in the file), "file", "onset" and "duration" (s), "label", and
+        "group", which is empty if the table has no groups.
     groups_from : str
+        Description of the source of the groups.
 
     Raises
     ------
     ValueError
-        If the table cannot be read, or a value is missing or not valid; with the number of the row.
+        If the table cannot be read, or a value is missing or not valid; the row is named.
     """
     text = _read_text(table)
-    separator = re.match(r"sep=(.)\s*\n", text)  # a line for Excel alone
+    separator = re.match(r"sep=(.)\s*\n", text)  # a line that only Excel uses
     start = 0 if separator is None else separator.end()
     head = text[start:].partition("\n")[0]
     delimiter = max(",;\t", key=head.count) if separator is None else separator[1]
@@ -210,9 +211,9 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
 
 
 def _read_text(table: Path) -> str:
-    """The text of a table, its lines ended as Python ends them."""
+    """Return the text of a table, with the line endings of Python."""
     content = table.read_bytes()
-    # Excel writes UTF-16 where it is asked for Unicode text.
+    # Excel saves "Unicode text" as UTF-16.
     is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
@@ -224,8 +225,8 @@ def _read_text(table: Path) -> str:
         ) from error
     if "\0" in text:
         raise ValueError(
-            f"{table.name} cannot be read: it holds null characters, as UTF-16 or a binary file "
-            "does. Save it as a CSV file in UTF-8."
+            f"{table.name} cannot be read: it holds null characters, like UTF-16 or a binary "
+            "file. Save it as a CSV file in UTF-8."
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -235,7 +236,7 @@ def _parse_table(name: str, reader: Any, delimiter: str) -> tuple[list[dict[str,
     if missing := [column for column in _COLUMNS if column not in columns]:
         raise ValueError(
             f"{name} has no column {', '.join(missing)}; it has "
-            f"{', '.join(columns) or 'none'}. Expected {', '.join(_COLUMNS)} and, if known, group."
+            f"{', '.join(columns) or 'none'}. Expected {', '.join(_COLUMNS)} and optionally group."
         )
     if twice := [column for column in (*_COLUMNS, "group") if columns.count(column) > 1]:
         raise ValueError(f"{name} has the column {twice[0]!r} more than once. Keep one of them.")
@@ -251,28 +252,31 @@ def _parse_table(name: str, reader: Any, delimiter: str) -> tuple[list[dict[str,
             values = (unicodedata.normalize("NFC", cell.strip()) for cell in cells)
             lines[reader.line_num] = dict(zip(columns, values, strict=False))
     _refuse_missing(name, lines)
-    rows = [_parse_row(name, number, line, delimiter) for number, line in lines.items()]
+    rows = [_parse_row(name, row, line, delimiter) for row, line in lines.items()]
     has_groups = any(row["group"] for row in rows)
-    return rows, f"column 'group' of {name}" if has_groups else "the files, as no row has a group"
+    return (
+        rows,
+        f"column 'group' of {name}" if has_groups else "the files, because no row has a group",
+    )
 
 
 def _refuse_missing(name: str, lines: dict[int, dict[str, str]]) -> None:
-    """Raise ValueError if a value is missing; groups may be missing in all rows."""
+    """Raise ValueError if a value is missing; groups may be missing in all rows together."""
     for column in _COLUMNS:
-        found = [number for number, line in lines.items() if is_missing(line.get(column, ""))]
+        found = [row for row, line in lines.items() if is_missing(line.get(column, ""))]
         if found:
             text = lines[found[0]].get(column, "")
-            problem = f"is {text!r}, which stands for a missing value" if text else "is empty"
+            problem = f"is {text!r}, a missing value" if text else "is empty"
             raise ValueError(
                 f"{name}, row {found[0]}: {column} {problem}{_others(found)}. Fill it in, or "
                 "delete the row."
             )
-    found = [number for number, line in lines.items() if is_missing(line.get("group", ""))]
+    found = [row for row, line in lines.items() if is_missing(line.get("group", ""))]
     if found and len(found) < len(lines):
         raise ValueError(
             f"{name}, row {found[0]}: group is missing{_others(found)}, and other rows have one. "
-            "Windows of unknown origin could be both trained on and tested on: fill in the group, "
-            "or delete the row."
+            "Windows of unknown origin could be both in training and in test data. Fill in the "
+            "group, or delete the row."
         )
 
 
@@ -280,8 +284,8 @@ def _others(rows: list[int]) -> str:
     return f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
 
 
-def _parse_row(name: str, number: int, line: dict[str, str], delimiter: str) -> dict[str, Any]:
-    where = f"{name}, row {number}"
+def _parse_row(name: str, row: int, line: dict[str, str], delimiter: str) -> dict[str, Any]:
+    where = f"{name}, row {row}"
     onset, duration = (
         _seconds(line[column], delimiter, f"{where}: {column}") for column in ("onset", "duration")
     )
@@ -292,18 +296,18 @@ def _parse_row(name: str, number: int, line: dict[str, str], delimiter: str) -> 
         )
     group = line.get("group", "")
     return {
-        "row": number, "file": line["file"], "onset": onset, "duration": duration,
+        "row": row, "file": line["file"], "onset": onset, "duration": duration,
         "label": line["label"], "group": "" if is_missing(group) else group,
     }  # fmt: skip
 
 
 def _seconds(text: str, delimiter: str, where: str) -> float:
-    # Tables with semicolons come from where the comma is the decimal one.
+    # In tables with semicolons a comma is a decimal one.
     if delimiter != ";" and re.fullmatch(r"[1-9]\d{0,2},\d{3}", text):
         raise ValueError(
             f"{where} is {text!r}, which could be {text.replace(',', '.')} or "
-            f"{text.replace(',', '')}. Write it without separators of thousands, and decimals with "
-            "a point."
+            f"{text.replace(',', '')}. Write it without thousands separators, and decimals with a "
+            "point."
         )
     try:
         value = float(text.replace(",", "."))
@@ -315,10 +319,9 @@ def _seconds(text: str, delimiter: str, where: str) -> float:
 
 
 def _find_file(folder: Path, name: str, where: str) -> Path:
-    """The path within `folder` of a file in a table, which may come from another system.
+    """Return the path within `folder` of a file in a table that another system may have written.
 
-    Backslashes separate folders on Windows, where upper and lower case are alike as well; macOS
-    writes accents as characters of their own.
+    Windows separates folders by backslashes and ignores case; macOS decomposes accents.
     """
     if (folder / name).is_file():
         return _within(folder, Path(name))
@@ -337,7 +340,7 @@ def _find_file(folder: Path, name: str, where: str) -> Path:
 
 
 def _within(folder: Path, found: Path) -> Path:
-    """One path for each file, whether a table writes it as absolute or with ``..`` in it."""
+    """Return the same path for a file if a table has it as absolute or with ``..`` in it."""
     base, path = (Path(os.path.normpath(each.absolute())) for each in (folder, folder / found))
     return path.relative_to(base) if path.is_relative_to(base) else path
 
@@ -351,13 +354,13 @@ def _open(path: Path, name: str, picks: Sequence[str] | None) -> Any:
         raw = open_raw(path)
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # each format's reader raises errors of its own
+    except Exception as error:  # each reader has its own errors
         raise ValueError(f"{name} cannot be read: {error}") from error
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
     raw.pick(chosen, verbose="error")
-    remedy = "Choose channels of one rate with --picks."
+    remedy = "Select channels of one rate with --picks."
     if check_one_rate(path, raw.ch_names, remedy) is not None:
-        # Without the faster channels MNE leaves these at their own rate.
+        # Without the faster channels, MNE does not resample these.
         raw = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
     return raw
 

@@ -1,4 +1,4 @@
-"""The sampling rates of a file's signals, which MNE brings to the highest among them."""
+"""Sampling rates of the signals of a file, which MNE resamples to the highest of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..modalities import bare_name
 from .edf import EDF_EXTENSIONS, EdfFile
 
 _FIXED_HEADER = 256  # bytes of a GDF file before those of its signals, 256 bytes each
-_COUNTS_AT = 216  # bytes of a signal before its number of samples in a data record
+_COUNTS_AT = 216  # bytes per signal before the numbers of samples in a data record
 
 
 def gdf_rates(path: Path) -> dict[str, float]:
-    """The sampling rate of each signal of a GDF file, in Hz.
+    """Return the sampling rate of each signal of a GDF file, in Hz.
 
     References
     ----------
@@ -46,18 +46,18 @@ def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> float | Non
     Parameters
     ----------
     path : Path
-        EDF, BDF and GDF files are checked; other formats, and files that have been moved away, are
-        not.
+        File to check if it is EDF, BDF or GDF; other formats, and files that no longer exist, are
+        not checked.
     names : sequence of str
-        As MNE has them: signals of one label get ``-0``, ``-1``, ... after it. They may lack the
-        type, as with ``infer_types=True``.
+        Names of channels in MNE, which appends ``-0``, ``-1``, ... to equal labels. They may lack
+        the type, as with ``infer_types=True``.
     remedy : str
-        The advice on signals of unequal rates.
+        Advice for signals of unequal rates, for the message.
 
     Returns
     -------
     float or None
-        Rate of these signals in Hz where MNE interpolates them, because others are faster.
+        Rate of these signals in Hz if MNE interpolates them because others are faster; else None.
     """
     suffix = path.suffix.lower()
     if suffix not in (*EDF_EXTENSIONS, ".gdf"):
@@ -87,7 +87,7 @@ def check_one_rate(path: Path, names: Sequence[str], remedy: str) -> float | Non
 
 
 def _check_edf(edf: EdfFile, name: str, names: Sequence[str]) -> None:
-    """Raise ValueError for flaws that MNE's reader passes over without an error."""
+    """Raise ValueError for flaws that the reader of MNE ignores."""
     picked = _labels_of(names, [signal.label for signal in edf.signals])
     for signal in edf.signals:
         if signal.flaw and signal.label in picked:
@@ -104,7 +104,7 @@ def _check_edf(edf: EdfFile, name: str, names: Sequence[str]) -> None:
 
 
 def _labels_of(names: Sequence[str], labels: Collection[str]) -> set[str]:
-    """The labels in the file of channels with these names in MNE."""
+    """Return the labels in the file of the channels with these names in MNE."""
     found: set[str] = set()
     for name in names:
         unnumbered = re.sub(r"-\d+$", "", name)

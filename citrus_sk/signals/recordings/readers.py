@@ -1,6 +1,6 @@
-"""Recordings in files: where they are, whose they are, which channels count, how to get pieces.
+"""Readers of recordings, which return the chosen channels piece by piece.
 
-Nothing here holds a long recording in memory, and MNE is imported for FIF files alone.
+No reader holds a long recording in memory, and MNE is imported only if a format needs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ..modalities import Choice, modality_of, modality_of_type
 from .edf import EDF_EXTENSIONS, EdfFile, EdfSignal
 from .formats import bad_samples, open_raw, wfdb_groups
-from .owner import Owner, json_object
+from .origin import Origin, json_object
 from .rates import gdf_rates
 
 
@@ -26,15 +26,18 @@ class Block:
     Attributes
     ----------
     sfreq : float
-        Hz.
+        Sampling rate in Hz.
     n_times : int
+        Number of samples.
     ch_names, modalities : tuple of str
+        Name and modality of each channel.
     read : callable
-        ``read(start, stop)`` gives (n_chans, stop - start), any real dtype; not finite is missing.
+        Function of ``(start, stop)`` that returns the values, (n_chans, stop - start), of any real
+        dtype. Values that are not finite are missing.
     scale : ndarray of shape (n_chans,)
-        Physical value = value read * scale.
+        Factor from the values of `read` to physical values.
     stored : dtype or None
-        int16 or float32 if the values should stay as they are at an equal rate.
+        int16 or float32 if values are to be stored unchanged at an equal rate; None otherwise.
     """
 
     sfreq: float
@@ -48,16 +51,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Source:
-    """A recording that has not been brought to the corpus's rate yet.
+    """Recording before its conversion to the rate of the corpus.
 
     Attributes
     ----------
     name, subject, dataset : str
+        Names of the recording, the subject and the data set.
     blocks : list of Block
+        Channels, by sampling rate.
     in_place : bool
-        Whether the file itself can be mapped, if the rate is right.
+        Whether the file itself can be mapped if its rate is that of the corpus.
     gap_s : float
-        Seconds before it for which the recording was interrupted.
+        Duration in seconds of the interruption before this recording.
     """
 
     name: str
@@ -68,15 +73,15 @@ class Source:
     gap_s: float = 0.0
 
 
-def read_file(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
-    """The recordings of a file, one after the other.
+def read_file(path: Path, origin: Origin, choose: Choice) -> Iterator[Source]:
+    """Yield the recordings of a file, one after the other.
 
     Parameters
     ----------
     path : Path
-    owner : Owner
+    origin : Origin
     choose : Choice
-        Notes the channels that it leaves out.
+        Choice of channels, which records those that are left out.
 
     Yields
     ------
@@ -84,27 +89,27 @@ def read_file(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
 
     Raises
     ------
-    ValueError, OSError and what the formats' libraries raise
-        If the file is damaged or not what its extension says.
+    ValueError, OSError and other errors of the libraries that read the formats
+        If the file is damaged, or not of the format of its extension.
     ModuleNotFoundError
         If MNE or wfdb is needed and not installed.
     """
     name = path.name.lower()
     if name.endswith(EDF_EXTENSIONS):
-        yield from _read_edf(path, owner, choose)
+        yield from _read_edf(path, origin, choose)
     elif name.endswith(".hea"):
-        yield from _read_wfdb(path, owner, choose)
+        yield from _read_wfdb(path, origin, choose)
     elif name.endswith(".npz"):
-        yield from _read_npz(path, owner, choose)
+        yield from _read_npz(path, origin, choose)
     elif name.endswith(".npy"):
-        yield from _read_npy(path, owner, choose)
+        yield from _read_npy(path, origin, choose)
     else:
-        yield from _read_raw(path, owner, choose)
+        yield from _read_raw(path, origin, choose)
 
 
-def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
-    edf, table = EdfFile(path), owner.channel_table()
-    edf.bad += owner.bad_spans()
+def _read_edf(path: Path, origin: Origin, choose: Choice) -> Iterator[Source]:
+    edf, table = EdfFile(path), origin.channel_table()
+    edf.bad += origin.bad_spans()
     if edf.note:
         choose.note(edf.note)
     table.note_unknown([signal.label for signal in edf.signals], choose)
@@ -116,7 +121,7 @@ def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
             groups.setdefault(signal.n_times, []).append((signal, modality))
     if not groups:
         return
-    for number, run in enumerate(edf.runs):
+    for i, run in enumerate(edf.runs):
         blocks = []
         for n_times, members in groups.items():
             signals = [signal for signal, _ in members]
@@ -130,43 +135,43 @@ def _read_edf(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
                     np.ones(len(signals)),
                 )
             )
-        name = path.name if len(edf.runs) == 1 else f"{path.name}:{number + 1}"
-        gap_s = max(0.0, run[2] - edf.end_of(edf.runs[number - 1])) if number else 0.0
-        subject = f"{owner.dataset}/{owner.subject}"
-        yield Source(name, subject, owner.dataset, blocks, gap_s=gap_s)
+        name = path.name if len(edf.runs) == 1 else f"{path.name}:{i + 1}"
+        gap_s = max(0.0, run[2] - edf.end_of(edf.runs[i - 1])) if i else 0.0
+        subject = f"{origin.dataset}/{origin.subject}"
+        yield Source(name, subject, origin.dataset, blocks, gap_s=gap_s)
 
 
-def _read_raw(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
-    """Any recording that MNE reads."""
-    raw, table = open_raw(path, note=choose.note), owner.channel_table()
+def _read_raw(path: Path, origin: Origin, choose: Choice) -> Iterator[Source]:
+    """Read a recording of a format that MNE reads."""
+    raw, table = open_raw(path, note=choose.note), origin.channel_table()
     names, sfreq = raw.ch_names, float(raw.info["sfreq"])
-    own_rates = gdf_rates(path) if path.suffix.lower() == ".gdf" else {}
-    bad = bad_samples(raw, owner.bad_spans())
+    rate_of = gdf_rates(path) if path.suffix.lower() == ".gdf" else {}
+    bad = bad_samples(raw, origin.bad_spans())
     table.note_unknown(names, choose)
     bads = {*raw.info["bads"], *filter(table.is_bad, names)}
     kinds = []
     for name, kind in zip(names, raw.get_channel_types(), strict=True):
-        # Readers give the type EEG to whatever they find; a name that says more comes first.
+        # Readers give the type EEG to all unknown channels, so a known name overrides it.
         by_name = modality_of(name) if kind == "eeg" else None
         by_table = table.type_of(name)
         by_type = modality_of(name, by_table or kind)
         kinds.append(by_type if by_name is None or by_table else by_name)
-    rates = [own_rates.get(name, sfreq) for name in names]
+    rates = [rate_of.get(name, sfreq) for name in names]
     rows, names, modalities = choose.pick(names, kinds, rates, bads)
 
     def read(start: int, stop: int) -> np.ndarray:
         values: np.ndarray = raw.get_data(rows, start, stop, verbose="error")
-        values = values.copy() if bad else values  # may be a view of what MNE holds
+        values = values.copy() if bad else values  # may be a view of data in MNE
         for first, last in bad:
             values[:, max(0, first - start) : max(0, last - start)] = np.nan
         return values
 
     if rows:
         block = Block(sfreq, int(raw.n_times), names, modalities, read, np.ones(len(rows)))
-        yield Source(path.name, f"{owner.dataset}/{owner.subject}", owner.dataset, [block])
+        yield Source(path.name, f"{origin.dataset}/{origin.subject}", origin.dataset, [block])
 
 
-def _read_wfdb(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
+def _read_wfdb(path: Path, origin: Origin, choose: Choice) -> Iterator[Source]:
     blocks = []
     for group in wfdb_groups(path):
         kinds = [modality_of(name) for name in group.names]
@@ -179,19 +184,19 @@ def _read_wfdb(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
                 )
             )  # fmt: skip
     if blocks:
-        yield Source(path.name, f"{owner.dataset}/{owner.subject}", owner.dataset, blocks)
+        yield Source(path.name, f"{origin.dataset}/{origin.subject}", origin.dataset, blocks)
 
 
-def _read_npz(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
+def _read_npz(path: Path, origin: Origin, choose: Choice) -> Iterator[Source]:
     dataset = path.stem
     with path.open("rb") as opened, np.load(opened) as file:
         if not {"index", "meta"} <= set(file.files):
             raise ValueError(
-                "its entries 'index' and 'meta' are missing: a corpus in .npz has these two, as "
-                "JSON, beside an int16 array for each recording; save plain arrays as .npy"
+                "its entries 'index' and 'meta' are missing. A corpus in .npz has both, as JSON, "
+                "and an int16 array for each recording; save plain arrays as .npy"
             )
         meta = json_object(file["meta"].tobytes(), "meta")
-        owner.about.update(
+        origin.about.update(
             {k: str(meta[k]) for k in ("licence", "source", "citation") if k in meta}
         )
         for entry in json_object(file["index"].tobytes(), "index", list):
@@ -212,7 +217,7 @@ def _read_npz(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
                 yield Source(recording, f"{dataset}/{entry['subject']}", dataset, [block])
 
 
-def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
+def _read_npy(path: Path, origin: Origin, choose: Choice) -> Iterator[Source]:
     array = np.load(path, mmap_mode="r")
     array = array[None] if array.ndim == 1 else array
     if array.ndim != 2 or array.dtype.kind not in "iuf":
@@ -222,15 +227,14 @@ def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
         )
     if array.shape[0] > array.shape[1]:
         raise ValueError(
-            f"its shape {array.shape} means more channels than samples; expected (n_chans, n_times)"
+            f"its shape {array.shape} has more channels than samples; expected (n_chans, n_times)"
         )
     sidecar = path.with_suffix(".json")
     content = json_object(sidecar.read_bytes(), sidecar.name) if sidecar.is_file() else {}
     kinds = content.get("modalities", choose.modality)
     if kinds is None:
         raise ValueError(
-            "it is not known what it records: pass modality=, or write 'modalities' in "
-            f"{sidecar.name}"
+            f"its modality is unknown: pass modality=, or add 'modalities' to {sidecar.name}"
         )
     kinds = [kinds] * len(array) if isinstance(kinds, str) else kinds
     names = content.get("ch_names") or [f"channel {i}" for i in range(len(array))]
@@ -239,7 +243,7 @@ def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
             f"{sidecar.name} lists {len(names)} ch_names and {len(kinds)} modalities for "
             f"{len(array)} channels"
         )
-    owner.about.update(
+    origin.about.update(
         {k: str(content[k]) for k in ("licence", "source", "citation") if k in content}
     )
     sfreq = float(content.get("sfreq", choose.sfreq))
@@ -248,8 +252,8 @@ def _read_npy(path: Path, owner: Owner, choose: Choice) -> Iterator[Source]:
     if picked[0]:
         block = _array_block(array, scale, sfreq, *picked)
         in_place = len(picked[0]) == len(array) and array.flags.c_contiguous
-        subject = f"{owner.dataset}/{content.get('subject', owner.subject)}"
-        yield Source(path.name, subject, owner.dataset, [block], in_place)
+        subject = f"{origin.dataset}/{content.get('subject', origin.subject)}"
+        yield Source(path.name, subject, origin.dataset, [block], in_place)
 
 
 def _array_block(

@@ -1,4 +1,4 @@
-"""Whom to hold out, so that a score is one on people who were never seen."""
+"""Choice of the subjects to hold out."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ import hashlib
 
 import numpy as np
 
-# Exchanges that are compared where a modality is on one side only.
+# Number of exchanges to compare if a modality is on one side only.
 _N_TRIED = 10
 
 
 def hold_out(
     datasets: dict[str, set[str]], modalities: dict[str, set[str]], share: float, seed: int
 ) -> set[str]:
-    """Subjects to hold out: a share of every data set, and then as few exchanges as it takes.
+    """Choose a share of every data set, and exchange subjects until each modality is divided.
 
     Parameters
     ----------
     datasets, modalities : dict
-        The subjects of each.
+        Subjects of each data set and of each modality.
     share : float
-        In (0, 1).
+        Share of the subjects of each data set, in (0, 1).
     seed : int
+        Random seed.
 
     Returns
     -------
     set of str
-        Of every data set of two subjects or more at least one, but not all; the same of every
-        modality, as far as that can be had. Empty if none has two.
+        Subjects to hold out: at least one of every data set of two subjects or more, but not all;
+        and likewise of every modality, if a few exchanges can achieve that. Empty if neither a
+        data set nor a modality has two.
     """
     held_out: set[str] = set()
     for name, subjects in sorted(datasets.items()):
@@ -47,7 +49,9 @@ def hold_out(
     while wrong := one_sided(held_out):
         name, subjects = wrong[0]
         candidates = _shuffled(subjects, name, seed)[:_N_TRIED]
-        best = min((held_out ^ {who} for who in candidates), key=lambda s: len(one_sided(s)))
+        best = min(
+            (held_out ^ {subject} for subject in candidates), key=lambda s: len(one_sided(s))
+        )
         if len(one_sided(best)) >= len(wrong):
             break
         held_out = best
@@ -55,7 +59,7 @@ def hold_out(
 
 
 def _shuffled(subjects: set[str], name: str, seed: int) -> list[str]:
-    """In an order of chance that does not depend on what else there is in the corpus."""
+    """Shuffle the subjects, independently of any others in the corpus."""
     entropy = hashlib.sha256(name.encode()).digest()
     rng = np.random.default_rng([int(seed), int.from_bytes(entropy[:8], "big")])
     ordered = sorted(subjects)

@@ -210,16 +210,26 @@ def _self_trained(adaptive: AdaptiveHead, base: Linear, features: np.ndarray) ->
     rows = _spread(len(features), _MOST_WINDOWS)
     kernel = person_kernel(features[rows], adaptive.families)
     decisions = outputs_of(base, features[rows])
-    sharpness = adaptive.adapted_sharpness
-    coefficients = self_trained(kernel, decisions, sharpness, adaptive.usual_scale)
-    weight, bias = _corrected(adaptive, base, features[rows], coefficients)
-    # Guesses are no evidence: the corrected head is no more confident than it was before.
-    factor = equal_confidence(decisions + kernel @ coefficients, decisions, sharpness)
-    old = 1 - _GUESS_SHARE
-    return (
-        _GUESS_SHARE * factor * weight + old * base[0],
-        _GUESS_SHARE * factor * bias + old * base[1],
+    coefficients = self_trained(kernel, decisions, adaptive.adapted_sharpness, adaptive.usual_scale)
+    guessed = _corrected(adaptive, base, features[rows], coefficients)
+    return _restrained(adaptive, guessed, base, features[rows])
+
+
+def _restrained(
+    adaptive: AdaptiveHead, guessed: Linear, base: Linear, features: np.ndarray
+) -> Linear:
+    """Mean of a head that was trained on its own guesses and the one from before.
+
+    Guesses are no evidence, so the first is made no more confident than the second.
+    """
+    factor = equal_confidence(
+        outputs_of(guessed, features), outputs_of(base, features), adaptive.adapted_sharpness
     )
+    weight, bias = (
+        _GUESS_SHARE * factor * new + (1 - _GUESS_SHARE) * old
+        for new, old in zip(guessed, base, strict=True)
+    )
+    return weight, bias
 
 
 def _with_labels(
@@ -244,14 +254,14 @@ def _with_labels(
     noise = _label_noise(adaptive, kernel, decisions, targets, known)
     if np.isinf(noise):
         return None
-    if usual is None:
-        coefficients = label_correction(kernel, decisions, targets, noise)
-    else:
-        labels = np.where(known, np.nan_to_num(targets).argmax(axis=1), -1)
-        coefficients = self_trained(
-            kernel, decisions, adaptive.adapted_sharpness, usual, labels, noise
-        )
-    return _corrected(adaptive, base, features, coefficients)
+    coefficients = label_correction(kernel, decisions, targets, noise)
+    by_labels = _corrected(adaptive, base, features, coefficients)
+    if usual is None or known.all():
+        return by_labels
+    labels = np.where(known, np.nan_to_num(targets).argmax(axis=1), -1)
+    coefficients = self_trained(kernel, decisions, adaptive.adapted_sharpness, usual, labels, noise)
+    guessed = _corrected(adaptive, base, features, coefficients)
+    return _restrained(adaptive, guessed, by_labels, features[~known])
 
 
 def _corrected(

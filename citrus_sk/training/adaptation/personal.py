@@ -199,8 +199,8 @@ def choose_label_noise(
     Returns
     -------
     float
-        Infinite, so that the labels have no effect, if each class has two windows or more and the
-        left-out log loss is higher than that of the population's decisions.
+        Infinite, so that the labels have no effect, if each class has three windows or more and
+        the left-out log loss is higher than that of the population's decisions.
     """
     rows = np.arange(len(labels))
     targets = 2.0 * np.eye(decisions.shape[1])[labels] - 1
@@ -208,8 +208,8 @@ def choose_label_noise(
     def loss(predicted: np.ndarray) -> float:
         return float(-log_softmax(sharpness * predicted)[rows, labels].sum())
 
-    each_twice = np.unique(labels, return_counts=True)[1].min() > 1
-    return _choose_noise(kernel, decisions, targets, loss, each_twice)
+    several = np.unique(labels, return_counts=True)[1].min() > 2
+    return _choose_noise(kernel, decisions, targets, loss, several)
 
 
 def choose_value_noise(kernel: np.ndarray, predicted: np.ndarray, values: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""From a corpus to a pre-trained network: sampling, the run, its file and its processes.
+"""From a corpus to a pre-trained network: sampler, run, run file and processes.
 
 Imports the rest of `training`, and what `training` imports.
 """

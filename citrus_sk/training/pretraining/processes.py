@@ -1,4 +1,4 @@
-"""Several processes in one run."""
+"""Distribution of a run over several processes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 
 
 def distributed_part() -> tuple[int, int]:
-    """Number of this process, and how many share the run."""
+    """Rank of this process, and number of processes of the run."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 
 def is_launched() -> bool:
-    """Whether torchrun or Accelerate launched this process, as one of several.
+    """Whether torchrun or Accelerate launched this process as one of several.
 
-    Both set all of the variables. A cluster may set some of them for a single process.
+    Both of them set all of the variables; a cluster may set some of them for a single process.
     """
     launched = all(name in os.environ for name in _LAUNCHER_VARIABLES)
     return launched and os.environ["WORLD_SIZE"].strip() not in ("", "1")
 
 
 def launched_together(device: Any) -> Any:
-    """Join the processes that torchrun or Accelerate launched; gives this one's device.
+    """Join the group of launched processes, and return the device of this one.
 
-    Nothing happens unless `is_launched`. The group is left when the interpreter ends: a process
-    that left it after a fit would meet, at the next fit, those that have not left it yet.
+    Nothing happens unless `is_launched`. The process leaves the group only when the interpreter
+    ends. If it left after each fit, the next one could start while others are still in the group.
     """
     if not is_launched() or not torch.distributed.is_available():
         return device
@@ -47,7 +47,7 @@ def launched_together(device: Any) -> Any:
 
 
 def same_everywhere(number: int, device: torch.device) -> int:
-    """The first process's number, in all of them."""
+    """Broadcast the number of the first process to all processes."""
     if distributed_part()[1] == 1:
         return number
     shared = torch.tensor([number], device=device)

@@ -1,4 +1,4 @@
-"""The loop of a pre-training run: steps, averages, held-out loss, and a state that can be saved."""
+"""Training loop of a pre-training run, with averaged weights, held-out loss and saved state."""
 
 from __future__ import annotations
 
@@ -21,15 +21,32 @@ from ..schedule import average_share, warmup_cosine
 from .processes import distributed_part
 from .sampler import Batch, CropSampler
 
-# Steps below zero never occur in training: batches for statistics and for the held-out loss.
+# Batches for the statistics of the targets and for the held-out loss, with steps that are too large
+# to occur in training.
 _STATISTICS_BATCHES, _HELD_OUT_BATCHES = 16, 8
 _STATISTICS_FROM, _HELD_OUT_FROM = 2**40, 2**41
-_CLIP = 1.0  # norm of a step's gradient
+_CLIP = 1.0  # largest norm of a gradient
 
 
 @dataclass(frozen=True)
-class PretrainRecipe:
-    """How long and how fast; see `CitrusPretrainer` for each entry."""
+class PretrainSettings:
+    """Settings of a run; see the parameters of `CitrusPretrainer`.
+
+    Attributes
+    ----------
+    n_steps : int
+        Number of batches.
+    learning_rate, weight_decay, warmup, ema : float
+        Parameters of the same names.
+    evaluate_every : int
+        Number of steps between two rows of the history.
+    seed : int
+        Seed of dropout.
+    bf16 : bool
+        Whether the forward pass has bfloat16 precision.
+    compiled : bool
+        Whether to use `torch.compile`.
+    """
 
     n_steps: int
     learning_rate: float
@@ -43,18 +60,20 @@ class PretrainRecipe:
 
 
 class PretrainRun:
-    """One run. Its state after a step is a function of corpus, recipe and seed alone.
+    """A run, whose state after a step depends on the corpus, the settings and the seed alone.
 
     Parameters
     ----------
     autoencoder : MaskedAutoencoder
-        On its device.
+        Network to train, which is moved to `device`.
     sampler : CropSampler
-        Of training windows.
+        Sampler of training windows.
     held_out : CropSampler or None
-        Of windows of people that are not trained on.
-    recipe : PretrainRecipe
+        Sampler of windows of people who are held out.
+    settings : PretrainSettings
+        Length, optimiser and precision of the run.
     device : torch.device
+        Device of the training.
     """
 
     def __init__(
@@ -62,21 +81,21 @@ class PretrainRun:
         autoencoder: MaskedAutoencoder,
         sampler: CropSampler,
         held_out: CropSampler | None,
-        recipe: PretrainRecipe,
+        settings: PretrainSettings,
         device: torch.device,
     ) -> None:
         self.model, self.sampler, self.held_out = autoencoder.to(device), sampler, held_out
-        self.recipe, self.device = recipe, device
+        self.settings, self.device = settings, device
         self.part = distributed_part()
         decayed = [p for p in autoencoder.parameters() if p.ndim > 1]
         others = [p for p in autoencoder.parameters() if p.ndim <= 1]
         self.parameters = decayed + others
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": decayed, "weight_decay": settings.weight_decay},
                 {"params": others, "weight_decay": 0.0},
             ],
-            lr=recipe.learning_rate,
+            lr=settings.learning_rate,
             betas=(0.9, 0.98),
             fused=device.type in ("cpu", "cuda"),
         )
@@ -84,13 +103,13 @@ class PretrainRun:
         self.step, self.seconds, self.in_step = 0, 0.0, False
         self.history: list[dict[str, Any]] = []
         self._loss_sum, self._loss_count = 0.0, 0
-        self._forward: Any = torch.compile(autoencoder) if recipe.compiled else autoencoder
+        self._forward: Any = torch.compile(autoencoder) if settings.compiled else autoencoder
 
     # --- training --------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Take the statistics of the targets from training windows; before the first step."""
-        batches = [self.sampler(_STATISTICS_FROM + number) for number in range(_STATISTICS_BATCHES)]
+        """Set the statistics of the targets by training windows, before the first step."""
+        batches = [self.sampler(_STATISTICS_FROM + i) for i in range(_STATISTICS_BATCHES)]
         z = normalise(torch.cat([batch.x for batch in batches]))[0]
         modality = torch.cat([batch.modality for batch in batches])
         self.model.set_target_statistics(z.to(self.device), modality.to(self.device))
@@ -98,12 +117,14 @@ class PretrainRun:
             self.average[name].copy_(getattr(self.model, name))
 
     def train(self, after_step: Callable[[PretrainRun], Any] | None = None) -> None:
-        """Go on to the last step; `after_step` sees the run after each."""
-        while self.step < self.recipe.n_steps:
+        """Train up to the last step, and call `after_step` with the run after each step."""
+        while self.step < self.settings.n_steps:
             begin = time.perf_counter()
             self.in_step = True
             self.train_step()
-            due = self.step % self.recipe.evaluate_every == 0 or self.step == self.recipe.n_steps
+            due = (
+                self.step % self.settings.evaluate_every == 0 or self.step == self.settings.n_steps
+            )
             if due:
                 self._record()
             self.seconds += time.perf_counter() - begin
@@ -114,18 +135,18 @@ class PretrainRun:
                 after_step(self)
 
     def train_step(self) -> float:
-        """One batch; returns its loss."""
+        """Train on one batch, and return its loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * self._schedule()
+            group["lr"] = self.settings.learning_rate * self._schedule()
         batch = self.sampler(self.step, self.part)
         self.model.train()
-        # A seed for each step: a run that is taken up again drops out the same units.
-        # Processes of a group drop others each; a lone one has the seed without its number.
-        key = (self.recipe.seed, self.step, *([self.part[0]] if self.part[1] > 1 else []))
+        # Each step has its own seed, so that a resumed run drops the same units. With several
+        # processes, each of them drops other units.
+        key = (self.settings.seed, self.step, *([self.part[0]] if self.part[1] > 1 else []))
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        # A compiled network draws in kernels that know the global state alone.
-        draws = own_draws(seed, self.device, shared=self.recipe.compiled)
-        with draws as own, own.dropout(self.model):
+        # Kernels of a compiled network can only draw from the global state.
+        shared = self.settings.compiled
+        with own_draws(seed, self.device, shared=shared) as draws, draws.dropout(self.model):
             loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -134,8 +155,8 @@ class PretrainRun:
             drawn = "; ".join(self.sampler.describe(self.step)[:4])
             raise FloatingPointError(
                 f"The pre-training loss became {value} at step {self.step}, in the batch of "
-                f"{drawn}; ... Lower learning_rate (it is {self.recipe.learning_rate}) and look "
-                "for extreme values there."
+                f"{drawn}; ... Lower learning_rate (it is {self.settings.learning_rate}), or look "
+                "for extreme values in these recordings."
             )
         nn.utils.clip_grad_norm_(self.parameters, _CLIP)
         self.optimizer.step()
@@ -144,25 +165,26 @@ class PretrainRun:
         self._loss_sum, self._loss_count = self._loss_sum + value, self._loss_count + 1
         return value
 
-    def news(self) -> str:
-        """Text of the progress bar."""
+    def summary(self) -> str:
+        """Text for the progress bar, with the current losses."""
         held_out = next((row["held_out_loss"] for row in self.history[::-1] if len(row) > 3), None)
-        own = self._loss_sum / self._loss_count if self._loss_count else self.history[-1]["loss"]
-        return f"masked loss {own:.4f}" + ("" if held_out is None else f", held out {held_out:.4f}")
+        loss = self._loss_sum / self._loss_count if self._loss_count else self.history[-1]["loss"]
+        text = f"masked loss {loss:.4f}"
+        return text if held_out is None else f"{text}, held out {held_out:.4f}"
 
     def _schedule(self) -> float:
-        return warmup_cosine(self.step, self.recipe.n_steps, self.recipe.warmup)
+        return warmup_cosine(self.step, self.settings.n_steps, self.settings.warmup)
 
     def _loss(self, batch: Batch) -> Tensor:
         amp: Any = nullcontext()
-        if self.recipe.bf16:
+        if self.settings.bf16:
             amp = torch.autocast(self.device.type, torch.bfloat16)
         with amp:
             losses = window_losses(self.model, batch, self.device, self._forward)
         return (losses * batch.weight.to(self.device)).sum()
 
     def _share(self, loss: Tensor) -> float:
-        """The loss of the whole batch, and its gradient, where several processes share it."""
+        """Sum the loss and its gradient over all processes, and return the loss."""
         if self.part[1] > 1:
             for parameter in self.parameters:
                 if parameter.grad is None:
@@ -173,12 +195,12 @@ class PretrainRun:
         return loss.item()
 
     def _update_average(self) -> None:
-        share = average_share(self.step, self.recipe.n_steps, self.recipe.ema)
+        share = average_share(self.step, self.settings.n_steps, self.settings.ema)
         state = self.model.state_dict()
         names = [name for name, value in self.average.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.average[k] for k in names], [state[k] for k in names], share)
 
-    # --- what is known of it ---------------------------------------------------------------------
+    # --- losses ----------------------------------------------------------------------------------
 
     def _record(self) -> None:
         loss = self._loss_sum / max(1, self._loss_count)
@@ -190,7 +212,7 @@ class PretrainRun:
 
     @torch.no_grad()
     def evaluate(self, sampler: CropSampler) -> dict[str, Any]:
-        """Masked loss of the averaged weights on windows that are the same every time."""
+        """Masked loss of the averaged weights, on the same windows in every call."""
         current = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
         self.model.eval()
@@ -201,12 +223,12 @@ class PretrainRun:
     # --- the state on disk -----------------------------------------------------------------------
 
     def state(self) -> tuple[dict[str, Tensor], str]:
-        """All that is needed to resume the run: tensors, and the rest as JSON."""
+        """State that is needed to resume the run: tensors, and the rest as JSON."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for number, parameter in enumerate(self.parameters):
+        for i, parameter in enumerate(self.parameters):
             for name, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{number}.{name}"] = value
+                tensors[f"optimizer.{i}.{name}"] = value
         rest = {
             "step": self.step,
             "seconds": self.seconds,
@@ -219,7 +241,7 @@ class PretrainRun:
         )
 
     def load(self, tensors: dict[str, Tensor], rest: str) -> None:
-        """Take up what `state` gave."""
+        """Restore the result of `state`."""
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
         for key, value in tensors.items():
             part, name = key.split(".", 1)
@@ -227,9 +249,9 @@ class PretrainRun:
         self.model.load_state_dict(parts["model"])
         self.average = {k: v.to(self.device) for k, v in parts["average"].items()}
         for key, value in parts["optimizer"].items():
-            number, name = key.split(".")
-            state = self.optimizer.state[self.parameters[int(number)]]
-            state[name] = value.to(self.device)  # "step" too, as fused AdamW keeps it there
+            index, name = key.split(".")
+            state = self.optimizer.state[self.parameters[int(index)]]
+            state[name] = value.to(self.device)  # also "step", which fused AdamW keeps there
         loaded = json.loads(rest)
         self.step, self.seconds, self.history = (
             loaded["step"], loaded["seconds"], loaded["history"],
@@ -252,12 +274,12 @@ def window_losses(
 def masked_loss(
     model: MaskedAutoencoder, sampler: CropSampler, device: torch.device
 ) -> dict[str, float]:
-    """Masked loss over fixed windows of `sampler`, of each modality and, as ``"all"``, overall."""
-    sums: dict[str, list[float]] = {name: [] for name in sampler.modalities}
-    for number in range(_HELD_OUT_BATCHES):
-        batch = sampler(_HELD_OUT_FROM + number)
+    """Masked loss on fixed windows of a sampler for each modality, and their mean as ``"all"``."""
+    by_modality: dict[str, list[float]] = {name: [] for name in sampler.modalities}
+    for i in range(_HELD_OUT_BATCHES):
+        batch = sampler(_HELD_OUT_FROM + i)
         losses = window_losses(model, batch, device)
-        for kind, loss in zip(batch.modality.tolist(), losses.tolist(), strict=True):
-            sums[sampler.modalities[kind]].append(loss)
-    means = {name: sum(values) / len(values) for name, values in sums.items() if values}
+        for index, loss in zip(batch.modality.tolist(), losses.tolist(), strict=True):
+            by_modality[sampler.modalities[index]].append(loss)
+    means = {name: sum(values) / len(values) for name, values in by_modality.items() if values}
     return means | {"all": sum(means.values()) / len(means)}

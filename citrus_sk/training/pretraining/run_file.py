@@ -26,16 +26,17 @@ _VERSION = 1
 
 
 class RunFile:
-    """Saves a run every few minutes, and takes it up again.
+    """File in which a run is saved every few minutes, and from which it is resumed.
 
     Parameters
     ----------
     path : Path
-        Replaced as a whole at every save: whatever happens, a good state is there.
+        Path of the file, which is replaced atomically, so that it always holds a valid state.
     settings : mapping of str to Any
-        Settings that decide the result, as JSON: a run is only resumed with equal ones.
+        Settings on which the result depends, in types that JSON can store. A run is only resumed
+        with equal settings.
     minutes : float
-        Between two saves.
+        Minutes between two saves.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], minutes: float) -> None:
@@ -47,7 +48,7 @@ class RunFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def save(self, run: PretrainRun) -> None:
-        """Save the state of a run; raises OSError where the disk is full."""
+        """Save the state of a run, or raise OSError, as on a full disk."""
         tensors, progress = run.state()
         header = {"version": _VERSION, "settings": self.settings, "progress": progress}
         header["digest"] = _digest(tensors)
@@ -56,25 +57,25 @@ class RunFile:
         self.saved_at = time.monotonic()
 
     def save_if_due(self, run: PretrainRun) -> None:
-        """Save where the last time is some minutes ago."""
+        """Save a run if the last save was at least `minutes` ago."""
         if time.monotonic() - self.saved_at >= 60 * self.minutes:
             self.try_to_save(run)
 
     def try_to_save(self, run: PretrainRun) -> None:
-        """Save, or warn of what stands in the way: training is not lost for want of a file."""
+        """Save a run, or warn if that fails, so that training continues without a file."""
         try:
             self.save(run)
         except OSError as error:
             self.saved_at = time.monotonic()
             warnings.warn(
-                f"The run could not be saved at step {run.step}: {error}. What was saved "
-                f"before is still there in {self.path}; free some space.",
+                f"The run could not be saved at step {run.step}: {error}. An earlier state in "
+                f"{self.path} is unchanged. Free some disk space.",
                 UserWarning,
                 stacklevel=2,
             )
 
     def load_into(self, run: PretrainRun) -> None:
-        """Take up the run that was saved here."""
+        """Restore the saved run."""
         header, tensors = _read(self.path)
         saved = header["settings"]
         differing = sorted(
@@ -86,25 +87,25 @@ class RunFile:
                 f"run_file={str(self.path)!r} is of a run with {name}={saved.get(name)!r}; this "
                 f"one has {name}={self.settings.get(name)!r}"
                 + (f" (and {', '.join(differing[1:])} differ as well)" if differing[1:] else "")
-                + ". Use the same, or begin anew with resume=False or another file."
+                + ". Use the same settings, or start a new run with resume=False or another file."
             )
         run.load(tensors, header["progress"])
 
 
 def saved_seed(path: Path) -> int | None:
-    """The seed of the run that is saved in a file; None if there is no such file."""
+    """Seed of the run in a file; None if the file does not exist."""
     if not path.exists():
         return None
     return int(_read(path)[0]["settings"]["seed"])
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy, or whatever else is no JSON, as JSON."""
+    """Convert a NumPy number to a Python one, and other values that JSON cannot store to text."""
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Hash of all numbers, so that a run is not resumed from damaged data."""
+    """Hash of all tensors, so that a run is not resumed from damaged data."""
     digest = hashlib.blake2b()
     for name in sorted(tensors):
         digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
@@ -119,32 +120,33 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             header = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.get("version") == _VERSION and header["digest"] != _digest(tensors):
-            raise ValueError("its numbers are damaged")
+            raise ValueError("its tensors are damaged")
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
             f"run_file={str(path)!r} is not the state of a pre-training run: {error!r}. "
-            "Pass another file, or resume=False to begin anew (which replaces it)."
+            "Pass another file, or resume=False to start a new run, which replaces it."
         ) from error
     if header.get("version") != _VERSION:
         raise ValueError(
             f"run_file={str(path)!r} was written by another version of citrus_sk; "
-            "go on with that one, or begin anew with resume=False."
+            "resume it with that version, or start a new run with resume=False."
         )
     return header, tensors
 
 
 def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose: int) -> None:
-    """Train to the last step, with a progress bar, saving the run on the way.
+    """Train up to the last step, with a progress bar and regular saves.
 
     Parameters
     ----------
     run : PretrainRun
+        Run to train.
     file : RunFile or None
-        Where the run is saved: every few minutes, on Ctrl-C and at the end.
+        File in which the run is saved every few minutes, on Ctrl-C and at the end.
     resume : bool
-        Whether to continue the run in `file` where there is one.
+        Whether to resume the run in `file` if it exists.
     verbose : int
-        1 shows a bar.
+        Whether to show a progress bar.
     """
     if file is not None and resume and file.path.exists():
         file.load_into(run)
@@ -153,14 +155,14 @@ def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose:
     leads = run.part[0] == 0
     interrupts = nullcontext(bool) if file is None else notice_interrupt(hold_back=True)
     bar = progress_bar(
-        total=run.recipe.n_steps, initial=run.step, description="pre-training", unit="batch",
+        total=run.settings.n_steps, initial=run.step, description="pre-training", unit="batch",
         shown=bool(verbose and leads),
     )  # fmt: skip
     with bar, interrupts as interrupted:
 
         def after_step(run: PretrainRun) -> None:
             if not bar.disable:
-                bar.set_postfix_str(run.news(), refresh=False)
+                bar.set_postfix_str(run.summary(), refresh=False)
                 bar.update(1)
             if interrupted():
                 raise KeyboardInterrupt
@@ -170,6 +172,6 @@ def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose:
         try:
             run.train(after_step)
         finally:
-            # After the last step, or after a Ctrl-C; never in the middle of a step.
+            # After the last step or a Ctrl-C, but not in the middle of a step.
             if file is not None and leads and not run.in_step:
                 file.try_to_save(run)

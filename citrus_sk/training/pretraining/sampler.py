@@ -1,4 +1,4 @@
-"""Random crops of a corpus: which stretch of which recording a training window is made of."""
+"""Random crops of a corpus, from which training windows are made."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _RESIDENT_SHARE = 0.4
 
 @dataclass(frozen=True)
 class Sampling:
-    """How windows are drawn.
+    """Parameters of the sampler.
 
     Attributes
     ----------
     n_times, n_tokens : int
-        Samples and tokens of a window.
+        Numbers of samples and of tokens of a window.
     batch_size : int
-        Channel-windows.
+        Number of windows of a single channel in a batch.
     crop : tuple of two float
-        Shortest and longest crop in units of `n_times`; lengths are log-uniform between them and
+        Shortest and longest crop in units of `n_times`. Lengths are log-uniform between them, and
         every crop is resampled to `n_times`.
     flip : bool
-        Whether half of the windows are turned upside down.
+        Whether the sign of half of the windows is changed.
     mask_ratio, run_length
-        See `TaskConfig`.
+        Parameters of the mask, see `TaskConfig`.
     unknown : float
         Share of windows whose modality is hidden from the network.
     simultaneous : int
-        Channels of one recording that are drawn together.
+        Number of channels of one recording that are drawn together.
     """
 
     n_times: int
@@ -55,22 +55,22 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows on the grid, with the inputs of the auto-encoder beside them.
+    """Windows on the grid, with the other inputs of the auto-encoder.
 
     Attributes
     ----------
     x : Tensor of shape (batch, n_times)
-        In physical units.
+        Windows in physical units.
     mask : Tensor of bool of shape (batch, n_tokens)
-        True where a token is hidden.
+        True for tokens that are hidden.
     modality : Tensor of int of shape (batch,)
-        Index into the modalities.
+        Index of the modality of each window.
     known : Tensor of bool of shape (batch,)
-        Whether the trunk uses the modality.
+        Whether the trunk uses the embedding of the modality.
     window : Tensor of int of shape (batch,)
-        Equal for channels that were recorded together.
+        Number that is equal for simultaneous channels.
     weight : Tensor of shape (batch,)
-        Share in the loss: modalities count alike whatever the draw gave; sums to 1.
+        Weight in the loss, with a sum of 1. All modalities in the batch have the same total.
     """
 
     x: Tensor
@@ -83,7 +83,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Crops:
-    """Stretches of recordings, one a window: columns of equal length."""
+    """Crops of recordings as columns, with one row for each window.
+
+    Attributes
+    ----------
+    recording, channel : ndarray of int, shape (n_crops,)
+        Index of the recording, and of the channel in it.
+    first, length : ndarray of int, shape (n_crops,)
+        First sample and number of samples.
+    modality : ndarray of int, shape (n_crops,)
+        Index of the modality.
+    window : ndarray of int, shape (n_crops,)
+        Number that is equal for simultaneous channels.
+    """
 
     recording: np.ndarray
     channel: np.ndarray
@@ -93,23 +105,23 @@ class Crops:
     window: np.ndarray
 
     def part(self, rank: int, n_parts: int) -> tuple[Crops, np.ndarray]:
-        """Every `n_parts`-th group of simultaneous channels, and its rows."""
+        """Every `n_parts`-th group of simultaneous channels, and the rows that it has here."""
         rows = np.flatnonzero(self.window % n_parts == rank)
         return Crops(*(getattr(self, field.name)[rows] for field in fields(self))), rows
 
 
-# --- where the samples lie -----------------------------------------------------------------------
+# --- the samples of crops ------------------------------------------------------------------------
 
 
 class Store(Protocol):
-    """Gives the samples of crops."""
+    """Source of the samples of crops."""
 
     def __call__(self, crops: Crops) -> Tensor:
-        """``(n_crops, longest + 1)``: a crop's samples, and the last one again to the end."""
+        """Samples of crops, padded by their last one, of shape ``(n_crops, longest + 1)``."""
 
 
 class StreamingStore:
-    """Reads crops from arrays or memory maps, one by one."""
+    """Store that reads each crop from an array or a memory map."""
 
     def __init__(self, recordings: list[Recording]) -> None:
         self.recordings = recordings
@@ -117,8 +129,8 @@ class StreamingStore:
     def __call__(self, crops: Crops) -> Tensor:
         padded = np.empty((len(crops.length), int(crops.length.max()) + 1), dtype=np.float32)
         columns = (crops.recording, crops.channel, crops.first, crops.length)
-        for row, number, channel, first, length in zip(padded, *columns, strict=True):
-            recording = self.recordings[number]
+        for row, index, channel, first, length in zip(padded, *columns, strict=True):
+            recording = self.recordings[index]
             row[:length] = recording.data[channel, first : first + length]
             row[:length] *= recording.scale[channel]
             row[length:] = row[length - 1]
@@ -126,7 +138,7 @@ class StreamingStore:
 
 
 class ResidentStore:
-    """Keeps every recording on the device and gathers crops there, all at once."""
+    """Store that keeps all recordings on the device, and gathers all crops of a batch at once."""
 
     def __init__(self, recordings: list[Recording], device: torch.device) -> None:
         chans = [len(recording.data) for recording in recordings]
@@ -134,7 +146,7 @@ class ResidentStore:
         self.first_channel = np.cumsum([0, *chans[:-1]])
         self.start = np.cumsum([0, *lengths[:-1]])
         self.scale = np.concatenate([recording.scale for recording in recordings])
-        # int16 stays that, which halves the space; what else arrays hold becomes float32.
+        # int16 takes half the memory and is kept; other types become float32.
         arrays = [np.array(r.data, None if r.data.dtype == np.int16 else "f4") for r in recordings]
         self.flat = torch.cat([torch.from_numpy(array).flatten().to(device) for array in arrays])
 
@@ -143,13 +155,13 @@ class ResidentStore:
         channel = self.first_channel[crops.recording] + crops.channel
         start = torch.from_numpy(self.start[channel] + crops.first).to(device)
         length = torch.from_numpy(crops.length).to(device)
-        reach = torch.arange(int(crops.length.max()) + 1, device=device)
-        index = start[:, None] + torch.minimum(reach, length[:, None] - 1)
+        offset = torch.arange(int(crops.length.max()) + 1, device=device)
+        index = start[:, None] + torch.minimum(offset, length[:, None] - 1)
         return self.flat[index] * torch.from_numpy(self.scale[channel]).to(device)[:, None]
 
 
 def make_store(recordings: list[Recording], device: torch.device) -> Store:
-    """On the device where there is room for it, else streamed."""
+    """Make a store on the GPU if its memory suffices, else one that streams."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if sum(recording.data.nbytes for recording in recordings) < _RESIDENT_SHARE * free:
@@ -157,16 +169,29 @@ def make_store(recordings: list[Recording], device: torch.device) -> Store:
     return StreamingStore(recordings)
 
 
-# --- what is drawn -------------------------------------------------------------------------------
+# --- the sampler ---------------------------------------------------------------------------------
 
 
 class CropSampler:
-    """Draws batches from a corpus. A batch is a function of seed and step alone.
+    """Sampler of batches, each of which depends on the seed and the step alone.
 
-    So a run that is taken up again at a step, or shared by several processes, sees the very
-    windows that it would have seen otherwise. Every modality has the same chance; within one, a
-    data set has a chance in proportion to the square root of its hours (64 channels of one head
-    are not 64 times one), and within that every second of it the same.
+    A run that is resumed, or shared by several processes, thus has the same batches. All modalities
+    have the same probability. Within a modality, the probability of a data set is proportional to
+    the square root of its hours, because 64 channels of one head are not worth 64 times one. Within
+    a data set, every second has the same probability.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Recordings to draw from.
+    modalities : tuple of str
+        Modalities of the network.
+    sampling : Sampling
+        Parameters of the windows.
+    seed : int
+        Seed of all batches.
+    device : torch.device
+        Device on which recordings are kept if its memory suffices.
     """
 
     def __init__(
@@ -178,39 +203,41 @@ class CropSampler:
         device: torch.device,
     ) -> None:
         self.recordings, self.modalities = corpus.recordings, modalities
-        self.kinds = [i for i, name in enumerate(modalities) if name in corpus.modalities]
+        self.present = [i for i, name in enumerate(modalities) if name in corpus.modalities]
         self.sampling, self.seed = sampling, seed
         rows = [
-            (number, channel, start, stop)
-            for number, recording in enumerate(self.recordings)
+            (index, channel, start, stop)
+            for index, recording in enumerate(self.recordings)
             for channel, stretches in enumerate(recording.good)
             for start, stop in stretches.tolist()
         ]
         self.stretches = np.array(rows, dtype=np.int64).reshape(-1, 4)
-        self.chances = self._chances()
+        self.by_modality = self._stretches_by_modality()
         self.store = make_store(self.recordings, device)
 
-    def _chances(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each modality, its stretches and their cumulated chance."""
-        number, channel, start, stop = self.stretches.T
-        kinds = [self.recordings[n].modalities[c] for n, c in zip(number, channel, strict=True)]
-        dataset = np.array([self.recordings[n].dataset for n in number])
+    def _stretches_by_modality(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows of the usable stretches of each modality, with their cumulative probability."""
+        index, channel, start, stop = self.stretches.T
+        modality = np.array(
+            [self.recordings[i].modalities[c] for i, c in zip(index, channel, strict=True)]
+        )
+        dataset = np.array([self.recordings[i].dataset for i in index])
         result = []
         for name in self.modalities:
-            own = np.flatnonzero(np.array(kinds) == name)
-            if not len(own):
-                result.append((own, np.empty(0)))
+            rows = np.flatnonzero(modality == name)
+            if not len(rows):
+                result.append((rows, np.empty(0)))
                 continue
-            weight = (stop - start)[own].astype(float)
-            for each in np.unique(dataset[own]):
-                of_set = dataset[own] == each
-                weight[of_set] /= math.sqrt(weight[of_set].sum())
-            chance = np.cumsum(weight)
-            result.append((own, chance / chance[-1]))
+            weight = (stop - start)[rows].astype(float)
+            for one in np.unique(dataset[rows]):
+                in_dataset = dataset[rows] == one
+                weight[in_dataset] /= math.sqrt(weight[in_dataset].sum())
+            cumulative = np.cumsum(weight)
+            result.append((rows, cumulative / cumulative[-1]))
         return result
 
     def __call__(self, step: int, part: tuple[int, int] = (0, 1)) -> Batch:
-        """The batch of a step, or one process's part of it."""
+        """Draw the batch of a step, or the part of it for one process."""
         sampling = self.sampling
         rng = np.random.default_rng((self.seed, step))
         crops = self._draw(rng)
@@ -221,40 +248,42 @@ class CropSampler:
         mask = draw_mask(n, sampling.n_tokens, sampling.mask_ratio, sampling.run_length, generator)
         counts = np.bincount(crops.modality)
         weight = 1 / (counts[crops.modality] * np.count_nonzero(counts))
-        own, rows = crops.part(*part)
-        x = stretch(self.store(own), own.length, sampling.n_times)
+        drawn, rows = crops.part(*part)
+        x = resample_crops(self.store(drawn), drawn.length, sampling.n_times)
         if sampling.flip:
             x = x * torch.from_numpy(flips[rows]).to(x.device)
         return Batch(
             x,
             mask[rows],
-            torch.from_numpy(own.modality),
+            torch.from_numpy(drawn.modality),
             torch.from_numpy(known[rows]),
-            torch.from_numpy(own.window),
+            torch.from_numpy(drawn.window),
             torch.from_numpy(weight[rows].astype(np.float32)),
         )
 
     def _draw(self, rng: np.random.Generator) -> Crops:
         n_windows = -(-self.sampling.batch_size // self.sampling.simultaneous)
-        # Modalities in turn: each has the same number of windows, but for a remainder.
-        turn = int(rng.integers(len(self.kinds)))
-        kinds = [self.kinds[(turn + number) % len(self.kinds)] for number in range(n_windows)]
+        # Modalities alternate, so the numbers of their windows differ by one at most.
+        first = int(rng.integers(len(self.present)))
+        modalities = [self.present[(first + i) % len(self.present)] for i in range(n_windows)]
         rows = [
-            (*crop, kind, number)
-            for number, kind in enumerate(kinds)
-            for crop in self._draw_window(rng, kind)
+            (*crop, modality, window)
+            for window, modality in enumerate(modalities)
+            for crop in self._draw_window(rng, modality)
         ]
         return Crops(*np.array(rows, dtype=np.int64).T)
 
-    def _draw_window(self, rng: np.random.Generator, kind: int) -> list[tuple[int, int, int, int]]:
-        """One stretch of a channel and, where asked for, of others of its modality."""
-        own, chance = self.chances[kind]
-        # The sum of chances may fall short of 1 by rounding.
-        index = own[min(int(np.searchsorted(chance, rng.random())), len(own) - 1)]
-        number, channel, start, stop = self.stretches[index].tolist()
+    def _draw_window(
+        self, rng: np.random.Generator, modality: int
+    ) -> list[tuple[int, int, int, int]]:
+        """Draw a crop of one channel and, if needed, of simultaneous ones of its modality."""
+        rows, cumulative = self.by_modality[modality]
+        # The last cumulative probability may be below 1 by a rounding error.
+        row = rows[min(int(np.searchsorted(cumulative, rng.random())), len(rows) - 1)]
+        index, channel, start, stop = self.stretches[row].tolist()
         shortest, longest = (share * self.sampling.n_times for share in self.sampling.crop)
         if stop - start < longest:
-            # Short windows, as of an array, are cropped as well, and not all taken whole.
+            # Crops of short windows, as in arrays, also have different lengths.
             longest = stop - start
             shortest = shortest if shortest < longest else longest / 2
         low, high = np.log([shortest, longest])
@@ -262,12 +291,13 @@ class CropSampler:
         first = start + int(rng.integers(stop - start - length + 1))
         channels = [channel]
         if self.sampling.simultaneous > 1:
-            others = self._good_beside(number, channel, first, first + length)
+            others = self._usable_channels(index, channel, first, first + length)
             channels += rng.permutation(others)[: self.sampling.simultaneous - 1].tolist()
-        return [(number, each, first, length) for each in channels]
+        return [(index, channel, first, length) for channel in channels]
 
-    def _good_beside(self, number: int, channel: int, first: int, last: int) -> list[int]:
-        recording = self.recordings[number]
+    def _usable_channels(self, index: int, channel: int, first: int, last: int) -> list[int]:
+        """Other channels of the same modality that are usable from `first` to `last`."""
+        recording = self.recordings[index]
         return [
             other
             for other, stretches in enumerate(recording.good)
@@ -277,39 +307,45 @@ class CropSampler:
         ]
 
     def describe(self, step: int) -> list[str]:
-        """Where each window of a step's batch comes from, for messages."""
+        """Describe the origin of each window in the batch of a step, for messages."""
         crops = self._draw(np.random.default_rng((self.seed, step)))
         columns = (crops.recording, crops.channel, crops.first, crops.length)
         names = []
-        for number, channel, first, length in zip(*columns, strict=True):
-            recording = self.recordings[number]
+        for index, channel, first, length in zip(*columns, strict=True):
+            recording = self.recordings[index]
             where = f"{recording.ch_names[channel]} from sample {first} to {first + length}"
             names.append(f"{recording.name}, {where}")
         return names
 
 
-def stretch(padded: Tensor, lengths: np.ndarray, n_times: int) -> Tensor:
-    """Bring crops of different lengths to `n_times` samples each, in one go.
+def resample_crops(padded: Tensor, lengths: np.ndarray, n_times: int) -> Tensor:
+    """Resample crops of different lengths to `n_times` samples each.
 
-    Linear interpolation at the sample times of the aligner. A crop that shrinks is averaged over
-    two points a step, which is anti-aliasing enough for the factor of 1.5 that crops shrink by.
+    The method is linear interpolation at the sample times of the aligner. If a crop becomes
+    shorter, two points are averaged for each sample, which suppresses aliasing well enough for
+    factors of up to 2.
 
     Parameters
     ----------
     padded : Tensor of shape (n_crops, longest + 1)
-        See `Store`.
+        Padded samples of a `Store`.
     lengths : ndarray of shape (n_crops,)
-        Samples of each crop.
+        Number of samples of each crop.
     n_times : int
+        Number of samples of the result.
+
+    Returns
+    -------
+    Tensor of shape (n_crops, n_times)
     """
     device = padded.device
     step = torch.from_numpy((lengths / n_times).astype(np.float32)).to(device)[:, None]
     last = torch.from_numpy(lengths - 1).to(device)[:, None].float()
-    grid = torch.arange(n_times, device=device) * step
+    times = torch.arange(n_times, device=device) * step
     aside = torch.where(step > 1, step / 4, 0.0)
     parts = []
     for offset in (-aside, aside) if (lengths > n_times).any() else (aside,):
-        position = torch.minimum((grid + offset).clamp_min(0), last)
+        position = torch.minimum((times + offset).clamp_min(0), last)
         left = position.long()
         parts.append(
             torch.lerp(padded.gather(1, left), padded.gather(1, left + 1), position - left)
@@ -320,16 +356,18 @@ def stretch(padded: Tensor, lengths: np.ndarray, n_times: int) -> Tensor:
 def draw_whole_windows(
     corpus: Corpus, modalities: tuple[str, ...], n_times: int, n_windows: int
 ) -> tuple[np.ndarray, list[str]]:
-    """Windows of `n_times` samples at random places, the modalities in turn.
+    """Draw windows of `n_times` samples at random times, with alternating modalities.
 
     Returns
     -------
     windows : ndarray of shape (n_windows, n_times)
+        Windows in physical units.
     modality : list of str
+        Modality of each window.
     """
     sampling = Sampling(
         n_times, n_tokens=2, batch_size=n_windows, crop=(1.0, 1.0), flip=False, mask_ratio=0.5,
         run_length=(1, 1), unknown=0.0, simultaneous=1,
     )  # fmt: skip
     batch = CropSampler(corpus, modalities, sampling, 0, torch.device("cpu"))(0)
-    return batch.x.numpy(), [modalities[kind] for kind in batch.modality.tolist()]
+    return batch.x.numpy(), [modalities[index] for index in batch.modality.tolist()]

@@ -1,4 +1,4 @@
-"""The data set and the person that a file belongs to, and the files that say more about it."""
+"""Data set and subject of a file, and the tables that describe its channels and events."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.tx
 
 
 @dataclass(frozen=True)
-class Owner:
-    """Whose recordings a file holds.
+class Origin:
+    """Data set and subject of a file.
 
     Attributes
     ----------
     dataset, subject : str
-        The subject without the data set before it.
+        Names of the data set and of the subject.
     about : dict
-        "licence", "source" and "citation" of the data set, as far as they are known.
+        "licence", "source" and "citation" of the data set, if known.
     companions : tuple of Path
-        Files beside it that say more about it.
+        Other files on which the recording depends: tables, descriptions, and its further files.
     """
 
     dataset: str
@@ -38,8 +38,8 @@ class Owner:
     companions: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, path: Path) -> Owner:
-        """By a BIDS-like path, by the names of Sleep-EDF, else by folder and file name."""
+    def of(cls, path: Path) -> Origin:
+        """Find the origin of a file by a BIDS-like path, else by the names of file and folder."""
         path = path.absolute()
         folder, subject = _data_set_and_subject(path)
         dataset, about = folder.name or "recordings", {}
@@ -61,11 +61,11 @@ class Owner:
         return cls(dataset, subject, about, tuple(companions))
 
     def channel_table(self) -> ChannelTable:
-        """The BIDS table of the channels; empty where there is none."""
+        """Read the BIDS table of channels; it is empty if there is none."""
         return ChannelTable(*self._rows("channels.tsv"))
 
     def bad_spans(self) -> list[tuple[float, float]]:
-        """Onset and end, in seconds, of what a BIDS table of events marks as bad."""
+        """Read onset and end, in seconds, of the events that a BIDS table marks as bad."""
         name, rows = self._rows("events.tsv")
         spans = []
         for row in rows:
@@ -80,7 +80,7 @@ class Owner:
         return spans
 
     def _rows(self, ending: str) -> tuple[str, list[dict[str, str]]]:
-        """The name of a table among the companions, and its rows; empty where there is none."""
+        """Read the name and rows of a table among the companions; empty if there is none."""
         for path in self.companions:
             if path.name.endswith(ending):
                 with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
@@ -89,26 +89,26 @@ class Owner:
 
 
 def _seconds(text: str | None) -> float:
-    """A duration, in seconds; 0 where it is missing."""
+    """Return a duration in seconds; 0 if it is missing."""
     return 0.0 if is_missing(text) else float(text or 0)
 
 
 def _data_set_and_subject(path: Path) -> tuple[Path, str]:
-    """The folder of the data set that a file belongs to, and the person."""
+    """Return the folder of the data set of a file, and the subject."""
     folder, subject = path.parent, _stem(path)
     if match := BIDS_SUBJECT.match(path.name):
         subject = match[0]
     elif match := _SLEEP_EDF.fullmatch(path.name):
         subject = match[1].upper()
-    for level in path.parents[:3]:  # sub-XX/ses-YY/eeg: no folder further up is a subject
-        if BIDS_SUBJECT.fullmatch(level.name):
-            folder, subject = level.parent, level.name
+    for parent in path.parents[:3]:  # sub-XX/ses-YY/eeg: no folder further up is a subject
+        if BIDS_SUBJECT.fullmatch(parent.name):
+            folder, subject = parent.parent, parent.name
             break
-    # Copies below a data set are of the people of that data set.
-    for level in (folder, *folder.parents[:2]):
-        if level.name in COPIES and is_data_set(level.parent):
-            originals = level.parent / ORIGINALS
-            folder = originals if originals.is_dir() else level.parent
+    # Copies below a data set have the subjects of that data set.
+    for parent in (folder, *folder.parents[:2]):
+        if parent.name in COPIES and is_data_set(parent.parent):
+            originals = parent.parent / ORIGINALS
+            folder = originals if originals.is_dir() else parent.parent
     return folder, subject
 
 
@@ -129,10 +129,10 @@ def _stem(path: Path) -> str:
 
 
 def _table(path: Path, top: Path, kind: str) -> list[Path]:
-    """The BIDS table of "channels" or "events": the nearest that applies, not above `top`.
+    """Find the nearest BIDS table of "channels" or "events" that applies, not above `top`.
 
     By the inheritance principle a table applies to all recordings beside and below it whose names
-    have all parts of its own.
+    contain all parts of the name of the table.
     """
     parts = set(_stem(path).split("_"))
     for folder in path.parents:
@@ -150,7 +150,7 @@ def _table(path: Path, top: Path, kind: str) -> list[Path]:
 
 
 def json_object(content: bytes, name: str, kind: type = dict) -> Any:
-    """The object, or the list, that a JSON file holds."""
+    """Return the object, or the list, in a JSON file."""
     try:
         result = json.loads(content.decode())
     except ValueError as error:
