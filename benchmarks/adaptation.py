@@ -5,13 +5,14 @@
 
 The sets are the demo's smart-watch recordings, in windows that do not overlap, and with --data
 every ``.npz`` of a folder (see ``labelled_sets.py``) in which most people have several classes.
-Nothing is measured on a test fold: of the training part of a fold, some 800
-windows are drawn by person and class, and people are left out within them in three inner folds.
+Nothing is measured on a test fold: of the training part of a fold, some 800 windows are drawn by
+person and class, and people are left out within them in three inner folds.
 
 A row is written for each person and variant as soon as it is known. Cases whose rows are there are
 not run again, so a run that was stopped goes on. ``--list`` prints the variants. --table prints
-means over the sets, and differences to the same classifier without the change: the mean over sets
-of the mean over people, with 95 % intervals from resampling sets, and people within each set.
+means over the sets, the share of people who were recentred, and differences to the same classifier
+without the change: the mean over sets of the mean over people, with 95 % intervals from resampling
+sets, and people within each set.
 """
 
 from __future__ import annotations
@@ -321,7 +322,8 @@ def print_tables(rows: list[dict[str, str]]) -> None:
 
 def print_means(rows: list[dict[str, str]], variants: list[str], shares: list[str]) -> None:
     columns = [(metric, share) for metric in METRICS for share in shares]
-    print_head("mean over sets", [f"{METRICS[m][0]}, {float(s):.0%}" for m, s in columns])
+    titles = [f"{METRICS[metric][0]}, {float(share):.0%}" for metric, share in columns]
+    print_head("mean over sets", [*titles, "recentred"])
     largest = max(sum(row["variant"] == v for row in rows) for v in variants)
     for variant in variants:
         if sum(row["variant"] == variant for row in rows) == largest:  # means of the same people
@@ -331,7 +333,10 @@ def print_means(rows: list[dict[str, str]], variants: list[str], shares: list[st
                 nought = {name: dict.fromkeys(people, 0.0) for name, people in scores.items()}
                 of_sets = [each.mean() for each in gaps(scores, nought, share).values()]
                 cells.append(f"{np.mean(of_sets):.3f}")
-            print_row(variant, cells)
+            kinds = [row["kind"] == "recenter" for row in rows if row["variant"] == variant]
+            print_row(
+                variant, [*cells, f"{np.mean(kinds):.0%}" if not variant.endswith(NONE) else ""]
+            )
 
 
 def reference_of(variant: str) -> str | None:
@@ -383,7 +388,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets; default all")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", default=VARIANTS)
     parser.add_argument("--shares", type=float, nargs="+", default=(0.1, 0.5))
-    parser.add_argument("--folds", type=int, nargs="+", default=(0,), help="outer folds, from 0 to 4")
+    parser.add_argument("--folds", type=int, nargs="+", default=(0,), help="of five outer ones")
     parser.add_argument("--windows", type=int, default=800, help="windows of an outer fold")
     parser.add_argument("--n-times", type=int, default=512, help="samples of an aligned window")
     parser.add_argument("--csv", type=Path, default=Path("adaptation.csv"))

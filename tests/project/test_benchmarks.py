@@ -314,7 +314,7 @@ def test_tables_leave_out_means_of_fewer_people_and_name_the_worst_set(load, cap
     new = "all, shrinkage 2"
     rows = [
         {"set": name, "fold": "0", "share": "0.1", "variant": variant, "person": person,
-         "macro_f1": str(f1), "log_loss": "0.5"}
+         "macro_f1": str(f1), "log_loss": "0.5", "kind": "recenter" if person == "a" else "None"}
         for variant, name, person, f1 in (
             (adaptation.NONE, "first", "a", 0.2), (adaptation.NONE, "second", "b", 0.3),
             (adaptation.ALL, "first", "a", 0.5), (adaptation.ALL, "second", "b", 0.7),
@@ -323,7 +323,7 @@ def test_tables_leave_out_means_of_fewer_people_and_name_the_worst_set(load, cap
     ]  # fmt: skip
     adaptation.print_tables(rows)
     means, beside_none, beside_all = capsys.readouterr().out.split("\n\n")[1:]
-    assert f"| {adaptation.ALL} | 0.600 | 0.500 |" in means
+    assert f"| {adaptation.ALL} | 0.600 | 0.500 | 50% |" in means
     assert new not in means
     assert "| +35.0 | +30.0 (first, 10%) | +0.000" in beside_none
     assert f"| {new} | -10.0 [-10.0, -10.0] | -10.0 | -10.0 (second, 10%)" in beside_all
