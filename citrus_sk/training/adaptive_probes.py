@@ -58,7 +58,7 @@ def adapt_probe(
     """
     weights, groups = labelled.weights, labelled.groups
     decision = _decide(probe, labelled, always)
-    adaptive = _unadapted(decision, parts, probe, probe.left_out, probe.sharpness, labelled)
+    adaptive = _unadapted(decision, parts, probe.outputs, probe.left_out, probe.sharpness, labelled)
     if not adaptive.of_classes or groups is None:
         return adaptive
     codes = class_targets(labelled)[1]
@@ -102,22 +102,32 @@ def adapt_trained_head(
     features, families, parts, labelled, always
         As in `adapt_probe`.
     """
-    fit = fit_fused_values if labelled.n_classes is None else fit_fused_probe
-    probe = fit(features, families, labelled)
-    decision = _decide(probe, labelled, always)
-    outputs = outputs_of(head, features)[:, probe.outputs]
-    sharpness = 1.0
-    if labelled.n_classes is not None:  # in units of the ridges' decisions
-        ridges = probe.left_out - probe.left_out.mean(axis=0)
-        sharpness = (ridges * (outputs - outputs.mean(axis=0))).sum() / (ridges**2).sum()
-        sharpness = float(max(sharpness, 1e-3))
-    return _unadapted(decision, parts, probe, outputs / sharpness, sharpness, labelled)
+    if labelled.n_classes is None:
+        present, targets = np.arange(labelled.n_outputs), labelled.targets
+    else:
+        present, _, targets, _ = class_targets(labelled)
+    outputs = outputs_of(head, features)[:, present]
+    if labelled.groups is None:  # ridges take too long where there is nothing to decide
+        decision, usual = NO_GROUPS, targets
+    else:
+        fit = fit_fused_values if labelled.n_classes is None else fit_fused_probe
+        probe = fit(features, families, labelled)
+        decision, usual = _decide(probe, labelled, always), probe.left_out
+    sharpness = 1.0 if labelled.n_classes is None else _slope(usual, outputs)
+    return _unadapted(decision, parts, present, outputs / sharpness, sharpness, labelled)
+
+
+def _slope(decisions: np.ndarray, outputs: np.ndarray) -> float:
+    """Outputs per decision, by least squares."""
+    centred = decisions - decisions.mean(axis=0)
+    size = max(float((centred**2).sum()), 1e-12)
+    return max(float((centred * (outputs - outputs.mean(axis=0))).sum()) / size, 1e-3)
 
 
 def _unadapted(
     decision: Decision,
     parts: list[int],
-    probe: FusedProbe,
+    outputs: np.ndarray,
     decisions: np.ndarray,
     sharpness: float,
     labelled: LabelledWindows,
@@ -128,7 +138,7 @@ def _unadapted(
         codes = class_targets(labelled)[1]
         class_means = np.array([decisions[codes == code].mean(axis=0) for code in np.unique(codes)])
     return AdaptiveHead(
-        decision, parts, probe.outputs,
+        decision, parts, outputs,
         of_classes=labelled.n_classes is not None,
         sharpness=sharpness, adapted_sharpness=sharpness,
         reference=np.average(decisions, axis=0, weights=labelled.weights),
