@@ -1,12 +1,15 @@
 """The benchmarks' own arithmetic, and that a run goes on where it stopped."""
 
+import argparse
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.stats import wilcoxon
 
@@ -18,7 +21,8 @@ def load(monkeypatch):
     """A benchmark as a module; they import each other as scripts do."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("labelled_sets", "lowdata", "claims", "regression"):
+    own = {path.stem for path in BENCHMARKS.glob("*.py")}
+    for name in own & sys.modules.keys():
         sys.modules.pop(name, None)
 
 
@@ -125,3 +129,201 @@ def test_heart_rate_is_read_from_the_ecg_and_nobody_is_trained_and_tested_on(loa
     assert len(parts) == 3
     for train, test in parts:
         assert not set(people[train]) & set(people[test])
+
+
+# --- adaptation.py --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(load, watch):
+    """A case of real windows: six people, of whom the last two are tested on."""
+    features = load("changed_features")
+    train = np.flatnonzero(np.isin(watch.groups, np.unique(watch.groups)[:4]))
+    test = np.setdiff1d(np.arange(len(watch.y)), train)
+    return features.make_case(watch.X[..., :64].copy(), watch.y, watch.groups, train, test)
+
+
+def test_each_variant_is_scored_on_each_left_out_person_and_a_stopped_run_goes_on(
+    load, tmp_path, monkeypatch, capsys
+):
+    adaptation = load("adaptation")
+    path = tmp_path / "people.csv"
+    options = argparse.Namespace(
+        data=None, only=None, folds=[0], shares=[0.5], windows=80, n_times=32,
+        variants=[adaptation.NONE, adaptation.ALL, "amplitude brought to the mean, all"],
+    )  # fmt: skip
+    adaptation.run(path, options)
+    rows = adaptation.read([path])
+    assert len(rows) == 8 * 3  # the people of the training part of the outer fold, by variant
+    assert np.mean([float(row["macro_f1"]) for row in rows]) > 0.4
+    assert {row["variant"] for row in rows} == set(options.variants)
+    lines = path.read_text().splitlines(keepends=True)
+    last = [row for row in rows if (row["inner"], row["variant"]) == ("2", options.variants[-1])]
+    path.write_text("".join(lines[: -len(last)]))
+    adaptation.run(path, options)
+    assert path.read_text().splitlines(keepends=True) == lines
+    monkeypatch.setattr(adaptation, "scored", lambda *given: [] if not given[-1] else 1 / 0)
+    adaptation.run(path, options)
+    capsys.readouterr()
+    adaptation.print_tables(rows)
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 sets, 8 people\n")
+    assert all(f"| {variant} |" in printed for variant in options.variants)
+
+
+def test_every_variant_gives_finite_outputs_and_most_change_them(load, few):
+    adaptation = load("adaptation")
+    found = {name: values for name, _, values in
+             adaptation.of_plain_signals(few, list(adaptation.PLAIN))}  # fmt: skip
+    assert list(found) == list(adaptation.PLAIN)
+    assert all(np.isfinite(values).all() for values in found.values())
+    shipped = found.pop(adaptation.ALL)
+    # Each person has 12 windows, so that more neighbours than those are all windows.
+    same = [name for name, values in found.items() if np.allclose(values, shipped)]
+    assert same == ["all, means over 21 neighbours", "all, means over 41 neighbours"]
+
+
+def test_people_are_left_out_of_the_training_part_alone(load):
+    adaptation = load("adaptation")
+    y, people = np.tile(np.repeat([0, 1, 2], 4), 12), np.repeat(np.arange(12), 12)
+    outer = adaptation.splits(y, people, 2)[1]
+    cases = list(adaptation.inner_cases(y, people, 1, [0.2, 1.0], 60))
+    assert [case[:2] for case in cases] == [(i, share) for i in range(3) for share in (0.2, 1.0)]
+    for _, _, train, test in cases:
+        assert not set(people[train]) & set(people[test])
+        assert set(train) | set(test) <= set(outer[0])
+    tested = np.concatenate([test for _, share, _, test in cases if share == 1.0])
+    assert len(tested) == len(set(tested))
+    assert set(people[tested]) == set(people[outer[0]])
+    assert 50 <= len(tested) <= 70
+
+
+def test_signals_of_each_person_get_the_covariance_and_the_amplitude_of_the_others(load):
+    features = load("changed_features")
+    rng = np.random.default_rng(0)
+    people = np.repeat(["a", "b", "c"], 20)
+    mixing = {person: rng.normal(size=(3, 3)) + 2 * np.eye(3) for person in "abc"}
+    X = np.stack([mixing[person] @ rng.normal(size=(3, 200)) for person in people])
+    train = people != "c"
+    found = features.covariances(X, people)
+    white = features.covariances(features.whitened(X, people, train), people)
+    mean = features.covariances(features.aligned_to_mean(X, people, train), people)
+    for person in "abc":
+        assert_allclose(white[person], np.eye(3), atol=1e-3)
+        assert_allclose(mean[person], (found["a"] + found["b"]) / 2, rtol=1e-3)
+    same = features.equal_amplitude(X, people, train)
+    logs = {person: np.log(same[people == person].std(-1)).mean(0) for person in "abc"}
+    before = [np.log(X[people == person].std(-1)).mean(0) for person in "ab"]
+    for person in "abc":
+        assert_allclose(logs[person], np.mean(before, axis=0))
+
+
+def test_own_thresholds_undo_a_gain_of_the_person_and_keep_the_kernels(load):
+    features = load("changed_features")
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 3, 64)).astype(np.float32))
+    network = features.make_network(3, 64, 2)
+    network.fit_kernels(x, 0)
+
+    def amplitudes(of, windows):
+        with torch.inference_mode():
+            return of.features(windows)[:, -network.kernels.families[1] :]
+
+    own, louder = (features.with_thresholds_of(network, windows) for windows in (x, 4 * x))
+    for bank in ("shape", "change", "amplitude"):
+        channels = getattr(network.kernels, bank).channels
+        assert torch.equal(getattr(own.kernels, bank).channels, channels)
+    assert (amplitudes(own, 4 * x) - amplitudes(own, x)).abs().mean() > 0.1
+    assert (amplitudes(louder, 4 * x) - amplitudes(own, x)).abs().mean() < 0.01
+    half = features.with_thresholds_of(network, 4 * x, 0.5).kernels.amplitude.thresholds
+    bounds = network.kernels.amplitude.thresholds, louder.kernels.amplitude.thresholds
+    assert_allclose(half, (bounds[0] + bounds[1]) / 2, atol=1e-6)
+
+
+def test_directions_in_which_people_differ_lose_weight_and_others_do_not(load, few):
+    features = load("changed_features")
+
+    def between_and_within(case):
+        groups = case.labelled.groups
+        means = np.array([case.train[groups == g].mean(0) for g in np.unique(groups)])
+        return means.var(0).sum(), (case.train - means[groups]).var(0).sum()
+
+    plain = between_and_within(few)
+    changed = between_and_within(features.down_weighted(few, 10))
+    assert changed[0] < 0.7 * plain[0]
+    assert changed[1] > 0.7 * plain[1]
+    assert_allclose(features.down_weighted(few, 0).test, few.test, atol=1e-6)
+
+
+def test_the_spread_of_each_person_comes_closer_to_that_of_all(load, few):
+    features = load("changed_features")
+
+    def spreads(case):
+        return np.log([case.test[case.people == person].std(0).mean() for person in
+                       np.unique(case.people)])  # fmt: skip
+
+    wide = few.people == few.people[0]
+    test = np.where(wide[:, None], 3 * few.test, few.test)
+    wider = replace(few, test=test)
+    assert np.ptp(spreads(features.equal_spread(wider))) < 0.5 * np.ptp(spreads(wider))
+
+
+def test_a_drift_is_removed_by_neighbours_and_the_mean_of_the_person_stays(load, few):
+    adaptation = load("adaptation")
+    _, adaptive = adaptation.fitted(few)
+    adaptive = replace(adaptive, decision=replace(adaptive.decision, kind="recenter"))
+    steps = np.zeros(len(few.people))
+    for person in np.unique(few.people):
+        steps[few.people == person] = np.arange((few.people == person).sum())
+    values = np.stack([steps, -steps], axis=1)
+    moved = adaptation.drifting(few, values, adaptive, 5)
+    assert moved.std(0).max() < 0.7 * values.std(0).min()
+    assert_allclose(moved.mean(0), values.mean(0), atol=1e-9)
+
+
+def test_another_shrinkage_is_put_back(load):
+    adaptation = load("adaptation")
+    assert adaptation.mean_weight(6) == 0.5
+    with adaptation.shrinkage(10.0):
+        assert_allclose(adaptation.mean_weight(6), 5 / 15)
+    assert adaptation.mean_weight(6) == 0.5
+
+
+def test_differences_are_paired_by_person_and_averaged_over_people_and_sets(load):
+    adaptation = load("adaptation")
+    second = {
+        "large": {("0.1", "0", str(i)): 0.5 for i in range(40)},
+        "small": {("0.1", "0", "a"): 0.2, ("0.1", "1", "a"): 0.4, ("0.5", "0", "b"): 0.4},
+    }
+    first = {
+        "large": dict.fromkeys(second["large"], 0.6),
+        "small": {("0.1", "0", "a"): 0.3, ("0.5", "0", "b"): 0.7},  # without fold 1
+        "other": {("0.1", "0", "a"): 1.0},
+    }
+    of_sets = adaptation.gaps(first, second)
+    assert set(of_sets) == {"large", "small"}
+    assert_allclose(of_sets["small"], [0.1, 0.3])
+    assert_allclose(adaptation.gaps(first, second, "0.1")["small"], [0.1])
+    mean, low, high = adaptation.interval(of_sets)
+    assert_allclose(mean, 0.15)
+    assert 0.09 < low < 0.15 < high < 0.31
+    assert_allclose(adaptation.interval({"large": of_sets["large"]}), 0.1)  # all are equal
+
+
+def test_tables_leave_out_means_of_fewer_people_and_name_the_worst_set(load, capsys):
+    adaptation = load("adaptation")
+    new = "all, shrinkage 2"
+    rows = [
+        {"set": name, "fold": "0", "share": "0.1", "variant": variant, "person": person,
+         "macro_f1": str(f1), "log_loss": "0.5", "kind": "recenter" if person == "a" else "None"}
+        for variant, name, person, f1 in (
+            (adaptation.NONE, "first", "a", 0.2), (adaptation.NONE, "second", "b", 0.3),
+            (adaptation.ALL, "first", "a", 0.5), (adaptation.ALL, "second", "b", 0.7),
+            (new, "second", "b", 0.6),
+        )
+    ]  # fmt: skip
+    adaptation.print_tables(rows)
+    means, beside_none, beside_all = capsys.readouterr().out.split("\n\n")[1:]
+    assert f"| {adaptation.ALL} | 0.600 | 0.500 | 50% |" in means
+    assert new not in means
+    assert "| +35.0 | +30.0 (first, 10%) | +0.000" in beside_none
+    assert f"| {new} | -10.0 [-10.0, -10.0] | -10.0 | -10.0 (second, 10%)" in beside_all
