@@ -238,45 +238,40 @@ def half_width(values: np.ndarray) -> float:
 def print_table(
     rows: list[dict[str, str]], title: str, cases: dict[str, str], base: str, models: list[str]
 ) -> None:
-    """One line for each model and case, with the change from the case `base`."""
-    heads = [part for name in METRICS.values() for part in (name, "change")]
+    """One line for each case: the means, and the changes from the case `base`."""
+    heads = [f"{model}: {name}" for model in models for name in METRICS.values()]
     print(f"\n| {title} | " + " | ".join(heads) + " |")
     print("|---|" + "---|" * len(heads))
-    for model in models:
-        for label, case in cases.items():
-            cells = []
+    for label, case in cases.items():
+        cells = []
+        for model in models:
             for metric in METRICS:
                 values = of_people(rows, model, case, metric)
                 change = values - of_people(rows, model, base, metric)
-                cells.append(f"{values.mean():.3f} ± {half_width(values):.3f}")
                 cells.append(
-                    "" if case == base else f"{change.mean():+.3f} ± {half_width(change):.3f}"
+                    f"{values.mean():.3f} ± {half_width(values):.3f}"
+                    if case == base
+                    else f"{values.mean():.3f} ({change.mean():+.3f} ± {half_width(change):.3f})"
                 )
-            print(f"| {label.format(model=model)} | " + " | ".join(cells) + " |")
+        print(f"| {label} | " + " | ".join(cells) + " |")
 
 
 def print_tables(rows: list[dict[str, str]]) -> None:
     citrus, logistic, recentred = MODELS
-    adapting = [citrus, recentred]
-    together = {"{model}, without groups": "without groups"}
-    together |= {"{model}, " + str(n): f"unlabelled {n}" for n in N_UNLABELLED}
-    together |= {"{model}, all": "all windows"}
-    print_table(rows, "windows together", together, "without groups", adapting)
-    plain = {"{model}": "without groups"}
-    print_table(rows, "without GroupRecenter", plain, "without groups", [logistic])
-    exercises = {
-        f"{{model}}, {case}": case
-        for case in ("all windows", "every second exercise", "one exercise")
-    }
-    print_table(rows, "windows passed as one person", exercises, "without groups", adapting)
-    labelled = {"{model}, without groups": "labelled none", "{model}, 0": "labelled 0"}
-    labelled |= {"{model}, " + str(k): f"labelled {k}" for k in N_LABELLED}
-    alone = {"{model}, " + f"{k} alone": f"labelled {k} alone" for k in N_LABELLED}
-    print_table(rows, "labelled per exercise", labelled | alone, "labelled none", [citrus])
-    print_table(rows, "labelled per exercise", labelled, "labelled none", [logistic, recentred])
-    arms = {"{model}, without groups": "arms none"}
-    arms |= {"{model}, one for each arm": "arms both", "{model}, both for one arm": "arms same"}
-    print_table(rows, "two labelled per exercise", arms, "arms none", list(MODELS))
+    alone = {"each by itself": "without groups"}
+    together = alone | {f"{n}": f"unlabelled {n}" for n in N_UNLABELLED} | {"all": "all windows"}
+    print_table(rows, "windows together", together, "without groups", [citrus, recentred])
+    print_table(rows, "without GroupRecenter", alone, "without groups", [logistic])
+    covered = ["all windows", "every second exercise", "one exercise"]
+    exercises = alone | {case: case for case in covered}
+    print_table(rows, "passed as one person", exercises, "without groups", [citrus, recentred])
+    labelled = {"nothing": "labelled none", "0": "labelled 0"}
+    labelled |= {f"{k}": f"labelled {k}" for k in N_LABELLED}
+    print_table(rows, "labels per exercise", labelled, "labelled none", list(MODELS))
+    only = {"nothing": "labelled none"} | {f"{k}": f"labelled {k} alone" for k in N_LABELLED}
+    print_table(rows, "labels, no other windows", only, "labelled none", [citrus])
+    arms = {"nothing": "arms none", "one of each arm": "arms both", "both of one arm": "arms same"}
+    print_table(rows, "two labels per exercise", arms, "arms none", list(MODELS))
 
 
 # --- times ---------------------------------------------------------------------------------------

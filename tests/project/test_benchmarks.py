@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_1samp, wilcoxon
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -327,3 +327,61 @@ def test_tables_leave_out_means_of_fewer_people_and_name_the_worst_set(load, cap
     assert new not in means
     assert "| +35.0 | +30.0 (first, 10%) | +0.000" in beside_none
     assert f"| {new} | -10.0 [-10.0, -10.0] | -10.0 | -10.0 (second, 10%)" in beside_all
+
+
+def test_windows_of_a_new_person_are_drawn_in_chunks_of_about_one_size(load):
+    chunks = load("new_person").chunks
+    for n_windows, size in ((98, 10), (55, 40), (9, 20), (7, 1)):
+        numbers = np.bincount(chunks(n_windows, size, np.random.default_rng(0)))
+        assert numbers.sum() == n_windows
+        assert numbers.max() - numbers.min() <= 1
+        assert len(numbers) == max(1, round(n_windows / size))
+
+
+def test_two_labels_are_of_both_arms_or_of_one(load):
+    new_person = load("new_person")
+    y, recordings = np.repeat([4, 7], 6), np.repeat([0, 1, 2, 3], 3)
+    both, same = new_person.windows_of_arms(y, recordings)
+    assert both.tolist() == [0, 3, 6, 9]
+    assert same.tolist() == [0, 1, 6, 7]
+
+
+def test_folds_of_new_people_that_are_done_are_not_computed_again(load, tmp_path, monkeypatch):
+    new_person = load("new_person")
+
+    class Shares:
+        """The share of each exercise in training, which groups and labels do not change."""
+
+        def __init__(self, X, y, people):
+            self.codes = np.unique(y, return_inverse=True)[1]
+
+        def fit(self, train):
+            self.shares = np.bincount(self.codes[train]) / len(train)
+
+        def predict_proba(self, rows, groups=None):
+            return np.tile(self.shares, (len(rows), 1))
+
+        def calibrated(self, few, rest):
+            assert not set(few) & set(rest)
+            return self.predict_proba(rest)
+
+    monkeypatch.setattr(new_person, "MODELS", {"shares": Shares})
+    path = tmp_path / "scores.csv"
+    new_person.run(path)
+    whole = new_person.read(path)
+    assert len({row["person"] for row in whole}) == 10
+    assert new_person.of_people(whole, "shares", "labelled 5", "log_loss").shape == (10,)
+    kept = [row for row in whole if row["fold"] != "3"]
+    lines = [",".join(row[c] for c in new_person.COLUMNS) for row in kept]
+    path.write_text("\n".join([",".join(new_person.COLUMNS), *lines]) + "\n")
+    new_person.run(path)
+    assert sorted(map(str, new_person.read(path))) == sorted(map(str, whole))
+    monkeypatch.setattr(new_person, "MODELS", {"shares": None})
+    new_person.run(path)
+
+
+def test_the_interval_of_a_mean_is_that_of_student(load):
+    values = np.random.default_rng(0).normal(size=10)
+    interval = ttest_1samp(values, 0).confidence_interval()
+    half = load("new_person").half_width(values)
+    assert_allclose([values.mean() - half, values.mean() + half], interval)
