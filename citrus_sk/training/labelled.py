@@ -118,8 +118,8 @@ def regression_windows(
     rows, weights, group_codes = _distinct(X, values, sample_weight, groups)
     if len(rows) < 2:
         raise ValueError(
-            f"n_samples = {len(rows)} is too few: expected at least 2 distinct windows with a "
-            f"sample_weight above 0, got {len(rows)} among {len(X)} window(s)."
+            f"n_samples = {len(rows)} is too few: expected at least 2 distinct windows whose "
+            f"sample_weight is not zero, got {len(rows)} among {len(X)} window(s)."
         )
     return LabelledWindows(X, rows, values[rows], _with_mean_1(weights), group_codes, None)
 
