@@ -248,6 +248,8 @@ class NetworkPredictor(NetworkEstimator):
         ]
 
     def _unpack_networks(self, packed: list[tuple[Any, ...]], device: torch.device) -> None:
+        if any(len(stored) != 3 for stored in packed):
+            raise LookupError("its networks are stored without an adaptation")
         self.members_ = [self._rebuild(weights, rows, device) for weights, rows, _ in packed]
         self._adaptive = [
             None if stored is None else AdaptiveHead.from_dict(stored) for _, _, stored in packed

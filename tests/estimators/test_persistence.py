@@ -114,11 +114,16 @@ def without_an_attribute(state):
     del state["_modality_rows"]
 
 
+def without_an_adaptation(state):
+    state["_packed"] = [stored[:2] for stored in state["_packed"]]
+
+
 BROKEN = {
     without_a_weight: r"Missing key.*head\.mean",
     with_a_size_that_is_unknown: "width_of_tomorrow",
     without_a_parameter: "the parameter mixup is missing",
     without_an_attribute: "_modality_rows",
+    without_an_adaptation: "stored without an adaptation",
 }
 
 
