@@ -169,7 +169,7 @@ def test_a_useless_family_has_little_say():
         (["fast"] * 60, ValueError, "y holds 'fast', which is not a number.*CitrusClassifier"),
         ("age", ValueError, "y='age' names a column of metadata, and X is of type nda"),
         (np.ones((60, 2, 2)), ValueError, "dim 3"),
-        (7.5, ValueError, "y is a single number, 7.5; expected one for each of the 60 windows"),
+        (7.5, ValueError, "y is a single number, 7.5; expected a value for each of the 60 windows"),
         ([[1.0], [1.0, 2.0]] * 30, ValueError, "y has up to 2 values for a window"),
     ],
 )
