@@ -117,7 +117,7 @@ class ModuleClassifier(ModulePredictor, ClassPredictor):
     >>> y = np.repeat([0, 1], 20)
     >>> X = np.sin(np.arange(256) * np.where(y, 0.9, 0.3)[:, None])
     >>> X = (X + 0.3 * rng.standard_normal(X.shape))[:, None]
-    >>> clf = ModuleClassifier("EEGNet", max_epochs=20, random_state=0)
+    >>> clf = ModuleClassifier("ShallowFBCSPNet", max_epochs=20, random_state=0)
     >>> clf.fit(X[::2], y[::2]).predict(X[1::2]).shape
     (20,)
     """

@@ -113,7 +113,7 @@ class ModuleRegressor(ModulePredictor, ValuePredictor):
     >>> rng = np.random.default_rng(0)
     >>> y = rng.uniform(0.3, 0.9, 40)
     >>> X = np.sin(np.arange(256) * y[:, None])[:, None]
-    >>> reg = ModuleRegressor("EEGNet", max_epochs=2, random_state=0)
+    >>> reg = ModuleRegressor("ShallowFBCSPNet", max_epochs=2, random_state=0)
     >>> reg.fit(X[::2], y[::2]).predict(X[1::2]).shape
     (20,)
     """
