@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import column_or_1d
 
 from .._utils.validation import check_number, first_few
 from ..signals.containers import Windows
-from ..signals.targets import check_labels, check_number_of, check_values, unwrap
+from ..signals.targets import check_labels, check_number_of, check_values, one_label_each
 from ..signals.windows import to_float32
 from ..training.fine_tuning import TuningSettings
 from ..training.labelled import LabelledWindows, label_windows, regression_windows
@@ -163,7 +162,7 @@ mne.Epochs, or windows of braindecode
         return labelled
 
     def _person_targets(self, y: Any, n_windows: int) -> np.ndarray:
-        labels = column_or_1d(unwrap(y, "y", n_windows))
+        labels = one_label_each(y, n_windows, type(self).__name__)
         check_number_of(labels, n_windows)
         unseen = sorted({repr(label) for label in np.setdiff1d(labels, self.classes_).tolist()})
         if unseen:

@@ -98,8 +98,13 @@ default=None
         """
         check_is_fitted(self)
         self._refuse_personal("personalize")
-        values = self._read_for_person(X)
-        targets = self._person_targets(resolve_labels(X, y), len(values))
+        values, found = self._read_for_person(X), resolve_labels(X, y)
+        if found is None:
+            raise ValueError(
+                f"{type(self).__name__}.personalize needs y, one value for each window, but y is "
+                "None. For windows without labels, use adapt."
+            )
+        targets = self._person_targets(found, len(values))
         if X_unlabelled is not None:
             more = self._read_for_person(X_unlabelled)
             values = np.concatenate([values, more])

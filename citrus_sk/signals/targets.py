@@ -105,7 +105,13 @@ def check_values(y: Any, n_windows: int, who: str) -> np.ndarray:
 
 def check_groups(groups: Any, n_windows: int | None = None) -> np.ndarray:
     """Return groups as a one-dimensional array, and check that none is missing."""
-    values = column_or_1d(unwrap(groups, "groups", n_windows))
+    values = unwrap(groups, "groups", n_windows)
+    if values.ndim not in (1, 2) or values.size != len(values):
+        raise ValueError(
+            f"groups should be a 1d array, got an array of shape {values.shape} instead. Pass one "
+            "person or recording for each window."
+        )
+    values = values.ravel()
     _refuse_missing(
         values,
         "groups",

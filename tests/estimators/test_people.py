@@ -342,8 +342,9 @@ def test_scores_are_without_adaptation_unless_predict_requests_groups():
         ([None] + ["a"] * 53, r"groups contains NaN, None or another missing value"),
         (np.r_[np.nan, np.ones(53)], r"groups contains NaN, None or another missing value"),
         ("subject", "groups"),
+        (np.zeros((54, 2)), "groups should be a 1d array"),
     ],
-    ids=["length", "None", "NaN", "column"],
+    ids=["length", "None", "NaN", "column", "two columns"],
 )
 def test_bad_groups_are_refused(fitted, groups, message):
     with pytest.raises((ValueError, TypeError), match=message):
@@ -368,6 +369,10 @@ def test_what_cannot_be_adapted_says_what_to_do(fitted):
             call()
     with pytest.raises(ValueError, match=r"'clenched'.*has not seen"):
         fitted.personalize(X[:2], ["rest", "clenched"])
+    with pytest.raises(ValueError, match="Input y contains NaN, None or another missing value"):
+        fitted.personalize(X[:2], ["rest", None])
+    with pytest.raises(ValueError, match="personalize needs y"):
+        fitted.personalize(X[:2], None)
     with pytest.raises(ValueError, match="y has 3 labels"):
         fitted.personalize(X[:2], ["rest"] * 3)
     with pytest.raises(ValueError, match=r"adaptation='center' is unknown"):
