@@ -10,14 +10,15 @@ from citrus_sk.training.adaptation.consistency import (
     value_consistency,
 )
 from citrus_sk.training.adaptation.decision import (
+    Decision,
     decide,
     farthest_shift,
     pooled,
     recentred,
     within_people,
 )
+from citrus_sk.training.adaptation.heads import AdaptiveHead, personal_head
 from citrus_sk.training.adaptation.personal import (
-    blended_scores,
     canonical_order,
     choose_label_noise,
     correction_head,
@@ -144,8 +145,15 @@ def test_a_single_window_of_a_person_keeps_its_bits():
     single = decisions[:1]
     np.testing.assert_array_equal(recentred(single, np.zeros(1), np.ones(3)), single)
     np.testing.assert_array_equal(pooled(single, np.zeros(1)), single)
-    scores = blended_scores(single, single + 5, (3.0, 7.0), 1)
-    np.testing.assert_array_equal(scores, 3.0 * single)
+    decision = Decision("recenter", 1.0, 0.5, 0.0, "")
+    adaptive = AdaptiveHead(
+        decision, [3, 5], np.arange(3), of_classes=True, sharpness=3.0, adapted_sharpness=7.0,
+        reference=np.ones(3),
+    )  # fmt: skip
+    head = np.random.default_rng(0).standard_normal((3, 8)), np.zeros(3)
+    personal = personal_head(adaptive, head, np.ones((1, 8)))
+    for part, plain in zip(personal, head, strict=True):
+        np.testing.assert_array_equal(part, plain)
 
 
 def test_a_weight_of_two_equals_a_repeated_row():

@@ -78,11 +78,32 @@ def recentred(
     moved = np.array(decisions, dtype=np.float64)
     for rows, n_windows in rows_of_people(groups, weights):
         part = None if weights is None else weights[rows]
-        shift = ordered_mean(decisions[rows], part) - reference
-        length = float(np.sqrt((shift**2).sum()))
-        share = mean_weight(n_windows) * min(1.0, farthest / max(length, 1e-12))
-        moved[rows] -= share * shift
+        mean = ordered_mean(decisions[rows], part)
+        moved[rows] -= shrunk_shift(mean, reference, n_windows, farthest)
     return moved
+
+
+def shrunk_shift(
+    mean: np.ndarray, reference: np.ndarray, n_windows: float, farthest: float
+) -> np.ndarray:
+    """Part of a person's distance from the reference that recentring takes away.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_outputs,)
+        Mean decision of the person.
+    reference, farthest
+        As in `recentred`.
+    n_windows : float
+        Number of windows of the person.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs,)
+    """
+    shift = mean - reference
+    length = float(np.sqrt((shift**2).sum()))
+    return np.asarray(mean_weight(n_windows) * min(1.0, farthest / max(length, 1e-12)) * shift)
 
 
 def farthest_shift(

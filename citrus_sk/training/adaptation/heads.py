@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .decision import Decision
+from .decision import Decision, shrunk_shift
 from .people import mean_weight, ordered_mean, share_of_others
 from .personal import (
+    canonical_order,
     choose_label_noise,
     choose_value_noise,
     correction_head,
@@ -137,7 +138,7 @@ def personal_head(
         head[1][adaptive.outputs] / adaptive.sharpness,
     )
     # Sums over the windows have the same bits in whatever order they came: labelled ones first.
-    order = np.lexsort((*outputs_of(plain, features).T, *targets.T))
+    order = canonical_order(np.hstack([targets, outputs_of(plain, features)]))
     features, targets = np.asarray(features, np.float64)[order], targets[order]
     by_labels = _with_labels(adaptive, plain, features, targets)
     if by_labels is not None:
@@ -175,12 +176,11 @@ def _recentred(adaptive: AdaptiveHead, plain: Linear, features: np.ndarray) -> L
     heads = [(plain, adaptive.reference)]
     if adaptive.within is not None and adaptive.within_reference is not None:
         heads.append((adaptive.within, adaptive.within_reference))
-    moved = [
-        (weight, bias - _shift((weight, bias), reference, adaptive.farthest, features))
-        for (weight, bias), reference in heads
-    ]
-    weights, biases = zip(*moved, strict=True)
-    return np.mean(weights, axis=0), np.mean(biases, axis=0)
+    biases = []
+    for head, reference in heads:
+        mean = ordered_mean(outputs_of(head, features))
+        biases.append(head[1] - shrunk_shift(mean, reference, len(features), adaptive.farthest))
+    return np.mean([weight for (weight, _), _ in heads], axis=0), np.mean(biases, axis=0)
 
 
 def _without_offset(
@@ -192,15 +192,6 @@ def _without_offset(
         expected = adaptive.class_means[targets.argmax(axis=1)]
     offset = ordered_mean(outputs_of(plain, features) - expected)
     return plain[0], plain[1] - mean_weight(len(features)) * offset
-
-
-def _shift(
-    head: Linear, reference: np.ndarray, farthest: float, features: np.ndarray
-) -> np.ndarray:
-    """Part of the mean decision that is taken away, as in `recentred`."""
-    shift = ordered_mean(outputs_of(head, features)) - reference
-    length = float(np.sqrt((shift**2).sum()))
-    return np.asarray(mean_weight(len(features)) * min(1.0, farthest / max(length, 1e-12)) * shift)
 
 
 def _self_trained(adaptive: AdaptiveHead, base: Linear, features: np.ndarray) -> Linear:
@@ -220,7 +211,7 @@ def _restrained(
 ) -> Linear:
     """Mean of a head that was trained on its own guesses and the one from before.
 
-    Guesses are no evidence, so the first is made no more confident than the second.
+    Guesses add no evidence, so the first is scaled to be no more confident than the second.
     """
     factor = equal_confidence(
         outputs_of(guessed, features), outputs_of(base, features), adaptive.adapted_sharpness
@@ -237,7 +228,7 @@ def _with_labels(
 ) -> Linear | None:
     """Correct a head by the person's labelled windows, and by guesses for the others.
 
-    None if there are no labels, or if they are of no use by leaving out each of them.
+    Returns None without labels, or if leaving out each of them shows that they do not help.
     """
     known = ~np.isnan(targets[:, 0])
     if not known.any():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .decision import log_softmax
-from .people import mean_weight, ordered_mean
+from .people import ordered_mean
 
 LABEL_NOISE = 0.3  # ridge penalty of a labelled window, before it is chosen by cross-validation
 _GUESS_NOISE = 2.0  # ridge penalty of a window with a guessed label, in mean squared norms
@@ -16,21 +16,21 @@ _N_ROUNDS = 5
 _MAX_SCALE = 2.0  # largest factor between a person's scale of guesses and the training people's
 
 
-def canonical_order(decisions: np.ndarray) -> np.ndarray:
-    """Order of one person's rows that depends on their values only.
+def canonical_order(values: np.ndarray) -> np.ndarray:
+    """Order of one person's rows that depends on their values only; NaN comes last.
 
     Sort the rows by it before `person_kernel`, `self_trained` and `correction_head`: sums in
     another order differ in the last bits.
 
     Parameters
     ----------
-    decisions : ndarray of shape (n, n_classes)
+    values : ndarray of shape (n, n_columns)
 
     Returns
     -------
     ndarray of int, shape (n,)
     """
-    return np.lexsort(decisions.T[::-1])
+    return np.lexsort(values.T[::-1])
 
 
 def person_kernel(features: np.ndarray, families: list[int]) -> np.ndarray:
@@ -138,7 +138,7 @@ def self_trained(
 
 
 def equal_confidence(corrected: np.ndarray, decisions: np.ndarray, sharpness: float) -> float:
-    """Factor of corrected decisions by which they are no more confident than those before.
+    """Factor that makes corrected decisions no more confident than the original ones.
 
     Confidence is measured by the mean entropy of the predicted probabilities.
 
@@ -316,34 +316,6 @@ def guess_scale(
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(overlap > 0, size / overlap, usual)
     return np.clip(scale, usual / _MAX_SCALE, usual * _MAX_SCALE)
-
-
-def blended_scores(
-    plain: np.ndarray, adapted: np.ndarray, sharpness: tuple[float, float], n_windows: float
-) -> np.ndarray:
-    """Weighted mean of the scores of the plain and the adapted head, for one person's windows.
-
-    Parameters
-    ----------
-    plain : ndarray of shape (n, n_classes)
-        Decisions of the plain head.
-    adapted : ndarray of shape (n, n_classes)
-        Decisions of the adapted head.
-    sharpness : tuple of float
-        Factors of the plain and of the adapted decisions.
-    n_windows : float
-        Number of windows of the person. For one window the plain head is used alone, and the
-        result has the same bits as without groups.
-
-    Returns
-    -------
-    ndarray of shape (n, n_classes)
-        Their softmax is calibrated.
-    """
-    share = mean_weight(n_windows)
-    if share == 0:
-        return sharpness[0] * plain
-    return (1 - share) * sharpness[0] * plain + share * sharpness[1] * adapted
 
 
 def correction_head(
