@@ -64,7 +64,7 @@ def make_epochs(
         Names of channels, or kinds such as ``"eeg"``, which select the channels of that kind that
         are not marked bad. If a channel has MNE's default type, as in EDF files, its kind is
         inferred from its name. None takes all signals: no stimulus channels or bad channels, and
-        miscellaneous channels only if there are no others.
+        miscellaneous channels only if the recording has no other signals.
     reject_by_annotation : bool, default=True
         Whether to drop windows that overlap an annotation whose description begins with "bad".
     on_missing : {"warn", "raise", "ignore"}, default="warn"

@@ -1,4 +1,4 @@
-"""Ctrl-C: how to delay it, and how to tell it from a callback that stops a training."""
+"""Delay Ctrl-C, and distinguish it from a callback that stops the training."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class NewPersonCurve(ScoreTable):
 
     @property
     def known(self) -> list[str | int]:
-        """What is known of a person: ``"nothing"``, ``"unlabelled"``, and numbers of windows."""
+        """States of knowledge: ``"nothing"``, ``"unlabelled"``, and labelled windows per class."""
         return self._points()
 
     @property

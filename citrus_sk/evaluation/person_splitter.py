@@ -129,7 +129,7 @@ class LeaveOnePersonOut(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If there are no groups, or only one.
+            If `groups` is None or holds a single group.
         """
         return len(_check_people(groups, None)[1])
 

@@ -215,7 +215,7 @@ def _warn_shared(folds: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndar
 
 
 def as_list(name: str, values: Any, example: str) -> list[Any]:
-    """The values as a list; raises TypeError if they are no sequence of amounts."""
+    """Return the values as a list; raise TypeError if they are not a sequence of numbers."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
             f"{name}={values!r} is a {type(values).__name__}; expected a sequence of amounts, such "

@@ -75,7 +75,7 @@ def draw_scores(
             x, mean, linestyle=line, marker=marker, color=color, label=labels[i], markersize=5
         )
         if band and shaded:
-            # In grey, overlapping shades cannot be told apart, but edges can.
+            # Printed in grey, overlapping shades look alike; their edges do not.
             ax.fill_between(
                 x, low, high, facecolor=(color, 0.13), edgecolor=(color, 0.7), linestyle=line,
                 linewidth=0.6,

@@ -85,8 +85,9 @@ def unpack_container(X: Any, who: str) -> Windows | None:
 def signal_picks(recording: Any) -> list[int]:
     """Return the indices of the channels of an MNE object that are signals.
 
-    Bad channels and stimulus channels are not. Miscellaneous channels, which often hold notes of
-    an experiment, are signals only if there are no others: MNE has no type for accelerometers.
+    Bad channels and stimulus channels are not. Miscellaneous channels often hold notes of an
+    experiment, but also accelerometers, for which MNE has no type. They are signals only if the
+    recording has no others.
     """
     bads = set(recording.info["bads"])
     types = recording.get_channel_types()
