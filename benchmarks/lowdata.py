@@ -35,6 +35,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -246,7 +247,7 @@ def results(folder, tasks: list[Task], n_jobs: int) -> Iterator[tuple[Task, Any]
             yield task, attempt(folder, task)
         return
     processes = multiprocessing.get_context("spawn")
-    with one_thread(), ProcessPoolExecutor(n_jobs, processes) as pool:
+    with one_thread(), ProcessPoolExecutor(n_jobs, processes, end_with_parent) as pool:
         waiting: dict[Future, Task] = {pool.submit(attempt, folder, t): t for t in tasks}
         try:
             while waiting:
@@ -255,6 +256,16 @@ def results(folder, tasks: list[Task], n_jobs: int) -> Iterator[tuple[Task, Any]
                     yield task, future.exception() or future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is killed."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -97,6 +97,8 @@ def best_peer(rows: list[Row]) -> str | None:
 
 
 def as_table(head: list[str], lines: list[list[str]]) -> str:
+    if not lines:
+        return "(There are no rows for this table yet.)"
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows).replace("| --- ", "|---")
 
@@ -108,7 +110,11 @@ def cell(of_sets: dict, form: Callable[[float], str], n_sets: int = 0) -> str:
     ends = interval(of_sets)
     text = form(mean_of(of_sets))
     text += f" [{form(ends[0])}, {form(ends[1])}]" if ends else ""
-    return text + (f" ({len(of_sets)} sets)" if n_sets > len(of_sets) else "")
+    return text + (f" ({counted(len(of_sets), 'set')})" if n_sets > len(of_sets) else "")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def means(rows: list[Row], metric: str, models: tuple[str, ...]) -> str:
@@ -195,7 +201,8 @@ def summary(rows: list[Row]) -> str:
     folds = {row["fold"] for row in rows}
     weights = sorted({row["weights"] for row in rows if row["weights"]})
     sentences = [
-        f"The tables are of {len(sets)} sets and {len(folds)} folds: {', '.join(sorted(sets))}.",
+        f"The tables are of {counted(len(sets), 'set')} ({', '.join(sorted(sets))}) and "
+        f"{counted(len(folds), 'fold')}.",
         f"Solved sets: {', '.join(solved) or 'none'}.",
         f"Pre-trained weights (start of their SHA-256): {', '.join(weights)}.",
     ]
@@ -243,14 +250,21 @@ def rows_of(folder: Path) -> list[Row]:
     return read(sorted(folder.glob("lowdata*.csv")))
 
 
+def print_all(rows: list[Row]) -> None:
+    """All tables, and the means of all models."""
+    models = tuple(model for model in MODELS if not model.endswith(KNOWN))
+    for name, table in TABLES.items():
+        metric = name.removeprefix("means-")
+        print(f"\n{means(rows, metric, models) if metric in METRICS else table(rows)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--print", type=Path, nargs="+", dest="others", metavar="CSV")
     options = parser.parse_args()
     if options.others:
-        rows = read(options.others)
-        print("\n\n".join(table(rows) for table in TABLES.values()))
+        print_all(read(options.others))
         return
     rows = rows_of(RESULTS)
     for page in PAGES:

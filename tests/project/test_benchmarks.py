@@ -1,9 +1,7 @@
 """The benchmarks' own arithmetic, and that a run goes on where it stopped."""
 
 import argparse
-import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +12,6 @@ from numpy.testing import assert_allclose
 from scipy.stats import ttest_1samp, wilcoxon
 
 ROOT = Path(__file__).parents[2]
-BENCHMARKS = ROOT / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """A benchmark as a module; they import each other as scripts do."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module
-    own = {path.stem for path in BENCHMARKS.glob("*.py")}
-    for name in own & sys.modules.keys():
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
