@@ -22,6 +22,11 @@ TASK = {
     "time": "the samples of masked tokens",
     "both": "the samples of masked tokens and the log spectrum around them",
 }
+EPISODES = """{share:.0%} of the windows of each batch were for few-label tasks, whose loss was
+added (see [Few-label tasks](../../docs/guide/pretrain.md#few-label-tasks)). Half of the tasks had
+synthetic classes. The classes of the others were recordings, people, channels and, in {annotated},
+the activities that the names of recordings contain. """
+HARDWARE = "one CPU core that was shared with other work"
 CARD = """---
 license: bsd-3-clause
 library_name: citrus-sk
@@ -30,8 +35,8 @@ tags: [biosignals, time-series, masked-autoencoder, {tags}]
 
 # {name}
 
-Weights of the {preset} conv-transformer of citrus_sk, pre-trained without labels on {what} to predict
-{task}. Use them with `CitrusClassifier(pretrained="{name}")`.
+Weights of the {preset} conv-transformer of citrus_sk, pre-trained{without} on {what} to predict
+{task}{tasks}. Use them with `CitrusClassifier(pretrained="{name}")`.
 
 **These are not the weights of the CiTrus paper (arXiv:2412.11695), and they were not trained on
 Sleep-EDF.** The weights and the code of the paper are not public. We chose the sizes, masks and losses ourselves.
@@ -52,8 +57,8 @@ table names the sources. Keep it with the weights.
 The network has {n_parameters:.2f} M parameters. Windows of {n_times} samples are made by resampling crops of {crop_low:g}
 to {crop_high:g} windows, and half of the tokens are masked in runs of {run_low} to {run_high}. Training took {n_steps} batches
 of {batch_size} channel-windows with AdamW, a peak learning rate of {learning_rate:g} and a cosine schedule. The weights are averaged over batches. Every
-signal type has the same weight. The run took {minutes:.0f} minutes on one CPU core that was shared with
-other work. The recipe, `{name}.toml`, is stored with the weights:
+signal type has the same weight. {episodes}The run took {minutes:.0f} minutes on {hardware}.
+{note}The recipe, `{name}.toml`, is stored with the weights:
 
     citrus-sk pretrain RECORDINGS --config {name}.toml --out {name}.safetensors
 
@@ -113,10 +118,19 @@ def card(path: Path, scores: dict) -> str:
     fractions = sorted(next(iter(scores["means"].values())))
     shown = [key for key in scores["means"] if key[0] in ("random", name)]
     several = len(about["modalities"]) > 1
+    episodes = ""
+    if share := training.get("episodes", 0):
+        annotated = ", ".join(training["episode_classes"])
+        episodes = EPISODES.format(share=share, annotated=annotated)
     return CARD.format(
         name=name,
         preset=f"`{about['preset']}`",
         tags=", ".join(kind.lower() for kind in about["modalities"]),
+        without="" if episodes else " without labels",
+        tasks=", and with few-label tasks" if episodes else "",
+        episodes=episodes,
+        hardware=training.get("hardware", HARDWARE),
+        note=f"{training['note']} " if "note" in training else "",
         task=TASK[task["objective"]].format(frame=task["frame"]),
         what="several signal types" if several else about["modalities"][0] + " alone",
         corpus="\n".join(
