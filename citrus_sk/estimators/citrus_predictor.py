@@ -95,6 +95,10 @@ class CitrusPredictor(PeoplePredictor):
         # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
         return 1.0 if self.strategy_ == "finetune" else 0.3
 
+    @property
+    def _head_factor(self) -> float:
+        return 300.0 if self.strategy_ == "finetune" else 30.0
+
     # --- parameters ------------------------------------------------------------------------------
 
     def _check_parameters(self) -> None:

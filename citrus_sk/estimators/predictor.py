@@ -124,6 +124,11 @@ class NetworkPredictor(NetworkEstimator):
         """Learning rate of the trunk, as a share of that of the head."""
         return 1.0
 
+    @property
+    def _head_factor(self) -> float | None:
+        """Largest change of an output in one step, in learning rates; None for no special rate."""
+        return None
+
     # --- fit and predict -------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
@@ -289,6 +294,7 @@ class NetworkPredictor(NetworkEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             trunk_factor=self._trunk_factor,
+            head_factor=self._head_factor,
             weight_decay=self.weight_decay,
             warmup=self.warmup,
             mixup=self.mixup,

@@ -13,8 +13,7 @@ class LinearHead(nn.Module):
 
     The statistics are set once, from the training windows, so the output for a window does not
     depend on its batch. The features of a view are divided by the square root of their number.
-    Every view thus contributes equally, however many features it has, and a step of the optimiser
-    changes the output by as much for one channel as for 64.
+    Every view thus contributes equally, however many features it has.
 
     Parameters
     ----------
@@ -38,6 +37,17 @@ class LinearHead(nn.Module):
         self.linear = nn.Linear(n_features, n_outputs, dtype=DTYPE)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+
+    @property
+    def reach(self) -> float:
+        """Largest change of an output, in sd, where every weight changes by 1.
+
+        Adam changes each weight by up to its learning rate at every step, so the same rate would
+        move the outputs for 64 channels further than those for one. Dividing by this undoes it.
+        """
+        total = sum(self.shares)
+        pairs = zip(self.views, self.shares, strict=True)
+        return float(sum((size * share / total) ** 0.5 for size, share in pairs))
 
     def set_statistics(self, features: Tensor, weights: Tensor) -> None:
         """Set the weighted mean and sd of the features of the training windows."""
