@@ -1,6 +1,6 @@
 """Settings of fine-tuning, beside the linear probe, on training folds.
 
-    python benchmarks/fine_tuning.py --data FOLDER --csv tuning.csv --jobs 16
+    OMP_NUM_THREADS=1 python benchmarks/fine_tuning.py --data FOLDER --csv tuning.csv --jobs 16
     python benchmarks/fine_tuning.py --table tuning.csv
 
 Nothing is measured on a test fold: of the training part of the first fold, windows are drawn from
@@ -19,16 +19,14 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")  # before NumPy and torch are imported
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +35,9 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from citrus_sk import CitrusClassifier, SignalAligner
+from citrus_sk.training import fine_tuning
+from citrus_sk.training.fine_tuning import TuningSettings
+from citrus_sk.training.labelled import inner_folds, label_windows
 
 # Small sets first; samples of an aligned window.
 SETS = {
@@ -59,14 +60,10 @@ COLUMNS = [
 class Tuned(CitrusClassifier):
     """The classifier with settings that have no parameter."""
 
-    changes: dict[str, Any] = {}
-    fewest_steps = 0
+    changes: ClassVar[dict[str, Any]] = {}
 
     def _tuning_settings(self, labelled: Any) -> Any:
-        settings = replace(super()._tuning_settings(labelled), **self.changes)
-        per_epoch = settings.n_steps(len(labelled)) // settings.max_epochs
-        epochs = max(settings.max_epochs, -(-self.fewest_steps // per_epoch))
-        return replace(settings, max_epochs=epochs)
+        return replace(super()._tuning_settings(labelled), **self.changes)
 
 
 def shifted(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,8 +103,40 @@ def without_channel(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, tor
     return torch.where(drop[:, :, None], x.mean(-1, keepdim=True), x), y
 
 
-HEAD, TRUNK, STEPS = "head_factor", "trunk_factor", "fewest_steps"
-BASE: dict[str, Any] = {HEAD: 300.0, TRUNK: 1.0, STEPS: 300}
+# Parts of the trunk, from the signal to the read-out.
+_DEPTHS = (
+    "encoder.stem", "encoder.norm", "encoder.blocks.0", "encoder.blocks.1", "encoder.blocks.2",
+    "transformer.embed", "transformer.positions", "transformer.layers.0", "transformer.layers.1",
+    "transformer.layers.2", "transformer.layers.3",
+)  # fmt: skip
+
+
+@contextmanager
+def layer_decay(factor: float) -> Iterator[None]:
+    """Another learning rate for each part of the trunk, lower by `factor` than that above it."""
+
+    def rates(module: Any, settings: TuningSettings) -> list[tuple[str, dict[str, float]]]:
+        common = before(module, settings)
+        trunk = dict(common)["trunk.*"]["lr"]
+        above = len(_DEPTHS)
+        return [
+            *((f"trunk.{part}*", {"lr": trunk * factor ** (above - i)})
+              for i, part in enumerate(_DEPTHS)
+              if any(name.startswith(f"trunk.{part}") for name, _ in module.named_parameters())),
+            *common,
+        ]  # fmt: skip
+
+    before = fine_tuning.rates
+    if factor < 1:
+        fine_tuning.rates = rates
+    try:
+        yield
+    finally:
+        fine_tuning.rates = before
+
+
+HEAD, TRUNK, STEPS = "head_step", "trunk_factor", "_fewest_steps"
+BASE: dict[str, Any] = {HEAD: 1000.0, TRUNK: 1.0, STEPS: 300}
 BASE_PROBED: dict[str, Any] = {HEAD: 30.0, TRUNK: 0.3, STEPS: 300}
 COMMON: dict[str, dict[str, Any]] = {
     "": {},
@@ -120,7 +149,6 @@ COMMON: dict[str, dict[str, Any]] = {
     "trunk 3": {TRUNK: 3.0},
     "layer decay 0.8": {"layer_decay": 0.8},
     "layer decay 0.65": {"layer_decay": 0.65},
-    "trunk after 0.3": {"trunk_delay": 0.3},
     "weight decay 0": {"weight_decay": 0.0},
     "weight decay 0.5": {"weight_decay": 0.5},
     "ema 0": {"ema": 0.0},
@@ -161,28 +189,28 @@ def all_variants() -> dict[str, dict[str, Any]]:
 VARIANTS = all_variants()
 # Those that run first: the rates and the length of the training.
 _SCREENED = {
-    "finetune": ("", "head 100", "head 1000", "trunk 0.3", "steps 600", "old"),
-    "finetune, kernels": ("", "head 30", "head 100", "head 1000", "trunk 0.1", "trunk 0.3",
-                          "steps auto", "steps 600", "ema 0.3", "mixup 0", "trunk after 0.3",
+    "finetune": ("", "head 300", "head 3000", "trunk 0.3", "steps 600", "old"),
+    "finetune, kernels": ("", "head 100", "head 300", "head 3000", "trunk 0.1", "trunk 0.3",
+                          "steps 150", "steps 600", "layer decay 0.65", "ema 0.3", "mixup 0",
                           "old"),
     "probe-then-finetune": ("", "head 10", "head 100", "trunk 0.1", "trunk 1", "steps 600",
-                            "layer decay 0.65", "old"),
+                            "old"),
     "probe-then-finetune, kernels": ("", "head 3", "head 10", "head 100", "trunk 0.1", "trunk 1",
-                                     "steps auto", "steps 600", "layer decay 0.65", "ema 0.3",
+                                     "steps 150", "steps 600", "layer decay 0.65", "ema 0.3",
                                      "mixup 0", "old"),
 }  # fmt: skip
 SCREEN = tuple(
     f"{start}, {name}".rstrip(", ") for start, names in _SCREENED.items() for name in names
 )
-_SETTINGS = ("head_factor", "trunk_factor", "layer_decay", "trunk_delay")
+_SETTINGS = ("head_step", "trunk_factor")
 
 
-def classifier(seed: int, fewest_steps: int = 0, **settings: Any) -> Tuned:
+def classifier(seed: int, _fewest_steps: int = 0, **settings: Any) -> Tuned:
     changes = {name: settings.pop(name) for name in _SETTINGS if name in settings}
     if settings["strategy"] != "linear-probe":
         settings["early_stopping"] = False
     model = Tuned(adaptation=None, random_state=seed, device="cpu", **settings)
-    model.changes, model.fewest_steps = changes, fewest_steps
+    model.changes, model._fewest_steps = changes, _fewest_steps
     return model
 
 
@@ -194,20 +222,11 @@ _CACHE: dict[str, tuple] = {}
 def read(folder: Path | None, name: str) -> tuple:
     """Aligned windows, labels, and groups or None, of the training part of the first fold."""
     if name not in _CACHE:
-        path = Path(os.fspath(folder)) / f"{name}.npz"
-        X, y, groups, _ = _one_set(path)
+        X, y, groups, _ = read_sets(folder, name)[name]
         rows = splits(y, groups, 1)[0][0]
         X = SignalAligner(SETS.get(name, 256)).fit_transform(X[rows])
         _CACHE[name] = X, y[rows], None if groups is None else groups[rows]
     return _CACHE[name]
-
-
-def _one_set(path: Path) -> tuple:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / path.name).symlink_to(path.resolve())
-        return read_sets(Path(folder))[path.stem]
 
 
 def inner_split(y: Any, groups: Any, inner: int, share: float) -> tuple[Any, Any]:
@@ -228,7 +247,8 @@ def losses(proba: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 def fitted(variant: str, seed: int, X, y, groups, X_test, classes) -> tuple[dict, int]:
     """Probabilities of each model for the test windows, and the number of steps."""
-    settings = VARIANTS[variant]
+    settings = dict(VARIANTS[variant])
+    decay = settings.pop("layer_decay", 1.0)
     probed = {k: settings[k] for k in ("random_kernels", "pretrained", "backbone") if k in settings}
     models = {
         "network": classifier(seed, **settings),
@@ -238,7 +258,8 @@ def fitted(variant: str, seed: int, X, y, groups, X_test, classes) -> tuple[dict
         models["default"] = classifier(seed, strategy="linear-probe")
     proba, n_steps = {}, 0
     for name, model in models.items():
-        model.fit(X, y, groups=groups)
+        with layer_decay(decay):
+            model.fit(X, y, groups=groups)
         columns = np.searchsorted(classes, model.classes_)
         proba[name] = np.zeros((len(X_test), len(classes)))
         proba[name][:, columns] = model.predict_proba(X_test)
@@ -272,8 +293,6 @@ def row(folder: Path, name: str, inner: int, share: float, variant: str, choice:
 
 def cross_validated(variant: str, seed: int, X, y, groups, classes) -> dict:
     """Losses of left-out training windows, and the standard error of network minus probe."""
-    from citrus_sk.training.labelled import inner_folds, label_windows
-
     codes = np.searchsorted(classes, y)
     labelled = label_windows(X, codes, classes, groups=groups)
     found: dict[str, list] = {model: [] for model in MODELS}

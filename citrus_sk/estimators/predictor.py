@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import asdict
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
 from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
-from ..training.members import MakeAdaptive, MemberPlan, fit_member
+from ..training.members import MakeAdaptive, MemberPlan, fit_members, n_steps
 from ..training.nets import FineTuner, infer, make_net
 from .base import NetworkEstimator, Reference, pack
 
@@ -89,6 +90,7 @@ class NetworkPredictor(NetworkEstimator):
     _adapt_trained: Any = None  # a method where networks can be adapted to people
     _foreign: ForeignModule | None = None
     _reference: Reference | None = None
+    _selections: list[dict[str, Any]]
 
     def _find_origin(self) -> Any:
         """Find the weights, or the class of networks, that the parameters name."""
@@ -125,8 +127,8 @@ class NetworkPredictor(NetworkEstimator):
         return 1.0
 
     @property
-    def _head_factor(self) -> float | None:
-        """Largest change of an output in one step, in learning rates; None for no special rate."""
+    def _head_step(self) -> float | None:
+        """See `TuningSettings`."""
         return None
 
     # --- fit and predict -------------------------------------------------------------------------
@@ -159,16 +161,14 @@ class NetworkPredictor(NetworkEstimator):
             self.strategy_, self._build, weights, self._fit_head, self._adapt_trained,
             self._foreign,
             self._tuning_settings(labelled), device, self.augmentation, self.callbacks,
-            verbose=max(0, self.verbose - 1),
+            verbose=max(0, self.verbose - 1), leaves_out=self._leaves_out,
         )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
-        n_steps = sum(plan.tuning.n_steps(len(train)) for _, train, _ in splits)
-        with self._progress(n_steps) as bar:
-            fitted = [
-                fit_member(plan, labelled, train, valid, seed, bar) for seed, train, valid in splits
-            ]
+        with self._progress(n_steps(plan, labelled, splits)) as bar:
+            fitted, selections = fit_members(plan, labelled, splits, bar)
         self.members_ = [net for net, _ in fitted]
         self._adaptive = [adaptive for _, adaptive in fitted]
+        self._selections = [asdict(selection) for selection in selections]
         self.net_ = self.members_[0]
         self._is_personal = False
 
@@ -274,6 +274,10 @@ class NetworkPredictor(NetworkEstimator):
 
     # --- training --------------------------------------------------------------------------------
 
+    @property
+    def _leaves_out(self) -> bool:
+        return bool(as_flag("early_stopping", self.early_stopping, alternatives=("auto",)))
+
     def _hold_out(
         self, labelled: LabelledWindows, seed: int
     ) -> tuple[LabelledWindows, LabelledWindows | None]:
@@ -294,7 +298,7 @@ class NetworkPredictor(NetworkEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             trunk_factor=self._trunk_factor,
-            head_factor=self._head_factor,
+            head_step=self._head_step,
             weight_decay=self.weight_decay,
             warmup=self.warmup,
             mixup=self.mixup,

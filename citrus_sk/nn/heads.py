@@ -35,6 +35,10 @@ class LinearHead(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features, dtype=DTYPE))
         self.register_buffer("scale", torch.ones(n_features, dtype=DTYPE))
         self.linear = nn.Linear(n_features, n_outputs, dtype=DTYPE)
+        self.reset()
+
+    def reset(self) -> None:
+        """Set the weights and the biases of the linear layer to zero."""
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 

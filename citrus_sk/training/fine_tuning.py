@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -28,55 +27,41 @@ from .schedule import warmup_cosine
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """Settings of a training; see the parameters of `CitrusClassifier`."""
+    """Settings of a training; see the parameters of `CitrusClassifier`.
+
+    Attributes
+    ----------
+    trunk_factor : float
+        Learning rate of the trunk, as a share of `learning_rate`.
+    head_step : float or None
+        Largest change of an output in one step of the head, in units of `learning_rate`. The
+        learning rate of the head follows from it and from the number of features. None means
+        that the head has `learning_rate` itself.
+    """
 
     max_epochs: int
     batch_size: int
     learning_rate: float
     trunk_factor: float
-    head_factor: float | None
+    head_step: float | None
     weight_decay: float
     warmup: float
     mixup: float
     ema: float
     patience: int
     label_smoothing: float = 0.0
-    layer_decay: float = 1.0
-    trunk_delay: float = 0.0
 
     def n_steps(self, n_windows: int) -> int:
         """Number of batches of a whole training on `n_windows`."""
         return self.max_epochs * math.ceil(n_windows / self.batch_size)
 
 
-# Parts of the trunk from the signal to the read-out.
-_DEPTHS = (
-    ("encoder.stem.*", "encoder.norm.*"), ("encoder.blocks.0.*",), ("encoder.blocks.1.*",),
-    ("encoder.blocks.2.*",), ("transformer.embed.*", "transformer.positions", "transformer.modalities"),
-    ("transformer.layers.0.*",), ("transformer.layers.1.*",), ("transformer.layers.2.*",),
-    ("transformer.layers.3.*",), ("*",),
-)  # fmt: skip
-
-
-def _groups(module: Any, settings: TuningSettings) -> list[tuple[str, dict[str, float]]]:
-    """Learning rates of the parts of the network that do not have the common one."""
-    groups = []
-    trunk = settings.trunk_factor * settings.learning_rate
-    if settings.layer_decay < 1:
-        names = [name for name, _ in module.named_parameters()]
-        for depth, patterns in enumerate(_DEPTHS):
-            rate = trunk * settings.layer_decay ** (len(_DEPTHS) - 1 - depth)
-            for pattern in patterns:
-                matches = fnmatch.filter(names, f"trunk.{pattern}")
-                if matches:
-                    names = [name for name in names if name not in matches]
-                    groups.append((f"trunk.{pattern}", {"lr": rate}))
-    else:
-        groups.append(("trunk.*", {"lr": trunk}))
-    if settings.head_factor is not None:
-        rate = settings.head_factor * settings.learning_rate / module.head.reach
-        groups.append(("head.*", {"lr": rate}))
-    return groups
+def rates(module: Any, settings: TuningSettings) -> list[tuple[str, dict[str, float]]]:
+    """Learning rates of the parts of the network that have one of their own."""
+    found = {"trunk.*": settings.trunk_factor * settings.learning_rate}
+    if settings.head_step is not None:
+        found["head.*"] = settings.head_step * settings.learning_rate / module.head.reach
+    return [(pattern, {"lr": rate}) for pattern, rate in found.items()]
 
 
 def fine_tune(
@@ -99,19 +84,8 @@ def fine_tune(
     first: list[Any] = [GradientNormClipping(1.0), RefuseNan()]
     # A schedule of the user replaces ours, which would otherwise override it at every batch.
     if not any(isinstance(without_name(callback), LRScheduler) for callback in given):
-        lambdas: Any = factor
-        if settings.trunk_delay:
-
-            def late(step):
-                start = settings.trunk_delay * steps
-                return 0.0 if step < start else factor(step)
-
-            lambdas = [
-                late if name.startswith("trunk") else factor
-                for name, _ in _groups(module, settings)
-            ] + [factor]
         first.append(
-            LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambdas, step_every="batch")
+            LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch")
         )
     if settings.ema:
         first.append(WeightAverage(steps, settings.ema))
@@ -127,7 +101,7 @@ def fine_tune(
         frozen=False,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=settings.weight_decay,
-        optimizer__param_groups=_groups(module, settings),
+        optimizer__param_groups=rates(module, settings),
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=settings.learning_rate,
         max_epochs=settings.max_epochs,
