@@ -216,7 +216,7 @@ class NetworkPredictor(NetworkEstimator):
 
     @property
     def history_(self) -> list[dict[str, Any]]:
-        """A row for each epoch of the first network; empty for a linear probe."""
+        """A row for each epoch of the first training; empty for ``strategy="linear-probe"``."""
         check_is_fitted(self)
         return _epochs(self.net_)
 

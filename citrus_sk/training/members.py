@@ -153,7 +153,7 @@ def _fit_split(
         return [_probe(plan, labelled, seed)], known or NO_SELECTION
     held_out = valid if plan.selects else None
     trained, probe_outputs = _trained(plan, train, valid, seed, held_out, bar)
-    if held_out is not None:
+    if held_out is not None and probe_outputs is not None:
         outputs = _outputs(plan, trained.module_, held_out)
         known = select(outputs, probe_outputs, held_out, how="that were held out")
     selection, found = known or NO_SELECTION, []

@@ -8,7 +8,7 @@ import numpy as np
 
 from .labelled import LabelledWindows
 
-KINDS = ("finetuned", "probe", "both")
+CLEARLY = 1.0  # standard errors
 _PHRASES = {
     "finetuned": "the fine-tuned network",
     "probe": "the linear probe",
@@ -45,7 +45,7 @@ def without_evidence(kind: str, reason: str) -> Selection:
 def select(
     outputs: np.ndarray, probe_outputs: np.ndarray, left_out: LabelledWindows, *, how: str
 ) -> Selection:
-    """Choose by the loss of left-out windows.
+    """Choose by the loss of left-out windows; the probe, unless another loss is clearly lower.
 
     Parameters
     ----------
@@ -56,15 +56,41 @@ def select(
     how : str
         How they were left out, for the reason.
     """
-    both = _mean(outputs, probe_outputs, left_out)
-    losses = [_losses(each, left_out) for each in (outputs, probe_outputs, both)]
-    loss, probe_loss, both_loss = (
-        float(np.average(each, weights=left_out.weights)) for each in losses
-    )
-    found = dict(zip(KINDS, (loss, probe_loss, both_loss), strict=True))
-    kind = min(found, key=found.__getitem__)
-    reason = f"{_PHRASES[kind].capitalize()} had the lowest loss of {len(left_out)} windows {how}."
-    return Selection(kind, loss, probe_loss, both_loss, reason)
+    of_each = {
+        "finetuned": outputs, "probe": probe_outputs,
+        "both": _mean(outputs, probe_outputs, left_out),
+    }  # fmt: skip
+    losses = {kind: _losses(values, left_out) for kind, values in of_each.items()}
+    means = {kind: float(np.average(loss, weights=left_out.weights))
+             for kind, loss in losses.items()}  # fmt: skip
+    lower = [kind for kind, loss in losses.items()
+             if _is_clearly_above(losses["probe"] - loss, left_out)]  # fmt: skip
+    kind = min(lower, key=means.__getitem__, default="probe")
+    windows = f"{len(left_out)} windows {how}"
+    reason = f"No other loss on {windows} is lower by more than {CLEARLY:g} standard error."
+    if kind != "probe":
+        gain, error = _mean_and_error(losses["probe"] - losses[kind], left_out)
+        reason = (
+            f"The loss on {windows} is lower than that of the linear probe by {gain:.3f}, with a "
+            f"standard error of {error:.3f}."
+        )
+    return Selection(kind, means["finetuned"], means["probe"], means["both"], reason)
+
+
+def _is_clearly_above(gains: np.ndarray, labelled: LabelledWindows) -> bool:
+    mean, error = _mean_and_error(gains, labelled)
+    return mean > CLEARLY * error and mean > 0
+
+
+def _mean_and_error(values: np.ndarray, labelled: LabelledWindows) -> tuple[float, float]:
+    """Weighted mean and its standard error; windows of one group are not independent."""
+    weights = labelled.weights
+    groups = np.arange(len(values)) if labelled.groups is None else labelled.groups
+    mean = float(np.average(values, weights=weights))
+    sums = np.bincount(groups, weights * (values - mean))
+    n_groups = len(np.unique(groups))
+    correction = n_groups / max(1, n_groups - 1)
+    return mean, float(np.sqrt(correction * (sums**2).sum()) / weights.sum())
 
 
 def summary(selection: Selection) -> str:
