@@ -7,8 +7,8 @@ Nothing is measured on a test fold: of the training part of the first fold, wind
 two of three inner folds, by person where people are known, and scored on the third. Each row holds
 the scores of the trained network, of its own probe (the same features, before training), of the
 default probe with kernels, and of the mean of the network's and a probe's probabilities. With
-``--choice``, the losses of cross-validation within the training windows are added, from which a
-choice between them can be made.
+``--choice``, the choice that the classifier makes between network, probe and mean is added, which
+takes three more trainings.
 
 A row is written as soon as it is known, and a row that is there is not run again, so a run that was
 stopped goes on. ``--list`` prints the variants, and ``--jobs`` is a number of processes with one
@@ -37,7 +37,6 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from citrus_sk import CitrusClassifier, SignalAligner
 from citrus_sk.training import fine_tuning
 from citrus_sk.training.fine_tuning import TuningSettings
-from citrus_sk.training.labelled import inner_folds, label_windows
 
 # Small sets first; samples of an aligned window.
 SETS = {
@@ -48,19 +47,59 @@ SETS = {
 SMALL = tuple(SETS)[:6]
 N_INNER, MOST_TRAINED, MOST_TESTED = 3, 200, 300
 MODELS = ("network", "probe", "default", "with_probe", "with_default")
+CHOSEN = {"finetuned": "network", "probe": "probe", "both": "with_probe"}  # by kind of selection_
+INNER = ("loss", "probe_loss", "both_loss")
 COLUMNS = [
     "set", "inner", "share", "variant", "n_train", "n_steps", "seconds",
-    *(f"{kind}_{model}" for kind in ("f1", "loss", "inner_loss") for model in MODELS), "inner_se",
+    *(f"{kind}_{model}" for kind in ("f1", "loss") for model in (*MODELS, "chosen")),
+    "kind", *(f"inner_{name}" for name in INNER),
 ]  # fmt: skip
 
 
 # --- variants ------------------------------------------------------------------------------------
 
 
+# Parts of the trunk, from the signal to the read-out.
+_DEPTHS = (
+    "encoder.stem", "encoder.norm", "encoder.blocks.0", "encoder.blocks.1", "encoder.blocks.2",
+    "transformer.embed", "transformer.positions", "transformer.layers.0", "transformer.layers.1",
+    "transformer.layers.2", "transformer.layers.3",
+)  # fmt: skip
+
+
+@contextmanager
+def decayed_by_layer(factor: float) -> Iterator[None]:
+    """Another learning rate for each part of the trunk, lower by `factor` than that above it."""
+
+    def rates(module: Any, settings: TuningSettings) -> list[tuple[str, dict[str, float]]]:
+        common = before(module, settings)
+        trunk = dict(common)["trunk.*"]["lr"]
+        above = len(_DEPTHS)
+        return [
+            *((f"trunk.{part}*", {"lr": trunk * factor ** (above - i)})
+              for i, part in enumerate(_DEPTHS)
+              if any(name.startswith(f"trunk.{part}") for name, _ in module.named_parameters())),
+            *common,
+        ]  # fmt: skip
+
+    before = fine_tuning.rates
+    if factor < 1:
+        fine_tuning.rates = rates
+    try:
+        yield
+    finally:
+        fine_tuning.rates = before
+
+
 class Tuned(CitrusClassifier):
     """The classifier with settings that have no parameter."""
 
     changes: ClassVar[dict[str, Any]] = {}
+    layer_decay = 1.0
+
+    def _fit(self, *args: Any) -> None:
+        with decayed_by_layer(self.layer_decay):
+            super()._fit(*args)
 
     def _tuning_settings(self, labelled: Any) -> Any:
         return replace(super()._tuning_settings(labelled), **self.changes)
@@ -103,45 +142,14 @@ def without_channel(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, tor
     return torch.where(drop[:, :, None], x.mean(-1, keepdim=True), x), y
 
 
-# Parts of the trunk, from the signal to the read-out.
-_DEPTHS = (
-    "encoder.stem", "encoder.norm", "encoder.blocks.0", "encoder.blocks.1", "encoder.blocks.2",
-    "transformer.embed", "transformer.positions", "transformer.layers.0", "transformer.layers.1",
-    "transformer.layers.2", "transformer.layers.3",
-)  # fmt: skip
-
-
-@contextmanager
-def layer_decay(factor: float) -> Iterator[None]:
-    """Another learning rate for each part of the trunk, lower by `factor` than that above it."""
-
-    def rates(module: Any, settings: TuningSettings) -> list[tuple[str, dict[str, float]]]:
-        common = before(module, settings)
-        trunk = dict(common)["trunk.*"]["lr"]
-        above = len(_DEPTHS)
-        return [
-            *((f"trunk.{part}*", {"lr": trunk * factor ** (above - i)})
-              for i, part in enumerate(_DEPTHS)
-              if any(name.startswith(f"trunk.{part}") for name, _ in module.named_parameters())),
-            *common,
-        ]  # fmt: skip
-
-    before = fine_tuning.rates
-    if factor < 1:
-        fine_tuning.rates = rates
-    try:
-        yield
-    finally:
-        fine_tuning.rates = before
-
-
 HEAD, TRUNK, STEPS = "head_step", "trunk_factor", "_fewest_steps"
-BASE: dict[str, Any] = {HEAD: 1000.0, TRUNK: 1.0, STEPS: 300}
-BASE_PROBED: dict[str, Any] = {HEAD: 30.0, TRUNK: 0.3, STEPS: 300}
+# What ships.
+BASE: dict[str, Any] = {HEAD: 1000.0, TRUNK: 1.0, STEPS: 150}
+BASE_PROBED: dict[str, Any] = {HEAD: 30.0, TRUNK: 0.3, STEPS: 150}
 COMMON: dict[str, dict[str, Any]] = {
     "": {},
-    "steps auto": {STEPS: 0},
-    "steps 150": {STEPS: 150},
+    "steps 75": {STEPS: 75},
+    "steps 300": {STEPS: 300},
     "steps 600": {STEPS: 600},
     "trunk 0.1": {TRUNK: 0.1},
     "trunk 0.3": {TRUNK: 0.3},
@@ -189,14 +197,14 @@ def all_variants() -> dict[str, dict[str, Any]]:
 VARIANTS = all_variants()
 # Those that run first: the rates and the length of the training.
 _SCREENED = {
-    "finetune": ("", "head 300", "head 3000", "trunk 0.3", "steps 600", "old"),
+    "finetune": ("", "head 300", "head 3000", "trunk 0.3", "steps 300", "old"),
     "finetune, kernels": ("", "head 100", "head 300", "head 3000", "trunk 0.1", "trunk 0.3",
-                          "steps 150", "steps 600", "layer decay 0.65", "ema 0.3", "mixup 0",
+                          "steps 75", "steps 300", "layer decay 0.65", "ema 0.3", "mixup 0",
                           "old"),
     "probe-then-finetune": ("", "head 10", "head 100", "trunk 0.1", "trunk 1", "steps 600",
                             "old"),
     "probe-then-finetune, kernels": ("", "head 3", "head 10", "head 100", "trunk 0.1", "trunk 1",
-                                     "steps 150", "steps 600", "layer decay 0.65", "ema 0.3",
+                                     "steps 75", "steps 300", "layer decay 0.65", "ema 0.3",
                                      "mixup 0", "old"),
 }  # fmt: skip
 SCREEN = tuple(
@@ -205,12 +213,12 @@ SCREEN = tuple(
 _SETTINGS = ("head_step", "trunk_factor")
 
 
-def classifier(seed: int, _fewest_steps: int = 0, **settings: Any) -> Tuned:
+def classifier(
+    seed: int, _fewest_steps: int = 0, layer_decay: float = 1.0, **settings: Any
+) -> Tuned:
     changes = {name: settings.pop(name) for name in _SETTINGS if name in settings}
-    if settings["strategy"] != "linear-probe":
-        settings["early_stopping"] = False
     model = Tuned(adaptation=None, random_state=seed, device="cpu", **settings)
-    model.changes, model._fewest_steps = changes, _fewest_steps
+    model.changes, model._fewest_steps, model.layer_decay = changes, _fewest_steps, layer_decay
     return model
 
 
@@ -247,19 +255,17 @@ def losses(proba: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 def fitted(variant: str, seed: int, X, y, groups, X_test, classes) -> tuple[dict, int]:
     """Probabilities of each model for the test windows, and the number of steps."""
-    settings = dict(VARIANTS[variant])
-    decay = settings.pop("layer_decay", 1.0)
+    settings = VARIANTS[variant]
     probed = {k: settings[k] for k in ("random_kernels", "pretrained", "backbone") if k in settings}
     models = {
-        "network": classifier(seed, **settings),
+        "network": classifier(seed, early_stopping=False, **settings),
         "probe": classifier(seed, strategy="linear-probe", **probed),
     }
     if not settings["random_kernels"]:
         models["default"] = classifier(seed, strategy="linear-probe")
     proba, n_steps = {}, 0
     for name, model in models.items():
-        with layer_decay(decay):
-            model.fit(X, y, groups=groups)
+        model.fit(X, y, groups=groups)
         columns = np.searchsorted(classes, model.classes_)
         proba[name] = np.zeros((len(X_test), len(classes)))
         proba[name][:, columns] = model.predict_proba(X_test)
@@ -287,27 +293,12 @@ def row(folder: Path, name: str, inner: int, share: float, variant: str, choice:
         result[f"f1_{model}"] = f1_score(codes[test], guessed, average="macro")
         result[f"loss_{model}"] = losses(proba[model], codes[test]).mean()
     if choice:
-        result |= cross_validated(variant, inner, X[train], y[train], people, classes)
+        model = classifier(inner, **VARIANTS[variant]).fit(X[train], y[train], groups=people)
+        found = model.selection_
+        result |= {"kind": found["kind"]} | {f"inner_{name}": found[name] for name in INNER}
+        for kind in ("f1", "loss"):
+            result[f"{kind}_chosen"] = result[f"{kind}_{CHOSEN[found['kind']]}"]
     return result | {"seconds": time.perf_counter() - begin}
-
-
-def cross_validated(variant: str, seed: int, X, y, groups, classes) -> dict:
-    """Losses of left-out training windows, and the standard error of network minus probe."""
-    codes = np.searchsorted(classes, y)
-    labelled = label_windows(X, codes, classes, groups=groups)
-    found: dict[str, list] = {model: [] for model in MODELS}
-    for train, test in inner_folds(labelled, 3, seed):
-        rows, left = labelled.rows[train], labelled.rows[test]
-        people = None if groups is None else groups[rows]
-        proba, _ = fitted(variant, seed, X[rows], y[rows], people, X[left], classes)
-        for model in MODELS:
-            found[model].append(losses(proba[model], codes[left]))
-    if not found["network"]:
-        return {}
-    joined = {model: np.concatenate(parts) for model, parts in found.items()}
-    gap = joined["network"] - joined["probe"]
-    means = {f"inner_loss_{model}": each.mean() for model, each in joined.items()}
-    return means | {"inner_se": gap.std() / len(gap) ** 0.5}
 
 
 # --- runs ----------------------------------------------------------------------------------------
@@ -354,13 +345,15 @@ def print_table(rows: list[dict[str, str]]) -> None:
     cases = {v: {key(found)[:3]: found for found in rows if found["variant"] == v}
              for v in variants}  # fmt: skip
     common = sorted(set.intersection(*(set(own) for own in cases.values())))
+    models = [m for m in (*MODELS, "chosen") if all(cases[v][c][f"f1_{m}"] for v in variants
+                                                    for c in common)]  # fmt: skip
     print(f"{len(common)} cases of {len({case[0] for case in common})} sets\n")
-    print("| variant | " + " | ".join(f"{m}: F1, loss" for m in MODELS) + " | better | seconds |")
-    print("|---|" + "---|" * (len(MODELS) + 2))
+    print("| variant | " + " | ".join(f"{m}: F1, loss" for m in models) + " | better | seconds |")
+    print("|---|" + "---|" * (len(models) + 2))
     for variant in variants:
         own = [cases[variant][case] for case in common]
         cells = []
-        for model in MODELS:
+        for model in models:
             f1, loss = (np.mean([float(found[f"{kind}_{model}"]) for found in own])
                         for kind in ("f1", "loss"))  # fmt: skip
             cells.append(f"{f1:.3f}, {loss:.3f}")

@@ -16,12 +16,11 @@ from .draws import Draws, own_draws
 from .fine_tuning import TuningSettings, fine_tune
 from .foreign import ForeignModule, settle_batch_norm
 from .hooks import prepare_augmentation
-from .labelled import LabelledWindows, inner_folds
+from .labelled import LabelledWindows
 from .nets import FineTuner, infer, make_net
-from .selection import Selection, select, without_evidence
+from .selection import Selection, left_out_folds, select, without_evidence
 
 _KERNEL_WINDOWS = 512  # for the scales of the kernels; in the order of hashes, so not by class
-N_FOLDS = 3  # of the cross-validation where no windows are held out
 
 # From standardised features, their network, their windows and a seed to weight and bias of a head,
 # and to a function that makes its adaptation to new people.
@@ -136,12 +135,8 @@ def n_steps(plan: MemberPlan, labelled: LabelledWindows, splits: list[Split]) ->
     sizes = [len(train) for _, train, _ in splits]
     first = next((seed for seed, _, valid in splits if valid is None), None)
     if plan.selects and first is not None:
-        sizes += [len(train) for train, _ in _folds(labelled, first)]
+        sizes += [len(train) for train, _ in left_out_folds(labelled, first % 2**31)]
     return sum(map(plan.tuning.n_steps, sizes))
-
-
-def _folds(labelled: LabelledWindows, seed: int) -> list[tuple[Any, ...]]:
-    return inner_folds(labelled, N_FOLDS, seed % 2**31)
 
 
 def _fit_split(
@@ -178,7 +173,7 @@ def _cross_validated(plan: MemberPlan, labelled: LabelledWindows, seed: int, bar
         return without_evidence("probe", "strategy='linear-probe' trains no network.")
     if not plan.selects:
         return NO_SELECTION
-    folds = _folds(labelled, seed)
+    folds = left_out_folds(labelled, seed % 2**31)
     if not folds:
         return without_evidence("probe", "There are too few windows to leave some out.")
     quiet = replace(plan, callbacks=None, verbose=0)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .labelled import LabelledWindows
+from .labelled import LabelledWindows, inner_folds
 
+N_FOLDS = 3
 CLEARLY = 1.0  # standard errors
 _PHRASES = {
     "finetuned": "the fine-tuned network",
@@ -40,6 +41,28 @@ class Selection:
 def without_evidence(kind: str, reason: str) -> Selection:
     """Make a selection for which no windows were left out."""
     return Selection(kind, np.nan, np.nan, np.nan, reason)
+
+
+def left_out_folds(labelled: LabelledWindows, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Indices of training and left-out windows of each fold; no folds if there are too few windows.
+
+    A class with a single window, or group, is never left out, because nothing of it would remain.
+    Whole groups are left out.
+    """
+    if labelled.n_classes is None:
+        return inner_folds(labelled, N_FOLDS, seed)
+    codes = labelled.targets
+    units = np.arange(len(codes)) if labelled.groups is None else labelled.groups
+    several = [code for code in np.unique(codes) if len(np.unique(units[codes == code])) > 1]
+    if len(several) < 2:
+        return []
+    usual = np.flatnonzero(np.isin(codes, several))
+    rare = np.setdiff1d(np.arange(len(codes)), usual)
+    folds = []
+    for train, test in inner_folds(labelled.take(usual), N_FOLDS, seed):
+        elsewhere = rare[~np.isin(units[rare], units[usual[test]])]
+        folds.append((np.sort(np.concatenate([usual[train], elsewhere])), usual[test]))
+    return folds
 
 
 def select(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from citrus_sk.training.labelled import LabelledWindows
-from citrus_sk.training.selection import select, summary, without_evidence
+from citrus_sk.training.selection import left_out_folds, select, summary, without_evidence
 
 
 def labelled(targets, weights=None, n_classes=2, groups=None):
@@ -75,3 +75,23 @@ def test_the_summary_is_one_line_with_the_losses_if_there_are_any():
     assert line.startswith("keeps the fine-tuned network. ")
     assert "0.105 fine-tuned, 0.511 linear probe" in line
     assert summary(without_evidence("probe", "Because.")) == "keeps the linear probe. Because."
+
+
+def test_a_class_with_one_window_stays_in_the_training_part_of_every_fold():
+    windows = labelled([0, 1, 2, 0, 1, 0, 1], n_classes=3)
+    folds = left_out_folds(windows, seed=0)
+    assert len(folds) == 3
+    assert all(2 in train for train, _ in folds)
+    assert sorted(np.concatenate([test for _, test in folds])) == [0, 1, 3, 4, 5, 6]
+
+
+def test_a_person_is_on_one_side_of_a_fold_even_with_a_rare_class():
+    people = np.array([0, 0, 0, 1, 1, 2, 2])
+    windows = labelled([0, 1, 2, 0, 1, 0, 1], n_classes=3, groups=people)
+    for train, test in left_out_folds(windows, seed=0):
+        assert not set(people[train]) & set(people[test])
+
+
+@pytest.mark.parametrize("targets", [[0, 1], [0, 0, 0, 1]])
+def test_there_are_no_folds_if_fewer_than_two_classes_have_two_windows(targets):
+    assert left_out_folds(labelled(targets), seed=0) == []
