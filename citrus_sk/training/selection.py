@@ -9,7 +9,7 @@ import numpy as np
 from .labelled import LabelledWindows, inner_folds
 
 N_FOLDS = 3
-CLEARLY = 1.0  # standard errors
+CLEARLY = 2.0  # standard errors
 _PHRASES = {
     "finetuned": "the fine-tuned network",
     "probe": "the linear probe",
@@ -90,7 +90,7 @@ def select(
              if _is_clearly_above(losses["probe"] - loss, left_out)]  # fmt: skip
     kind = min(lower, key=means.__getitem__, default="probe")
     windows = f"{len(left_out)} windows {how}"
-    reason = f"No other loss on {windows} is lower by more than {CLEARLY:g} standard error."
+    reason = f"No other loss on {windows} is lower by more than {CLEARLY:g} standard errors."
     if kind != "probe":
         gain, error = _mean_and_error(losses["probe"] - losses[kind], left_out)
         reason = (

@@ -18,9 +18,9 @@ def logits(probability_of_1):
     return np.log(np.stack([1 - p, p], axis=1)) + 3.0  # a constant changes no probability
 
 
-WINDOWS = labelled([0, 1, 1, 0] * 10)
-GOOD, POOR = logits([0.1, 0.9, 0.9, 0.1] * 10), logits([0.4, 0.6, 0.6, 0.4] * 10)
-LEFT, RIGHT = logits([0.02, 0.3, 0.98, 0.7] * 10), logits([0.7, 0.98, 0.3, 0.02] * 10)
+WINDOWS = labelled([0, 1, 1, 0] * 25)
+GOOD, POOR = logits([0.1, 0.9, 0.9, 0.1] * 25), logits([0.4, 0.6, 0.6, 0.4] * 25)
+LEFT, RIGHT = logits([0.02, 0.3, 0.98, 0.7] * 25), logits([0.7, 0.98, 0.3, 0.02] * 25)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ LEFT, RIGHT = logits([0.02, 0.3, 0.98, 0.7] * 10), logits([0.7, 0.98, 0.3, 0.02]
 def test_the_lowest_loss_on_left_out_windows_is_chosen(outputs, probe_outputs, kind):
     selection = select(outputs, probe_outputs, WINDOWS, how="in 3 folds")
     assert selection.kind == kind
-    assert "40 windows in 3 folds" in selection.reason
+    assert "100 windows in 3 folds" in selection.reason
 
 
 def test_losses_are_those_of_the_probabilities_and_of_their_mean():
