@@ -144,17 +144,20 @@ def without_channel(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, tor
 
 HEAD, TRUNK, STEPS = "head_step", "trunk_factor", "_fewest_steps"
 # What ships.
-BASE: dict[str, Any] = {HEAD: 1000.0, TRUNK: 1.0, STEPS: 150}
-BASE_PROBED: dict[str, Any] = {HEAD: 30.0, TRUNK: 0.3, STEPS: 150}
+BASE: dict[str, Any] = {HEAD: 1000.0, TRUNK: 10.0, STEPS: 150}
+BASE_PROBED: dict[str, Any] = {HEAD: 10.0, TRUNK: 0.1, STEPS: 150}
 COMMON: dict[str, dict[str, Any]] = {
     "": {},
     "steps 75": {STEPS: 75},
     "steps 300": {STEPS: 300},
     "steps 600": {STEPS: 600},
+    "trunk 0.03": {TRUNK: 0.03},
     "trunk 0.1": {TRUNK: 0.1},
     "trunk 0.3": {TRUNK: 0.3},
     "trunk 1": {TRUNK: 1.0},
     "trunk 3": {TRUNK: 3.0},
+    "trunk 10": {TRUNK: 10.0},
+    "trunk 20": {TRUNK: 20.0},
     "layer decay 0.8": {"layer_decay": 0.8},
     "layer decay 0.65": {"layer_decay": 0.65},
     "weight decay 0": {"weight_decay": 0.0},
@@ -177,6 +180,7 @@ HEADS = {
     "probe-then-finetune": (3.0, 10.0, 30.0, 100.0, 300.0),
 }
 OLD = {HEAD: None, STEPS: 0}
+_OLD_TRUNK = {"finetune": 1.0, "probe-then-finetune": 0.3}
 
 
 def all_variants() -> dict[str, dict[str, Any]]:
@@ -189,23 +193,21 @@ def all_variants() -> dict[str, dict[str, Any]]:
             found |= {f"{start}, {name}".rstrip(", "): own | change
                       for name, change in COMMON.items()}  # fmt: skip
             found |= {f"{start}, head {head:g}": own | {HEAD: head} for head in HEADS[strategy]}
-            found[f"{start}, old"] = own | OLD
-            found[f"{start}, old 1e-2"] = own | OLD | {"learning_rate": 1e-2}
+            found[f"{start}, old"] = own | OLD | {TRUNK: _OLD_TRUNK[strategy]}
     return found
 
 
 VARIANTS = all_variants()
 # Those that run first: the rates and the length of the training.
 _SCREENED = {
-    "finetune": ("", "head 300", "head 3000", "trunk 0.3", "steps 300", "old"),
-    "finetune, kernels": ("", "head 100", "head 300", "head 3000", "trunk 0.1", "trunk 0.3",
-                          "steps 75", "steps 300", "layer decay 0.65", "ema 0.3", "mixup 0",
-                          "old"),
-    "probe-then-finetune": ("", "head 10", "head 100", "trunk 0.1", "trunk 1", "steps 600",
-                            "old"),
-    "probe-then-finetune, kernels": ("", "head 3", "head 10", "head 100", "trunk 0.1", "trunk 1",
-                                     "steps 75", "steps 300", "layer decay 0.65", "ema 0.3",
-                                     "mixup 0", "old"),
+    "finetune": ("", "head 300", "head 3000", "trunk 1", "trunk 3", "trunk 20", "old"),
+    "finetune, kernels": ("", "head 300", "head 3000", "trunk 0.1", "trunk 1", "trunk 3",
+                          "trunk 20", "steps 75", "steps 300", "layer decay 0.65", "ema 0.3",
+                          "mixup 0", "old"),
+    "probe-then-finetune": ("", "head 3", "head 30", "trunk 0.03", "trunk 0.3", "trunk 1", "old"),
+    "probe-then-finetune, kernels": ("", "head 3", "head 30", "trunk 0.03", "trunk 0.3",
+                                     "trunk 1", "steps 75", "steps 300", "layer decay 0.65",
+                                     "ema 0.3", "mixup 0", "old"),
 }  # fmt: skip
 SCREEN = tuple(
     f"{start}, {name}".rstrip(", ") for start, names in _SCREENED.items() for name in names

@@ -72,10 +72,10 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
         Windows in a training batch. Inference takes four times as many.
     learning_rate : float, default=1e-3
         Peak learning rate of AdamW, reached after the warm-up and followed by a cosine to zero.
-        Behind the head of a probe, the convolution and the transformer get 0.3 of it. The rate of
-        the head is proportional to it and does not depend on the number of channels: at 1e-3, a
-        batch changes an output by at most about 1 with ``"finetune"``, and by 0.03 with
-        ``"probe-then-finetune"``.
+        The convolution and the transformer get 10 times this rate with ``"finetune"``, and 0.1 of
+        it with ``"probe-then-finetune"``. The rate of the head is proportional to it and does not
+        depend on the number of channels: at 1e-3, a batch changes an output by at most about 1
+        with ``"finetune"``, and by 0.01 with ``"probe-then-finetune"``.
     weight_decay : float, default=0.05
         Weight decay of AdamW.
     warmup : float, default=0.1
