@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from labelled_sets import drawn, read_sets, splits
+from labelled_sets import drawn, read_set, splits
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -232,7 +232,7 @@ _CACHE: dict[str, tuple] = {}
 def read(folder: Path | None, name: str) -> tuple:
     """Aligned windows, labels, and groups or None, of the training part of the first fold."""
     if name not in _CACHE:
-        X, y, groups, _ = read_sets(folder, name)[name]
+        X, y, groups, _ = read_set(Path(folder) / f"{name}.npz")
         rows = splits(y, groups, 1)[0][0]
         X = SignalAligner(SETS.get(name, 256)).fit_transform(X[rows])
         _CACHE[name] = X, y[rows], None if groups is None else groups[rows]

@@ -12,16 +12,13 @@ from citrus_sk.datasets import load_watch
 MOST_TRAINED, MOST_TESTED, FEWEST = 1000, 500, 2
 
 
-def read_sets(folder: Path | None, pattern: str = "*") -> dict[str, tuple]:
-    """X, y, groups or None and Hz of every ``.npz`` in `folder`; the demo's recordings for None.
-
-    `pattern` picks sets by their names.
-    """
+def read_sets(folder: Path | None) -> dict[str, tuple]:
+    """X, y, groups or None and Hz of every ``.npz`` in `folder`; the demo's recordings for None."""
     if folder is None:
         watch = load_watch()
         return {"watch": (watch.X, watch.y, watch.groups, watch.sfreq)}
     sets = {}
-    for path in sorted(folder.glob(f"{pattern}.npz")):
+    for path in sorted(folder.glob("*.npz")):
         with np.load(path) as data:
             X = data["X"].astype(np.float32)
             if "scale" in data.files:
@@ -29,7 +26,7 @@ def read_sets(folder: Path | None, pattern: str = "*") -> dict[str, tuple]:
             groups = data["groups"].astype(str) if "groups" in data.files else None
             sets[path.stem] = (X, data["y"].astype(str), groups, float(data.get("sfreq", np.nan)))
     if not sets:
-        raise SystemExit(f"--sets {folder}: there is no {pattern}.npz in it")
+        raise SystemExit(f"--sets {folder}: there is no .npz in it")
     return sets
 
 
