@@ -35,7 +35,7 @@ from changed_features import (
     make_case,
     whitened,
 )
-from labelled_sets import drawn, read_sets, splits
+from labelled_sets import drawn, has_people, read_sets, splits
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -182,10 +182,8 @@ def sets_of_people(folder: Path | None) -> dict[str, tuple]:
     watch = load_watch(overlap=0)
     found = {"watch": (watch.X, watch.y, watch.groups)}
     for name, (X, y, groups, _) in (read_sets(folder) if folder else {}).items():
-        if groups is not None:
-            several = [len(np.unique(y[groups == person])) > 1 for person in np.unique(groups)]
-            if np.mean(several) > 0.5:
-                found[name] = (X, y, groups)
+        if has_people(y, groups):
+            found[name] = (X, y, groups)
     return found
 
 

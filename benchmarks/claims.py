@@ -1,13 +1,14 @@
 """The claims of the CiTrus paper (arXiv 2412.11695), tested on scores of ``lowdata.py``.
 
-    python benchmarks/claims.py scores.csv [more.csv ...]
+    python benchmarks/claims.py benchmarks/results/lowdata.csv [more.csv ...]
 
-Each comparison pairs two models on every set and fraction that both were run on. Folds of one set
-share training windows and are averaged first: a set is one observation. Printed are the mean
-difference in macro-F1, on how many sets it is positive, the effect size (mean over sd of the
-differences, Cohen's d for pairs), and the p-value of Wilcoxon's signed-rank test, corrected by
-Holm's method for the number of comparisons within a claim. With ten sets the lowest possible p is
-0.002 before correction; pairs with fewer than five sets are left out.
+Each comparison pairs two models on every set, fold and fraction that both were run on. Folds of one
+set share training windows and are averaged first: a set is one observation. Printed are the mean
+difference in macro-F1 with its 95 % interval (see ``paired.py``), on how many sets it is positive,
+the effect size (mean over sd of the differences, Cohen's d for pairs), and the p-value of
+Wilcoxon's signed-rank test, corrected by Holm's method for the number of comparisons within a
+claim. With ten sets the lowest possible p is 0.002 before correction; pairs with fewer than five
+sets are left out.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from lowdata import by_set, read
+from cells import Row, read
+from paired import Scores, gaps, interval, scores_of
 
 from citrus_sk.evaluation import compare_over_sets, correct_holm
 
 CHECKPOINTS = ("eeg-time", "eeg-freq", "multi-time", "multi-freq")
 ALIGNMENTS = ("crop", "pad", "native", "rate")
 KINDS = ("probe", "finetuned")
+FEWEST_SETS = 5
 
 
 def pairs_of(first: str, second: str, **choices: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -57,23 +60,26 @@ def comparisons() -> dict[str, list[tuple[str, str]]]:
         "(d) several modalities beat EEG alone": both,
         "(e) the frequency task beats the time task": frequency,
         "(f) the network adds to random kernels, and pre-training to random weights": [
-            ("default", "kernels alone"),
+            ("default", "kernels"),
             ("default", "default, random weights"),
-            ("default", "probe, eeg-freq, hybrid"),
+            ("default", "network"),
         ],
     }
 
 
-def paired(first: dict[str, float], second: dict[str, float]) -> dict[str, float] | None:
+def paired(first: Scores, second: Scores) -> dict[str, float] | None:
     """Differences over the sets that both have; None for fewer than five."""
-    names = sorted(first.keys() & second.keys())
-    if len(names) < 5:
+    of_sets = gaps(first, second)
+    if len(of_sets) < FEWEST_SETS:
         return None
-    scores = np.array([[first[name], second[name]] for name in names]).T
-    found = compare_over_sets(*scores)
-    sd = (scores[0] - scores[1]).std(ddof=1)
+    means = np.array([each.mean() for each in of_sets.values()])
+    found = compare_over_sets(means, np.zeros(len(means)))
+    low, high = interval(of_sets)
+    sd = means.std(ddof=1)
     return {
         "mean": found.difference,
+        "low": low,
+        "high": high,
         "n_sets": found.n_sets,
         "n_better": found.n_better,
         "effect": found.difference / sd if sd else 0.0,
@@ -81,14 +87,13 @@ def paired(first: dict[str, float], second: dict[str, float]) -> dict[str, float
     }
 
 
-def print_claim(title: str, pairs: list[tuple[str, str]], means: dict) -> None:
-    fractions = sorted({fraction for _, fraction in means})
+def print_claim(title: str, pairs: list[tuple[str, str]], rows: list[Row]) -> None:
     found = []
-    for first, second in pairs:
-        for fraction in fractions:
-            result = paired(means.get((first, fraction), {}), means.get((second, fraction), {}))
+    for pair in pairs:
+        for fraction in sorted({float(row["fraction"]) for row in rows}):
+            result = paired(*(scores_of(rows, model, fraction, "macro_f1") for model in pair))
             if result:
-                found.append((first, second, fraction, result))
+                found.append((*pair, fraction, result))
     if not found:
         return
     print(f"\n{title}\n\n| better? | than | labels | difference | sets | effect | p |")
@@ -97,7 +102,8 @@ def print_claim(title: str, pairs: list[tuple[str, str]], means: dict) -> None:
         found, correct_holm([entry[3]["p"] for entry in found]), strict=True
     ):
         print(
-            f"| {first} | {second} | {fraction:.0%} | {result['mean']:+.3f} | "
+            f"| {first} | {second} | {fraction:.0%} | {result['mean']:+.3f} "
+            f"[{result['low']:+.3f}, {result['high']:+.3f}] | "
             f"{result['n_better']} of {result['n_sets']} | {result['effect']:+.2f} | {p:.3f} |"
         )
 
@@ -105,9 +111,9 @@ def print_claim(title: str, pairs: list[tuple[str, str]], means: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("csv", type=Path, nargs="+")
-    means = by_set(read(parser.parse_args().csv), "macro_f1")
+    rows = read(parser.parse_args().csv)
     for title, pairs in comparisons().items():
-        print_claim(title, pairs, means)
+        print_claim(title, pairs, rows)
 
 
 if __name__ == "__main__":

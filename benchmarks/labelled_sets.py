@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from citrus_sk.datasets import load_watch
 
 MOST_TRAINED, MOST_TESTED, FEWEST = 1000, 500, 2
+N_FOLDS = 5
 
 
 def read_sets(folder: Path | None) -> dict[str, tuple]:
@@ -17,26 +18,42 @@ def read_sets(folder: Path | None) -> dict[str, tuple]:
     if folder is None:
         watch = load_watch()
         return {"watch": (watch.X, watch.y, watch.groups, watch.sfreq)}
-    sets = {}
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as data:
-            X = data["X"].astype(np.float32)
-            if "scale" in data.files:
-                X *= np.asarray(data["scale"], np.float32).reshape(1, -1, 1)
-            groups = data["groups"].astype(str) if "groups" in data.files else None
-            sets[path.stem] = (X, data["y"].astype(str), groups, float(data.get("sfreq", np.nan)))
+    sets = {path.stem: read_set(path) for path in sorted(folder.glob("*.npz"))}
     if not sets:
         raise SystemExit(f"--sets {folder}: there is no .npz in it")
     return sets
 
 
+def read_set(path: Path) -> tuple:
+    with np.load(path) as data:
+        X = data["X"].astype(np.float32)
+        if "scale" in data.files:
+            X *= np.asarray(data["scale"], np.float32).reshape(1, -1, 1)
+        groups = data["groups"].astype(str) if "groups" in data.files else None
+        return X, data["y"].astype(str), groups, float(data.get("sfreq", np.nan))
+
+
+def splits_by_group(y, groups) -> bool:
+    """Whether every class has enough groups for one in each fold."""
+    return groups is not None and all(
+        len(np.unique(groups[y == label])) >= N_FOLDS for label in np.unique(y)
+    )
+
+
+def has_people(y, groups) -> bool:
+    """Whether most groups have several classes, as people do and recordings do not."""
+    if groups is None:
+        return False
+    several = [len(np.unique(y[groups == group])) > 1 for group in np.unique(groups)]
+    return len(several) > 1 and float(np.mean(several)) > 0.5
+
+
 def splits(y, groups, n_folds: int):
     """The first of five folds; nobody is on both sides where every class has five groups."""
-    by_group = groups is not None and all(
-        len(np.unique(groups[y == label])) >= 5 for label in np.unique(y)
-    )
+    by_group = splits_by_group(y, groups)
     splitter = StratifiedGroupKFold if by_group else StratifiedKFold
-    folds = splitter(5, shuffle=True, random_state=0).split(y, y, groups if by_group else None)
+    folds = splitter(N_FOLDS, shuffle=True, random_state=0)
+    folds = folds.split(y, y, groups if by_group else None)
     return [fold for fold, _ in zip(folds, range(n_folds), strict=False)]
 
 

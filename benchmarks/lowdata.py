@@ -1,201 +1,53 @@
-"""Scores with few labels: the default, its parts, other settings, and what people pick instead.
+"""Scores with few labels: the default, its parts, other settings, and common alternatives.
 
-    python benchmarks/lowdata.py --sets FOLDER --models default minirocket --csv scores.csv
-    python benchmarks/lowdata.py --table scores.csv --models default minirocket
-    python benchmarks/lowdata.py --table scores.csv --each macro_f1
+    python benchmarks/lowdata.py --sets FOLDER --jobs 2 --csv benchmarks/results/lowdata.csv
+    python benchmarks/lowdata.py --sets FOLDER --jobs 2 --models minirocket --csv peers.csv
+    python benchmarks/lowdata.py --import peers.csv --csv benchmarks/results/lowdata.csv
+    python benchmarks/tables.py
 
-A row is written for each set, model, fold and fraction as soon as it is known, and a row that is
-there is not run again: a run that was stopped goes on. ``--list`` prints the models. Sets and draws
-are those of ``labelled_sets.py``; classes with fewer than ten windows are left out. Several runs
-side by side need a file each; --table takes them all, and --each prints a metric set by set.
+A row is written for each set, model, fold and fraction. Rows that are in the file are not run
+again, so a run that was stopped goes on when the command is repeated. A row of other pre-trained
+weights than the present ones is stale: a run removes it and scores its cell again. --list prints
+the models, and --plan what would be run.
+
+--jobs N runs N processes of one thread each, the longest cells first. One process writes the file,
+and a run that is killed loses the cells that it was working on. Only one run at a time may write to
+a file; --import takes the rows of another one.
+
+The models of `parts.SHARED` share the features of a cell. --alone fits each of them by itself
+instead, with the same scores, and then the columns of seconds are filled for them too. "People
+known" models get the person of each training and test window, and are run on the sets of several
+people with several classes each.
+
+Sets and draws are those of ``labelled_sets.py``; classes with fewer than ten windows are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import multiprocessing
 import os
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
-import torch
-from labelled_sets import draws, read_sets
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import RidgeClassifierCV
+from cells import METRICS, Row, append, key_of, read, replace_all
+from labelled_sets import N_FOLDS, draws, has_people, read_set, read_sets, splits_by_group
+from lowdata_models import MODELS, weights_of
+from parts import KNOWN, SHARED, SharedFeatures
 from sklearn.metrics import accuracy_score, f1_score, log_loss
-from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import StandardScaler
 
-from citrus_sk import CitrusClassifier, SignalAligner
-from citrus_sk.nn import kernels as _kernels
-from citrus_sk.nn import network as _model
-from citrus_sk.nn.encoder import normalise
-from citrus_sk.nn.heads import LinearHead
-from citrus_sk.nn.kernels import RandomKernels
-from citrus_sk.nn.readout import N_BANDS
-from citrus_sk.training import probes as _fused_probe
-from citrus_sk.training.labelled import label_windows
-from citrus_sk.training.probes import fit_fused_probe
-
-FRACTIONS = (0.01, 0.05, 0.2, 1.0)
+FRACTIONS = (0.01, 0.02, 0.05, 0.2, 1.0)
 FEWEST_OF_A_CLASS, BINS = 10, 10
-COLUMNS = ["set", "model", "fold", "fraction", "n_train", "n_test", "accuracy", "macro_f1",
-           "log_loss", "calibration_error", "fit_s", "predict_s"]  # fmt: skip
-METRICS = COLUMNS[6:11]
-
-
-# --- models --------------------------------------------------------------------------------------
-
-
-class KernelsAlone(ClassifierMixin, BaseEstimator):
-    """The random kernels of `CitrusClassifier` and its averaged ridges, without its network."""
-
-    def __init__(self, random_state: int = 0) -> None:
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        X = np.asarray(X, np.float32)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        labelled = label_windows(X, codes, self.classes_)
-        self.kernels_ = RandomKernels(*X.shape[1:])
-        x = torch.from_numpy(X[labelled.rows])
-        self.kernels_.fit(x, normalise(x)[0], self.random_state)
-        with torch.random.fork_rng(devices=[]):  # its first weights, which the fit replaces
-            self.head_ = LinearHead(self.kernels_.views, len(self.classes_))
-        features = self.kernels_(x, normalise(x)[0])
-        self.head_.set_statistics(features, torch.tensor(labelled.weights))
-        standard = self.head_.standardise(features).numpy()
-        self.weights_ = fit_fused_probe(standard, self.kernels_.families, labelled).head
-        return self
-
-    def predict_proba(self, X):
-        x = torch.from_numpy(np.asarray(X, np.float32))
-        standard = self.head_.standardise(self.kernels_(x, normalise(x)[0])).numpy()
-        return softmax(standard @ self.weights_[0].T + self.weights_[1], axis=1)
-
-
-class Altered(ClassifierMixin, BaseEstimator):
-    """The default with another constant or part: what each of them is worth."""
-
-    def __init__(self, estimator: Any, module: Any, name: str, value: Any) -> None:
-        self.estimator, self.module = estimator, module
-        self.name, self.value = name, value
-
-    def fit(self, X, y):
-        before = getattr(self.module, self.name)
-        setattr(self.module, self.name, self.value)
-        try:
-            self.classes_ = self.estimator.fit(X, y).classes_
-        finally:
-            setattr(self.module, self.name, before)
-        return self
-
-    def predict_proba(self, X):
-        return self.estimator.predict_proba(X)
-
-
-def altered(seed: int, sfreq: float, module: Any, name: str, value: Any):
-    return Altered(citrus(seed, sfreq), module, name, value)
-
-
-def no_bands(z: torch.Tensor, log_sd: torch.Tensor) -> torch.Tensor:
-    """What does not vary in training has no say later."""
-    return z.new_zeros(*z.shape[:-1], N_BANDS)
-
-
-def citrus(seed: int, sfreq: float, align: str = "resample", **settings: Any):
-    aligner = SignalAligner(method=align, sfreq=sfreq if align == "rate" else None)
-    return make_pipeline(aligner, CitrusClassifier(random_state=seed, **settings))
-
-
-def kernels_alone(seed: int, sfreq: float):
-    return make_pipeline(SignalAligner(), KernelsAlone(seed))
-
-
-class BareRidge(RidgeClassifierCV):
-    """Without calibration: its classes are what counts, its probabilities are made up."""
-
-    def predict_proba(self, X):
-        decisions = self.decision_function(X)
-        if decisions.ndim == 1:
-            decisions = np.stack([-decisions, decisions], axis=1)
-        return softmax(decisions, axis=1)
-
-
-def on_rockets(seed: int, sfreq: float, names: tuple[str, ...], calibrated: bool = True):
-    """A ridge on aeon's features; calibrated on two folds, which a careful user would do."""
-    from aeon.transformations.collection import convolution_based
-
-    views = [getattr(convolution_based, name)(random_state=seed) for name in names]
-    views = [make_pipeline(view, StandardScaler(with_mean=False)) for view in views]
-    ridge = (RidgeClassifierCV if calibrated else BareRidge)(alphas=np.logspace(-3, 3, 10))
-    if calibrated:
-        ridge = CalibratedClassifierCV(ridge, cv=2, ensemble=False)
-    return make_pipeline(make_union(*views), ridge)
-
-
-NETWORK = {"random_kernels": False, "strategy": "linear-probe"}
-FINETUNED = {"random_kernels": False, "strategy": "probe-then-finetune", "max_epochs": 15}
-MODELS: dict[str, Callable[[int, float], Any]] = {  # of a seed and the signals' Hz
-    # The default and its parts.
-    "default": citrus,
-    "default, random weights": partial(citrus, pretrained=None),
-    "default, people known": citrus,  # `fit` gets groups, where the set has them
-    "kernels alone": kernels_alone,
-    # The probe's decisions, one at a time as they were before.
-    "default, penalties without bound": partial(
-        altered, module=_fused_probe, name="PENALTIES", value=np.logspace(-4, 3, 15)
-    ),
-    "default, every window counts alike": partial(
-        altered, module=_fused_probe, name="_RARITY", value=0.0
-    ),
-    "default, certainty without doubt": partial(
-        altered, module=_fused_probe, name="_DOUBT", value=0.02
-    ),
-    "default, nothing is usual": partial(
-        altered, module=_fused_probe, name="_USUAL", value=(0.5, 1e6)
-    ),
-    "default, no band power": partial(
-        altered, module=_model, name="log_band_power", value=no_bands
-    ),
-    "default, no stretches": partial(altered, module=_kernels, name="_N_STRETCHES", value=0),
-    # The network alone: a linear probe, by checkpoint and by backbone.
-    **{
-        f"probe, {name or 'scratch'}, {backbone}": partial(
-            citrus, pretrained=name, backbone=backbone, **NETWORK
-        )
-        for name in (None, "eeg-time", "eeg-freq", "multi-time", "multi-freq")
-        for backbone in ("hybrid", "conv")
-    },
-    # The whole network trained.
-    **{
-        f"finetuned, {name or 'scratch'}, {backbone}": partial(
-            citrus, pretrained=name, backbone=backbone, **FINETUNED
-        )
-        for name in (None, "eeg-time", "eeg-freq", "multi-time", "multi-freq")
-        for backbone in ("hybrid", "conv")
-    },
-    # Other alignments, with a linear probe on the network and with all of the default.
-    **{f"probe, {method}": partial(citrus, align=method, **NETWORK)
-       for method in ("crop", "pad", "native", "rate")},
-    **{f"default, {method}": partial(citrus, align=method)
-       for method in ("crop", "pad", "native", "rate")},
-    # What people pick instead.
-    "minirocket": partial(on_rockets, names=("MiniRocket",)),
-    "multirocket-hydra": partial(on_rockets, names=("MultiRocket", "HydraTransformer")),
-    "minirocket, bare ridge": partial(on_rockets, names=("MiniRocket",), calibrated=False),
-    "multirocket-hydra, bare ridge": partial(
-        on_rockets, names=("MultiRocket", "HydraTransformer"), calibrated=False
-    ),
-}  # fmt: skip
+THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -210,126 +62,265 @@ def calibration_error(proba: np.ndarray, right: np.ndarray) -> float:
     return float(sum(gaps))
 
 
-def score(model, X, y, train, test, **params: Any) -> list:
+def scores_of(y: np.ndarray, classes: np.ndarray, proba: np.ndarray) -> dict[str, str]:
+    guessed = classes[proba.argmax(1)]
+    numbers = (
+        accuracy_score(y, guessed),
+        f1_score(y, guessed, average="macro"),
+        log_loss(y, proba.clip(1e-9), labels=classes),
+        calibration_error(proba, guessed == y),
+    )
+    return {name: f"{number:.4f}" for name, number in zip(METRICS, numbers, strict=True)}
+
+
+def score_alone(model: Any, X, y, train, test, people=None) -> dict[str, str]:
+    """Scores and seconds of an estimator."""
+    to_fit = to_predict = {}
+    X_train, X_test = X[train], X[test]
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes with two windows, in scikit-learn's calibration
-        model.fit(X[train], y[train], **params)
+        if people is not None:  # a pipeline takes no groups to predict
+            to_fit, to_predict = {"groups": people[train]}, {"groups": people[test]}
+            aligner, model = model[:-1].fit(X_train), model[-1]
+            X_train, X_test = aligner.transform(X_train), aligner.transform(X_test)
+        model.fit(X_train, y[train], **to_fit)
         fitted = time.perf_counter()
-        proba = model.predict_proba(X[test])
-    ended = time.perf_counter()
-    classes = model.classes_
-    guessed = classes[proba.argmax(1)]
-    loss = log_loss(y[test], proba.clip(1e-9), labels=classes)
-    numbers = [
-        accuracy_score(y[test], guessed),
-        f1_score(y[test], guessed, average="macro"),
-        loss,
-        calibration_error(proba, guessed == y[test]),
-    ]
-    times = [round(fitted - start, 3), round(ended - fitted, 3)]
-    return [len(train), len(test), *(round(float(n), 4) for n in numbers), *times]
+        proba = model.predict_proba(X_test, **to_predict)
+    seconds = {"fit_s": fitted - start, "predict_s": time.perf_counter() - fitted}
+    scores = scores_of(y[test], model.classes_, proba)
+    return scores | {name: f"{value:.3f}" for name, value in seconds.items()}
 
 
-def run(path: Path, folder: Path | None, chosen, models, fractions, n_folds: int) -> None:
-    done = {tuple(row[c] for c in COLUMNS[:4]) for row in read([path])} if path.exists() else set()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if not done and not path.stat().st_size:
-            writer.writerow(COLUMNS)
-        for name, (X, y, groups, sfreq) in read_sets(folder).items():
-            if chosen and name not in chosen:
-                continue
-            labels, counts = np.unique(y, return_counts=True)
-            kept = np.isin(y, labels[counts >= FEWEST_OF_A_CLASS])
-            X, y, groups = X[kept], y[kept], None if groups is None else groups[kept]
-            for fold, fraction, train, test in draws(y, groups, fractions, n_folds):
-                for model in models:
-                    key = (name, model, str(fold), str(fraction))
-                    if key in done:
-                        continue
-                    params = {}
-                    if model == "default, people known" and groups is not None:
-                        params["citrusclassifier__groups"] = groups[train]
-                    made = MODELS[model](fold, sfreq)
-                    writer.writerow([*key, *score(made, X, y, train, test, **params)])
-                    file.flush()
-                    os.fsync(file.fileno())
-            print(f"{name}: done", flush=True)
-
-
-# --- tables --------------------------------------------------------------------------------------
-
-
-def read(paths) -> list[dict[str, str]]:
-    rows = []
-    for path in paths:
-        with Path(path).open(newline="") as file:
-            rows += list(csv.DictReader(file))
-    return rows
-
-
-def by_set(rows, metric: str) -> dict[tuple[str, float], dict[str, dict[str, float]]]:
-    """Mean over folds: model and fraction, then set."""
-    found: dict = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        found[row["model"], float(row["fraction"])][row["set"]].append(float(row[metric]))
-    return {key: {s: float(np.mean(v)) for s, v in sets.items()} for key, sets in found.items()}
-
-
-def print_table(rows, metric: str) -> None:
-    means = by_set(rows, metric)
-    fractions = sorted({fraction for _, fraction in means})
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    print_head(f"{metric}, mean over sets", fractions)
+def score_shared(models, X, y, train, test, people, seed: int) -> Iterator[dict[str, str]]:
+    """Scores of the default and its parts, from features that are computed once."""
+    features = SharedFeatures(X[train], y[train], X[test], seed)
     for model in models:
-        cells = []
-        for fraction in fractions:
-            values = means.get((model, fraction), {})
-            # A mean over other sets than the neighbours' would mislead.
-            whole = len(values) == max(len(means.get((m, fraction), {})) for m in models)
-            cells.append(f"{np.mean(list(values.values())):.3f}" if values and whole else "")
-        print(f"| {model} | " + " | ".join(cells) + " |")
+        known = (people[train], people[test]) if model.endswith(KNOWN) else None
+        proba = features.predict_proba(model.removesuffix(KNOWN), known)
+        yield scores_of(y[test], features.classes, proba) | {"fit_s": "", "predict_s": ""}
 
 
-def print_each(rows, metric: str) -> None:
-    means = by_set(rows, metric)
-    fractions = sorted({fraction for _, fraction in means})
-    print_head(f"{metric}: set, model", fractions)
-    for name in sorted({row["set"] for row in rows}):
-        for model in dict.fromkeys(row["model"] for row in rows):
-            values = [means.get((model, fraction), {}).get(name) for fraction in fractions]
-            cells = ["" if value is None else f"{value:.3f}" for value in values]
-            print(f"| {name}, {model} | " + " | ".join(cells) + " |")
+# --- tasks ---------------------------------------------------------------------------------------
 
 
-def print_head(title: str, fractions) -> None:
-    print(f"\n| {title} | " + " | ".join(f"{f:.0%}" for f in fractions) + " |")
-    print("|---|" + "---|" * len(fractions))
+@dataclass(frozen=True)
+class Task:
+    """Training windows of a set and a fold, and the models that are run on them together.
+
+    `fractions` are all those at which the training windows are these: small sets have as few
+    windows at 1 % as at 2 %, and large ones reach the most that are trained on before 100 %.
+    """
+
+    set: str
+    fold: int
+    fractions: tuple[float, ...]
+    models: tuple[str, ...]
+    cost: float
+
+
+@cache
+def usable(folder: Path | None, name: str) -> tuple:
+    """A set without its rarest classes."""
+    X, y, groups, sfreq = (
+        read_sets(None)[name] if folder is None else read_set(folder / f"{name}.npz")
+    )
+    labels, counts = np.unique(y, return_counts=True)
+    kept = np.isin(y, labels[counts >= FEWEST_OF_A_CLASS])
+    return X[kept], y[kept], None if groups is None else groups[kept], sfreq
+
+
+def plan(folder, chosen, models, fractions, n_folds: int, done: set, *, alone=False) -> list[Task]:
+    """Tasks with a cell that is not done, the longest first."""
+    names = read_sets(None) if folder is None else [path.stem for path in folder.glob("*.npz")]
+    tasks = []
+    for name in sorted(chosen or names):
+        X, y, groups, _ = usable(folder, name)
+        with_people = has_people(y, groups) and splits_by_group(y, groups)
+        possible = [model for model in models if with_people or not model.endswith(KNOWN)]
+        for (fold, *_), cases in same_draws(draws(y, groups, fractions, n_folds)).items():
+            n_windows = len(cases[0][2]) + len(cases[0][3])
+            for together in bundles(possible, alone=alone):
+                missing = [(f, m) for _, f, _, _ in cases for m in together
+                           if (name, m, fold, f) not in done]  # fmt: skip
+                if missing:
+                    found, wanted = (
+                        tuple(dict.fromkeys(each)) for each in zip(*missing, strict=True)
+                    )
+                    cost = n_windows * (1 + X.shape[1] / 4) * max(map(relative_cost, wanted))
+                    tasks.append(Task(name, fold, found, wanted, cost))
+    return sorted(tasks, key=lambda task: -task.cost)
+
+
+def same_draws(cases: list[tuple]) -> dict[tuple, list[tuple]]:
+    found: dict[tuple, list[tuple]] = {}
+    for case in cases:
+        fold, _, train, _ = case
+        found.setdefault((fold, train.tobytes()), []).append(case)
+    return found
+
+
+def bundles(models: list[str], *, alone: bool) -> list[list[str]]:
+    """Models that share the features of a cell, and each of the others by itself."""
+    shared = [] if alone else [model for model in models if model in SHARED]
+    return ([shared] if shared else []) + [[model] for model in models if model not in shared]
+
+
+def relative_cost(model: str) -> float:
+    """Rough time of a model in units of the default's, for the order of the tasks alone."""
+    if model.startswith("finetuned"):
+        return 40.0
+    return {"minirocket": 0.2, "minirocket, bare ridge": 0.2}.get(model, 1.0)
+
+
+def run_task(folder: Path | None, task: Task) -> list[Row]:
+    X, y, groups, sfreq = usable(folder, task.set)
+    cases = draws(y, groups, task.fractions[:1], task.fold + 1)
+    (train, test) = next((train, test) for fold, _, train, test in cases if fold == task.fold)
+    if task.models[0] in SHARED and len(task.models) > 1:
+        found = list(score_shared(task.models, X, y, train, test, groups, task.fold))
+    else:
+        found = [
+            score_alone(MODELS[model](task.fold, sfreq), X, y, train, test,
+                        groups if model.endswith(KNOWN) else None)
+            for model in task.models
+        ]  # fmt: skip
+    return [
+        {"set": task.set, "model": model, "fold": str(task.fold), "fraction": str(fraction),
+         "weights": weights_of(model), "n_train": str(len(train)), "n_test": str(len(test)),
+         **scores}
+        for model, scores in zip(task.models, found, strict=True) for fraction in task.fractions
+    ]  # fmt: skip
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def is_stale(row: Row) -> bool:
+    return row["model"] in MODELS and row["weights"] != weights_of(row["model"])
+
+
+def kept_rows(path: Path, models) -> list[Row]:
+    """Rows of the file but for stale ones of the models that are run."""
+    rows = read([path]) if path.exists() else []
+    kept = [row for row in rows if row["model"] not in models or not is_stale(row)]
+    if len(kept) < len(rows):
+        print(f"{len(rows) - len(kept)} rows of other weights are scored again")
+    return kept
+
+
+def run(
+    path: Path, folder: Path | None, chosen, models, fractions=FRACTIONS, n_folds: int = N_FOLDS,
+    n_jobs: int = 1, *, alone: bool = False,
+) -> None:  # fmt: skip
+    rows = kept_rows(path, models)
+    tasks = plan(folder, chosen, models, fractions, n_folds, set(map(key_of, rows)), alone=alone)
+    replace_all(path, rows)
+    failed = []
+    start, total, ran = time.perf_counter(), sum(task.cost for task in tasks), 0.0
+    for number, (task, found) in enumerate(results(folder, tasks, n_jobs), 1):
+        ran += task.cost
+        seconds = time.perf_counter() - start
+        if isinstance(found, BaseException):
+            failed.append(f"{task}: {found!r}")
+        else:
+            append(path, found)
+        print(f"{number} of {len(tasks)}: {task.set}, fold {task.fold}, {task.fractions[0]:.0%}, "
+              f"{task.models[0]}; {seconds:.0f} s, about {seconds * (total / ran - 1):.0f} s left",
+              flush=True)  # fmt: skip
+    replace_all(path, read([path]))
+    if failed:
+        raise SystemExit("These cells failed; the others are written:\n" + "\n".join(failed))
+
+
+def attempt(folder: Path | None, task: Task) -> list[Row] | Exception:
+    try:
+        return run_task(folder, task)
+    except Exception as error:  # noqa: BLE001  whatever it is, the other cells can be run
+        return error
+
+
+def results(folder, tasks: list[Task], n_jobs: int) -> Iterator[tuple[Task, Any]]:
+    """Each task with its rows, or with its exception, as soon as it is done."""
+    if n_jobs == 1:
+        for task in tasks:
+            yield task, attempt(folder, task)
+        return
+    processes = multiprocessing.get_context("spawn")
+    with one_thread(), ProcessPoolExecutor(n_jobs, processes, end_with_parent) as pool:
+        waiting: dict[Future, Task] = {pool.submit(attempt, folder, t): t for t in tasks}
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    task = waiting.pop(future)
+                    yield task, future.exception() or future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is killed."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """An environment in which a new process has one thread, so that N processes need N cores."""
+    before = dict(os.environ)
+    os.environ.update({f"{name}_NUM_THREADS": "1" for name in THREADS})
+    try:
+        yield
+    finally:
+        for name in THREADS:
+            os.environ.pop(f"{name}_NUM_THREADS")
+        os.environ.update(before)
+
+
+def import_rows(path: Path, others: list[Path]) -> None:
+    """Add rows of other files; a row of a cell that is there already takes its place."""
+    before = read([path]) if path.exists() else []
+    new = read(others)
+    replace_all(path, list({key_of(row): row for row in before + new}.values()))
+    print(f"{len(new)} rows read, {len(read([path])) - len(before)} of them of further cells")
+
+
+def print_plan(tasks: list[Task]) -> None:
+    total = sum(task.cost for task in tasks)
+    for task in tasks:
+        print(f"{task.cost / total:.2%} {task.set}, fold {task.fold}, {task.fractions}: "
+              + "; ".join(task.models))  # fmt: skip
+    print(f"{sum(len(task.models) * len(task.fractions) for task in tasks)} cells")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sets", type=Path, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets; default all")
-    parser.add_argument("--models", nargs="+", choices=MODELS, metavar="NAME")
+    parser.add_argument("--models", nargs="+", choices=MODELS, metavar="NAME", default=SHARED)
     parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS)
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=N_FOLDS)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N")
+    parser.add_argument("--alone", action="store_true", help="share no features between models")
     parser.add_argument("--csv", type=Path, default=Path("lowdata.csv"))
-    parser.add_argument("--table", type=Path, nargs="+", metavar="CSV")
-    parser.add_argument("--each", choices=METRICS, help="with --table: set by set")
+    parser.add_argument("--import", type=Path, nargs="+", dest="others", metavar="CSV")
+    parser.add_argument("--plan", action="store_true")
     parser.add_argument("--list", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.list:
+    options = parser.parse_args()
+    call = (options.sets, options.only, options.models, options.fractions, options.folds)
+    if options.list:
         print(*MODELS, sep="\n")
-    elif arguments.table:
-        rows = read(arguments.table)
-        rows = [row for row in rows if row["model"] in (arguments.models or MODELS)]
-        for metric in [arguments.each] if arguments.each else METRICS:
-            (print_each if arguments.each else print_table)(rows, metric)
+    elif options.others:
+        import_rows(options.csv, options.others)
+    elif options.plan:
+        done = set(map(key_of, kept_rows(options.csv, options.models)))
+        print_plan(plan(*call, done, alone=options.alone))
     else:
-        run(arguments.csv, arguments.sets, arguments.only, arguments.models or ["default"],
-            arguments.fractions, arguments.folds)  # fmt: skip
+        run(options.csv, *call, options.jobs, alone=options.alone)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,10 +19,11 @@ import torch
 
 from .._utils.devices import draw_seed
 from .._utils.validation import check_choice, check_number, check_pair
-from ..nn import PRESETS, NetworkConfig, TaskConfig
+from ..nn import PRESETS, MaskedAutoencoder, NetworkConfig, TaskConfig
 from ..signals.recordings.corpus import Corpus
+from ..training.pretraining.episodes import EpisodeSampler
 from ..training.pretraining.processes import distributed_part, same_everywhere
-from ..training.pretraining.run import PretrainSettings
+from ..training.pretraining.run import PretrainRun, PretrainSettings
 from ..training.pretraining.run_file import RunFile, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
 
@@ -54,6 +56,7 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_number("weight_decay", params.weight_decay)
     for name in ("warmup", "ema", "unknown"):
         check_number(name, getattr(params, name), high=1.0)
+    _check_episodes(params)
     check_number("mask_ratio", params.mask_ratio, high=0.95, open_low=True)
     check_number("validation_fraction", params.validation_fraction, high=0.5)
     check_number("save_minutes", params.save_minutes)
@@ -65,12 +68,41 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_pair("run_length", params.run_length, Integral, low=1)
     if params.resume and params.run_file is None:
         raise ValueError("resume=True needs run_file, the file of the run to resume.")
-    n_parts, n_groups = distributed_part()[1], -(-params.batch_size // simultaneous(params))
+    n_parts, n_groups = distributed_part()[1], -(-n_masked(params) // simultaneous(params))
     if n_parts > n_groups:
         raise ValueError(
             f"batch_size={params.batch_size} is too small for {n_parts} processes; expected at "
             f"least {n_parts * simultaneous(params)}."
         )
+
+
+def _check_episodes(params: SimpleNamespace) -> None:
+    check_number("episodes", params.episodes, high=1.0)
+    if params.episodes and not 8 <= params.batch_size - n_masked(params) < params.batch_size:
+        raise ValueError(
+            f"episodes={params.episodes} of batch_size={params.batch_size} are "
+            f"{params.batch_size - n_masked(params)} windows; expected at least 8 for a few-label "
+            "task, and at least one that is left for the masked task."
+        )
+    if params.episode_classes is None:
+        return
+    if not isinstance(params.episode_classes, Mapping):
+        raise TypeError(
+            "Expected episode_classes to be a dict of regular expressions by data set, or None, "
+            f"got {params.episode_classes!r}."
+        )
+    for dataset, pattern in params.episode_classes.items():
+        try:
+            n_groups = re.compile(pattern).groups
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"episode_classes[{dataset!r}]={pattern!r} is not a regular expression: {error}."
+            ) from error
+        if n_groups < 1:
+            raise ValueError(
+                f"episode_classes[{dataset!r}]={pattern!r} has no group; expected one, such as "
+                "'_(walk|sit)_', that matches the class in the name of a recording."
+            )
 
 
 def _check_modalities(modalities: Any) -> None:
@@ -118,7 +150,7 @@ def make_sampler(
     sampling = Sampling(
         network.n_times,
         network.n_tokens,
-        params.batch_size,
+        n_masked(params),
         (params.crop[0], params.crop[1]),
         params.flip,
         params.mask_ratio,
@@ -127,6 +159,17 @@ def make_sampler(
         simultaneous(params),
     )
     return CropSampler(corpus, network.modalities, sampling, seed, device)
+
+
+def n_masked(params: SimpleNamespace) -> int:
+    """Number of windows of a batch in the masked task."""
+    return params.batch_size - round(params.episodes * params.batch_size)
+
+
+def make_episodes(params: SimpleNamespace, sampler: CropSampler) -> EpisodeSampler | None:
+    """Make the sampler of few-label tasks, or return None without them."""
+    n_windows = params.batch_size - n_masked(params)
+    return EpisodeSampler(sampler, n_windows, params.episode_classes) if n_windows else None
 
 
 def task_config(params: SimpleNamespace) -> TaskConfig:
@@ -154,7 +197,7 @@ def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus)
     # The mean of log-uniform lengths is their range divided by its log ratio.
     ratio = np.log(np.maximum(high / low, 1 + 1e-9))
     windows = (lengths * ratio / np.maximum(high - low, 1e-9 * low)).sum()
-    return max(1, math.ceil(params.n_passes * windows / params.batch_size))
+    return max(1, math.ceil(params.n_passes * windows / n_masked(params)))
 
 
 def make_settings(
@@ -174,6 +217,27 @@ def make_settings(
         seed=seed,
         bf16=bf16,
         compiled=params.compile,
+    )
+
+
+def make_run(
+    params: SimpleNamespace,
+    autoencoder: MaskedAutoencoder,
+    train: Corpus,
+    held_out: Corpus | None,
+    n_steps: int,
+    seed: int,
+    device: torch.device,
+) -> PretrainRun:
+    """Make the run, before its first step."""
+    network = autoencoder.network
+    sampler = make_sampler(params, network, train, seed, device)
+    watched = None
+    if held_out is not None:
+        watched = make_sampler(params, network, held_out, seed + 1, device)
+    settings = make_settings(params, n_steps, seed, device)
+    return PretrainRun(
+        autoencoder, sampler, watched, settings, device, make_episodes(params, sampler)
     )
 
 

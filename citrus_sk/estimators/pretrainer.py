@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +22,7 @@ from ..signals.windows import read_windows, to_float32
 from ..training.draws import own_draws
 from ..training.nets import infer
 from ..training.pretraining.processes import launched_together
-from ..training.pretraining.run import PretrainRun, masked_loss
+from ..training.pretraining.run import masked_loss
 from ..training.pretraining.run_file import run_to_end
 from .base import NetworkEstimator, pack, unpack
 from .pretrain_plan import (
@@ -30,9 +30,9 @@ from .pretrain_plan import (
     choose_seed,
     count_steps,
     make_info,
+    make_run,
     make_run_file,
     make_sampler,
-    make_settings,
     split_corpus,
     task_config,
 )
@@ -79,21 +79,28 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Kind of signal of an array, such as ``"EEG"``. None means the kinds of the channels of
         Epochs, and ``"signal"`` for other arrays.
     crop : tuple of two float, default=(0.1, 1.5)
-        Shortest and longest crop, as multiples of the window of the network, and at most 2. Crops
-        of all these lengths are resampled to one window, so that downstream windows of any duration
-        are similar to some in training.
+        Shortest and longest crop, as multiples of the window of the network, and at most 2. All
+        are resampled to one window, so that windows of any duration resemble some in training.
     flip : bool, default=False
         Whether to change the sign of half of the windows, for signals whose sign has no meaning.
+    episodes : float, default=0.0
+        Share of the windows of each batch, in [0, 1), for few-label tasks in addition to the masked
+        task. In such a task, ridges are fitted to the features of a few labelled windows, and the
+        error of their predictions trains the network. The classes are recordings, people and
+        channels, and synthetic changes of the windows.
+    episode_classes : dict of str to str or None, default=None
+        Further classes for these tasks. For the name of a data set, a regular expression whose
+        first group, in the name of a recording, is the class of that recording, such as an
+        activity.
     unknown : float, default=0.5
-        Share of windows whose modality is hidden from the network, in [0, 1]. They train the
-        embedding that is used for all other kinds of signal.
+        Share of windows, in [0, 1], that train the embedding of all other kinds of signal.
     validation_fraction : float, default=0.1
         Share of the people to hold out, in [0, 0.5]. Their recordings are only used to measure the
         loss.
     n_passes : float, default=10
         Average number of times that every second of the recordings is used.
     max_steps : int or None, default=None
-        Number of batches. If it is not None, `n_passes` is not used.
+        Number of batches; None derives it from `n_passes`.
     batch_size : int, default=64
         Number of windows in a batch, each of a single channel.
     learning_rate : float, default=1e-3
@@ -103,19 +110,17 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     warmup : float, default=0.05
         Share of the steps in the warm-up of the learning rate, in [0, 1].
     ema : float, default=0.05
-        Span of the exponential moving average of the weights, as a share of the run, in [0, 1]. The
-        averages are kept; 0 keeps the weights of the last step.
+        Span of the moving average of the weights that is kept, as a share of the run in [0, 1];
+        0 keeps the weights of the last step.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the forward pass. ``"auto"`` means bfloat16 on a GPU that supports it, else
         float32.
     compile : bool, default=False
         Whether to use `torch.compile`.
     device : str or torch.device, default="auto"
-        Device of the network. ``"auto"`` means a CUDA device, or Apple's GPU (MPS), if there is
-        one, else the CPU.
+        Device of the network. ``"auto"`` means CUDA or Apple's MPS if available, else the CPU.
     run_file : path-like or None, default=None
-        File in which the run is saved every `save_minutes`, on Ctrl-C and at the end. None does
-        not save it.
+        File in which the run is saved every `save_minutes`, on Ctrl-C and at the end, if any.
     save_minutes : float, default=5
         Minutes between two saves of the run.
     resume : bool, default=False
@@ -125,15 +130,16 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Seed of the initial weights, the crops, the masks, dropout and the choice of held-out
         people.
     verbose : int, default=0
-        Verbosity: 1 shows a progress bar with the masked loss and the remaining time.
+        1 shows a progress bar with the masked loss and the remaining time.
 
     Attributes
     ----------
     autoencoder_ : torch.nn.Module
         The masked auto-encoder with the averaged weights, in evaluation mode.
     history_ : list of dict
-        About 50 rows with ``step``, mean ``loss`` since the previous row, ``seconds`` and, if
-        people were held out, ``held_out_loss`` and ``held_out_by_modality``.
+        About 50 rows with ``step``, mean masked ``loss`` since the previous row, ``seconds``; with
+        `episodes`, ``episode_loss``; and, if people were held out, ``held_out_loss`` and
+        ``held_out_by_modality``.
     modalities_ : tuple of str
         Kinds of signal in training.
     n_steps_ : int
@@ -152,8 +158,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     Notes
     -----
     If the program is launched by ``torchrun`` or ``accelerate launch``, each process trains on a
-    part of every batch. The loss curve is that of a single process, except for the effect of
-    dropout. To resume a run, every process needs access to the file `run_file`.
+    part of every batch. The loss curve is that of a single process, except for the effects of
+    dropout and of the synthetic classes of `episodes`. To resume a run, every process needs access
+    to the file `run_file`.
 
     References
     ----------
@@ -161,6 +168,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     Transfer Learning. AAAI. arXiv:2412.11695.
 
     He, K. et al. (2022). Masked Autoencoders Are Scalable Vision Learners. CVPR.
+
+    Bertinetto, L. et al. (2019). Meta-learning with Differentiable Closed-form Solvers. ICLR.
 
     Examples
     --------
@@ -188,6 +197,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         modality: str | None = None,
         crop: tuple[float, float] = (0.1, 1.5),
         flip: bool = False,
+        episodes: float = 0.0,
+        episode_classes: Mapping[str, str] | None = None,
         unknown: float = 0.5,
         validation_fraction: float = 0.1,
         n_passes: float = 10.0,
@@ -217,6 +228,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.modality = modality
         self.crop = crop
         self.flip = flip
+        self.episodes = episodes
+        self.episode_classes = episode_classes
         self.unknown = unknown
         self.validation_fraction = validation_fraction
         self.n_passes = n_passes
@@ -280,15 +293,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.n_steps_ = count_steps(params, self._network, train)
         with own_draws(seed, torch.device("cpu")) as draws:
             autoencoder = draws.make(lambda: MaskedAutoencoder(self._network, self._task))
-        run = PretrainRun(
-            autoencoder,
-            make_sampler(params, self._network, train, seed, device),
-            None
-            if held_out is None
-            else make_sampler(params, self._network, held_out, seed + 1, device),
-            make_settings(params, self.n_steps_, seed, device),
-            device,
-        )
+        run = make_run(params, autoencoder, train, held_out, self.n_steps_, seed, device)
         run_to_end(
             run,
             make_run_file(params, self.n_steps_, corpus, seed),
@@ -381,11 +386,7 @@ or mne.Epochs
             self._params,
             {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
             self.corpus_,
-            {
-                "n_steps": self.n_steps_,
-                "held_out_subjects": self.held_out_subjects_,
-                "history": self.history_,
-            },
+            {k: getattr(self, f"{k}_") for k in ("n_steps", "held_out_subjects", "history")},
         )
         return Checkpoint(self._network, self._task, state, info)
 

@@ -7,6 +7,26 @@ from torch import Tensor, nn
 
 from .config import DTYPE
 
+LARGEST = 10.0  # standardised features are clipped here
+
+
+def view_factors(views: list[int], shares: list[float]) -> Tensor:
+    """Factor of each feature, with which the squares of standardised features sum to 1 on average.
+
+    Parameters
+    ----------
+    views : list of int
+        Number of features of each view.
+    shares : list of float
+        Relative weights of the views.
+    """
+    total = sum(shares)
+    factors = [
+        torch.full((size,), (share / total / size) ** 0.5, dtype=DTYPE)
+        for size, share in zip(views, shares, strict=True)
+    ]
+    return torch.cat(factors)
+
 
 class LinearHead(nn.Module):
     """Standardisation of the features, then a linear layer.
@@ -68,13 +88,8 @@ class LinearHead(nn.Module):
 
     def standardise(self, features: Tensor) -> Tensor:
         """Standardise features and clip them at 10 sd; their squares sum to 1 on average."""
-        standard = ((features - self.mean) * self.scale).clamp(-10.0, 10.0)
-        total = sum(self.shares)
-        factors = [
-            torch.full((size,), (share / total / size) ** 0.5, dtype=DTYPE)
-            for size, share in zip(self.views, self.shares, strict=True)
-        ]
-        return standard * torch.cat(factors).to(standard)
+        standard = ((features - self.mean) * self.scale).clamp(-LARGEST, LARGEST)
+        return standard * view_factors(self.views, self.shares).to(standard)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(self.standardise(features))

@@ -20,14 +20,14 @@ _SOFTNESS = 0.02  # in units of the input; rounding must not move a sample acros
 _GOLDEN = (math.sqrt(5) + 1) / 2
 
 
-def _shapes() -> Tensor:
+def kernel_shapes() -> Tensor:
     """The 84 kernels with 3 of 9 taps positive and the others negative; each sums to zero."""
     positives = itertools.combinations(range(_LENGTH), _POSITIVES)
     rows = [[2.0 if tap in chosen else -1.0 for tap in range(_LENGTH)] for chosen in positives]
     return torch.tensor(rows, dtype=DTYPE) / 3
 
 
-def _dilations(n_times: int) -> list[int]:
+def dilations_of(n_times: int) -> list[int]:
     """Distances between taps, from 1 to an eighth of the window in equal ratios."""
     longest = max(1, (n_times - 1) // (_LENGTH - 1))
     powers = (i / (_N_DILATIONS - 1) for i in range(_N_DILATIONS))
@@ -86,7 +86,7 @@ class KernelBank(nn.Module):
 
     def __init__(self, n_chans: int, n_times: int, runs: bool = False) -> None:
         super().__init__()
-        self.dilations = _dilations(n_times)
+        self.dilations = dilations_of(n_times)
         n, n_kernels = len(self.dilations), math.comb(_LENGTH, _POSITIVES)
         self.n_runs = _N_RUNS if runs else 0
         self.views = [n * n_kernels * k for k in (_N_THRESHOLDS, self.n_runs) if k]
@@ -117,8 +117,8 @@ class KernelBank(nn.Module):
             self.thresholds[i].copy_(ordered.gather(1, index))
 
     def _convolve(self, x: Tensor, i: int) -> Tensor:
-        kernels = _shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
-        return _dilated(x[:, :, None], kernels[:, :, None], self.dilations[i])[:, :, 0]
+        kernels = kernel_shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
+        return dilated(x[:, :, None], kernels[:, :, None], self.dilations[i])[:, :, 0]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -144,14 +144,14 @@ class KernelBank(nn.Module):
     def _pool_at_once(self, x: Tensor) -> Tensor:
         """`_pool` with a quarter of the operations, because each of them slows down an export."""
         n_times, shares, runs = x.shape[-1], [], []
-        x, kernels = x[:, :, None], _shapes()[:, None, None] * self.channels[..., None, None]
+        x, kernels = x[:, :, None], kernel_shapes()[:, None, None] * self.channels[..., None, None]
         feet = self.thresholds.mT[..., None] - _SOFTNESS / 2
         tops = feet[:, : self.n_runs] + _SOFTNESS
         by_dilation = zip(
             kernels.unbind(), feet.unbind(), tops.unbind(), self.dilations, strict=True
         )
         for kernel, foot, top, distance in by_dilation:
-            responses = _dilated(x, kernel, distance).transpose(1, 2)
+            responses = dilated(x, kernel, distance).transpose(1, 2)
             shares.append((responses - foot).clamp(0.0, _SOFTNESS).sum(-1).flatten(1))
             if self.n_runs:
                 runs.append(longest_run(responses > top).flatten(1))
@@ -160,7 +160,8 @@ class KernelBank(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-def _dilated(x: Tensor, kernels: Tensor, distance: int) -> Tensor:
+def dilated(x: Tensor, kernels: Tensor, distance: int) -> Tensor:
+    """Responses of kernels with `distance` samples between their taps."""
     # conv2d with a dimension of size 1, because torch's dilated conv1d takes twice as long.
     padding = (0, _LENGTH // 2 * distance)
     return F.conv2d(x, kernels, dilation=(1, distance), padding=padding)

@@ -517,6 +517,13 @@ def test_modality_names_what_an_array_is():
         ({"learning_rate": np.nan}, ValueError),
         ({"weight_decay": -1}, ValueError),
         ({"warmup": 1.1}, ValueError),
+        ({"episodes": 1.1}, ValueError),
+        ({"episodes": 0.01}, ValueError),  # of a batch, less than a task needs
+        ({"episodes": 0.999}, ValueError),
+        ({"episode_classes": "_(a|b)"}, TypeError),
+        ({"episode_classes": {"walks": "(open"}}, ValueError),
+        ({"episode_classes": {"walks": "no group"}}, ValueError),
+        ({"episode_classes": {"walks": 3}}, ValueError),
         ({"ema": -0.1}, ValueError),
         ({"unknown": 2}, ValueError),
         ({"mask_ratio": 0}, ValueError),
@@ -611,13 +618,13 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_recordings_of_its_batch
 def test_a_batch_with_an_infinite_loss_is_never_learnt_from(monkeypatch):
     from citrus_sk.training.pretraining.run import PretrainRun
 
-    true_loss, seen = PretrainRun._loss, []
+    true_loss, seen = PretrainRun._masked_loss, []
 
     def loss(run, batch):
         seen.append((run, {k: v.clone() for k, v in run.model.state_dict().items()}))
         return true_loss(run, batch) * (np.inf if run.step == 3 else 1.0)
 
-    monkeypatch.setattr(PretrainRun, "_loss", loss)
+    monkeypatch.setattr(PretrainRun, "_masked_loss", loss)
     with pytest.raises(FloatingPointError, match="became inf at step 3,"):
         pretrainer(max_steps=5).fit(X)
     run, state = seen[-1]

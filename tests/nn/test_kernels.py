@@ -13,7 +13,7 @@ from sklearn.base import clone
 from torch.testing import assert_close
 
 from citrus_sk import CitrusClassifier
-from citrus_sk.nn.kernels import KernelBank, RandomKernels, _shapes, longest_run_share
+from citrus_sk.nn.kernels import KernelBank, RandomKernels, kernel_shapes, longest_run_share
 
 
 def signal(*shape):
@@ -30,7 +30,7 @@ def probe():
 
 
 def test_84_kernels_of_9_taps_that_sum_to_zero():
-    kernels = _shapes()
+    kernels = kernel_shapes()
     assert kernels.shape == (84, 9)
     assert len({tuple(kernel) for kernel in kernels.tolist()}) == 84
     assert_close(kernels.sum(1), torch.zeros(84))
@@ -42,7 +42,7 @@ def test_a_feature_is_the_share_of_samples_above_a_threshold():
     bank.fit(x, seed=0)
     features = bank(x).reshape(6, len(bank.dilations), -1, 84)
     for i, dilation in enumerate(bank.dilations):
-        answers = F.conv1d(x, _shapes()[:, None], dilation=dilation, padding=4 * dilation)
+        answers = F.conv1d(x, kernel_shapes()[:, None], dilation=dilation, padding=4 * dilation)
         for j in range(features.shape[2]):
             share = (answers > bank.thresholds[i, :, j, None]).float().mean(-1)
             assert_close(features[:, i, j], share, atol=0.03, rtol=0)

@@ -1,9 +1,7 @@
 """The benchmarks' own arithmetic, and that a run goes on where it stopped."""
 
 import argparse
-import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.stats import ttest_1samp, wilcoxon
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """A benchmark as a module; they import each other as scripts do."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module
-    own = {path.stem for path in BENCHMARKS.glob("*.py")}
-    for name in own & sys.modules.keys():
-        sys.modules.pop(name, None)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -38,23 +26,154 @@ def folder(tmp_path):
     return tmp_path
 
 
+SCORES = slice(5, 11)  # of the columns: all but the key, the weights and the seconds
+
+
+def contents(path):
+    """Scores of each cell."""
+    from cells import COLUMNS, key_of, read
+
+    return {key_of(row): [row[column] for column in COLUMNS[SCORES]] for row in read([path])}
+
+
 def test_a_stopped_run_goes_on_and_a_finished_one_runs_nothing(load, folder, monkeypatch):
     lowdata = load("lowdata")
     path = folder / "scores.csv"
-    call = (path, folder, None, ["kernels alone", "probe, scratch, conv"], [0.2, 1.0], 1)
+    call = (path, folder, None, ["kernels", "probe, scratch, conv"], [0.1, 0.2], 1)
     lowdata.run(*call)
-    whole = lowdata.read([path])
+    whole, lines = contents(path), path.read_text().splitlines(keepends=True)
     assert len(whole) == 2 * 2 * 2
-    assert all(float(row["macro_f1"]) > 0.4 for row in whole)
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:4]))
+    assert all(float(scores[3]) > 0.4 for scores in whole.values())
+    path.write_text("".join(lines[:4]) + lines[4][:-9])  # killed in the middle of a line
     lowdata.run(*call)
-    same = lowdata.COLUMNS[:10]
-    assert [[row[c] for c in same] for row in lowdata.read([path])] == [
-        [row[c] for c in same] for row in whole
-    ]
-    monkeypatch.setattr(lowdata, "score", None)
+    assert contents(path) == whole
+    monkeypatch.setattr(lowdata, "run_task", None)
     lowdata.run(*call)
+
+
+def test_two_processes_write_the_rows_that_one_writes(load, folder):
+    lowdata = load("lowdata")
+    alone, together = folder / "alone.csv", folder / "together.csv"
+    lowdata.run(alone, folder, ["first"], ["network", "default"], [0.1, 0.2], 1)
+    lowdata.run(together, folder, ["first"], ["network", "default"], [0.1, 0.2], 1, 2)
+    assert len(contents(alone)) == 2 * 2
+    assert contents(together) == contents(alone)
+    assert together.read_text() == alone.read_text()
+
+
+def test_a_cell_that_fails_is_named_and_the_others_are_written(load, folder, monkeypatch):
+    lowdata = load("lowdata")
+    run_task = lowdata.run_task
+    monkeypatch.setattr(
+        lowdata, "run_task", lambda *task: 1 / 0 if task[1].set == "first" else run_task(*task)
+    )
+    with pytest.raises(SystemExit, match=r"set='first'.*ZeroDivisionError"):
+        lowdata.run(folder / "scores.csv", folder, None, ["kernels"], [0.2], 1)
+    assert {key[0] for key in contents(folder / "scores.csv")} == {"second"}
+
+
+def test_rows_of_other_weights_are_scored_again_and_those_without_weights_stay(
+    load, folder, monkeypatch, capsys
+):
+    lowdata, cells = load("lowdata"), load("cells")
+    path = folder / "scores.csv"
+    present = load("lowdata_models").weights_of("default")
+    row = dict.fromkeys(cells.COLUMNS, "0.5") | {"set": "first", "fold": "0", "fraction": "0.2"}
+    rows = [row | {"model": "kernels", "weights": ""}]
+    rows += [row | {"model": model, "weights": "0123abcd"} for model in ("default", "network")]
+    cells.replace_all(path, rows)
+    monkeypatch.setattr(lowdata, "run_task", lambda folder, task: [
+        row | {"model": model, "weights": present, "accuracy": "0.9"} for model in task.models
+    ])  # fmt: skip
+    lowdata.run(path, folder, ["first"], ["kernels", "default"], [0.2], 1)
+    found = {each["model"]: (each["weights"], each["accuracy"]) for each in cells.read([path])}
+    assert found == {
+        "kernels": ("", "0.5"), "default": (present, "0.9"), "network": ("0123abcd", "0.5"),
+    }  # fmt: skip
+    assert "1 rows of other weights" in capsys.readouterr().out
+
+
+def test_rows_of_another_file_are_added_and_take_the_place_of_the_same_cells(load, tmp_path):
+    lowdata, cells = load("lowdata"), load("cells")
+    row = dict.fromkeys(cells.COLUMNS, "0.5") | {"model": "minirocket", "fraction": "0.2"}
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    cells.replace_all(here, [row | {"set": "a", "fold": "0"}])
+    there.write_text(
+        "set,model,fold,fraction,macro_f1\na,minirocket,0,0.20,0.7\na,minirocket,1,0.2,0.6\n"
+    )
+    lowdata.import_rows(here, [there])
+    assert [(each["fold"], each["macro_f1"]) for each in cells.read([here])] == [
+        ("0", "0.7"), ("1", "0.6"),
+    ]  # fmt: skip
+
+
+def test_weights_are_those_of_the_checkpoint_that_a_model_starts_from(load):
+    weights_of = load("lowdata_models").weights_of
+    index = json.loads((ROOT / "citrus_sk" / "checkpoints" / "index.json").read_text())
+    for name in (
+        "default",
+        "network, people known",
+        "default, no band power",
+        "finetuned, eeg-freq, conv",
+    ):
+        assert weights_of(name) == index["eeg-freq"]["sha256"][:8]
+    assert weights_of("probe, multi-time, hybrid") == index["multi-time"]["sha256"][:8]
+    for name in (
+        "kernels",
+        "minirocket, bare ridge",
+        "default, random weights",
+        "probe, scratch, conv",
+    ):
+        assert weights_of(name) == ""
+
+
+def test_equal_draws_are_run_once_and_the_longest_task_comes_first(load, folder):
+    lowdata = load("lowdata")
+    tasks = lowdata.plan(folder, ["first"], ["kernels", "minirocket", "finetuned, scratch, conv"],
+                         (0.01, 0.02, 1.0), 2, {("first", "kernels", 1, 1.0)})  # fmt: skip
+    assert [task.cost for task in tasks] == sorted((task.cost for task in tasks), reverse=True)
+    assert tasks[0].models == ("finetuned, scratch, conv",)
+    kernels = {(task.fold, task.fractions) for task in tasks if task.models == ("kernels",)}
+    assert kernels == {(0, (1.0,)), (0, (0.01, 0.02)), (1, (0.01, 0.02))}
+
+
+def test_people_are_known_only_on_sets_of_several_people_with_several_classes(load, tmp_path):
+    lowdata, sets = load("lowdata"), load("labelled_sets")
+    y, people = np.tile([0, 1], 60), np.repeat(np.arange(6), 20)
+    assert sets.has_people(y, people)
+    assert not sets.has_people(np.repeat([0, 1], 60), people)  # recordings
+    assert not sets.has_people(y, np.zeros(120))
+    assert not sets.has_people(y, None)
+    for name, groups in {"people": people, "recordings": np.arange(120)}.items():
+        np.savez(tmp_path / f"{name}.npz", X=np.zeros((120, 1, 8)), y=y, groups=groups)
+    tasks = lowdata.plan(tmp_path, None, ["kernels", "kernels, people known"], [1.0], 1, set())
+    assert {task.set: task.models for task in tasks} == {
+        "people": ("kernels", "kernels, people known"), "recordings": ("kernels",),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def watch_cases(watch):
+    train = np.flatnonzero(~np.isin(watch.groups, ["1", "2"]))[::8]
+    test = np.flatnonzero(np.isin(watch.groups, ["1", "2"]))[::8]
+    return train, test
+
+
+@pytest.mark.parametrize("known", ["", ", people known"])
+@pytest.mark.parametrize("part", ["network", "kernels", "default"])
+def test_shared_features_give_the_scores_of_the_separate_estimators(
+    load, watch, watch_cases, part, known
+):
+    lowdata = load("lowdata")
+    train, test = watch_cases
+    separate = lowdata.score_alone(
+        lowdata.MODELS[part](3, np.nan), watch.X, watch.y, train, test,
+        watch.groups if known else None,
+    )  # fmt: skip
+    (shared,) = lowdata.score_shared([part + known], watch.X, watch.y, train, test, watch.groups, 3)
+    assert float(separate["macro_f1"]) > 0.3
+    for metric in lowdata.METRICS:
+        assert_allclose(float(shared[metric]), float(separate[metric]), atol=1.01e-4)
 
 
 def test_draws_are_nested_and_nobody_is_on_both_sides(load):
@@ -89,16 +208,19 @@ def test_every_claim_compares_models_that_there_are(load):
 def test_pairs_are_tested_over_the_sets_that_both_have(load):
     paired = load("claims").paired
     rng = np.random.default_rng(0)
-    gap = rng.normal(0.05, 0.04, 8)
-    second = dict(zip("abcdefgh", rng.uniform(0.4, 0.8, 8), strict=True))
-    first = {name: second[name] + g for name, g in zip("abcdefgh", gap, strict=True)} | {"z": 1.0}
+    gap, base = rng.normal(0.05, 0.04, (8, 2)), rng.uniform(0.4, 0.8, (8, 2))
+    second = {name: dict(enumerate(each)) for name, each in zip("abcdefgh", base, strict=True)}
+    first = {name: dict(enumerate(each)) for name, each in zip("abcdefgh", base + gap, strict=True)}
+    first["a"][2], first["z"] = 1.0, {0: 1.0}  # what the second one lacks
     result = paired(first, second)
+    of_sets = gap.mean(1)
     assert result["n_sets"] == 8
-    assert result["n_better"] == (gap > 0).sum()
-    assert_allclose(result["mean"], gap.mean())
-    assert_allclose(result["effect"], gap.mean() / gap.std(ddof=1))
-    assert_allclose(result["p"], wilcoxon(gap).pvalue)
-    assert paired(first, {"a": 0.1}) is None
+    assert result["n_better"] == (of_sets > 0).sum()
+    assert_allclose(result["mean"], of_sets.mean())
+    assert_allclose(result["effect"], of_sets.mean() / of_sets.std(ddof=1))
+    assert_allclose(result["p"], wilcoxon(of_sets).pvalue)
+    assert result["low"] < result["mean"] < result["high"]
+    assert paired(first, {"a": {0: 0.1}}) is None
 
 
 def test_calibration_error_is_nought_for_the_calibrated_and_large_for_the_certain(load):

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 
 from ...nn import MaskedAutoencoder
 from ...nn.encoder import normalise
+from ...nn.episodes import EpisodeLoss
 from ..draws import own_draws
 from ..schedule import average_share, warmup_cosine
+from .episodes import Episodes, EpisodeSampler
 from .processes import distributed_part
 from .sampler import Batch, CropSampler
 
@@ -74,6 +77,8 @@ class PretrainRun:
         Length, optimiser and precision of the run.
     device : torch.device
         Device of the training.
+    episodes : EpisodeSampler or None, default=None
+        Sampler of few-label tasks, whose mean loss is added to the masked loss.
     """
 
     def __init__(
@@ -83,8 +88,10 @@ class PretrainRun:
         held_out: CropSampler | None,
         settings: PretrainSettings,
         device: torch.device,
+        episodes: EpisodeSampler | None = None,
     ) -> None:
         self.model, self.sampler, self.held_out = autoencoder.to(device), sampler, held_out
+        self.episodes, self._episode_loss = episodes, EpisodeLoss(autoencoder.network)
         self.settings, self.device = settings, device
         self.part = distributed_part()
         decayed = [p for p in autoencoder.parameters() if p.ndim > 1]
@@ -102,7 +109,9 @@ class PretrainRun:
         self.average = {k: v.detach().clone() for k, v in autoencoder.state_dict().items()}
         self.step, self.seconds, self.in_step = 0, 0.0, False
         self.history: list[dict[str, Any]] = []
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._loss_sum, self._episode_sum, self._loss_count = 0.0, 0.0, 0
+        self._pool = ThreadPoolExecutor(1)  # without a thread until the first task
+        self._ahead: tuple[int, Future[tuple[Batch, Episodes | None]]] | None = None
         self._forward: Any = torch.compile(autoencoder) if settings.compiled else autoencoder
 
     # --- training --------------------------------------------------------------------------------
@@ -135,10 +144,10 @@ class PretrainRun:
                 after_step(self)
 
     def train_step(self) -> float:
-        """Train on one batch, and return its loss."""
+        """Train on one batch, and return its masked loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
-        batch = self.sampler(self.step, self.part)
+        batch, tasks = self._draw_ahead()
         self.model.train()
         # Each step has its own seed, so that a resumed run drops the same units. With several
         # processes, each of them drops other units.
@@ -147,11 +156,12 @@ class PretrainRun:
         # Kernels of a compiled network can only draw from the global state.
         shared = self.settings.compiled
         with own_draws(seed, self.device, shared=shared) as draws, draws.dropout(self.model):
-            loss = self._loss(batch)
+            masked = self._masked_loss(batch)
+            episodes = None if tasks is None else self._loss_of_episodes(tasks)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        value = self._share(loss)
-        if not math.isfinite(value):
+        (masked if episodes is None else masked + episodes).backward()
+        value, episode_value = self._share(masked, episodes)
+        if not math.isfinite(value + episode_value):
             drawn = "; ".join(self.sampler.describe(self.step)[:4])
             raise FloatingPointError(
                 f"The pre-training loss became {value} at step {self.step}, in the batch of "
@@ -162,12 +172,32 @@ class PretrainRun:
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        self._loss_sum, self._loss_count = self._loss_sum + value, self._loss_count + 1
+        self._loss_sum, self._episode_sum = (
+            self._loss_sum + value,
+            self._episode_sum + episode_value,
+        )
+        self._loss_count += 1
         return value
+
+    def _draw(self, step: int) -> tuple[Batch, Episodes | None]:
+        batch = self.sampler(step, self.part)
+        return batch, None if self.episodes is None else self.episodes(step, self.part)
+
+    def _draw_ahead(self) -> tuple[Batch, Episodes | None]:
+        """Draw the batch of this step; with a GPU, a thread draws the next one meanwhile."""
+        if self.device.type != "cuda":
+            return self._draw(self.step)
+        if self._ahead is None or self._ahead[0] != self.step:
+            self._ahead = self.step, self._pool.submit(self._draw, self.step)
+        drawn = self._ahead[1].result()
+        self._ahead = self.step + 1, self._pool.submit(self._draw, self.step + 1)
+        return drawn
 
     def summary(self) -> str:
         """Text for the progress bar, with the current losses."""
-        held_out = next((row["held_out_loss"] for row in self.history[::-1] if len(row) > 3), None)
+        held_out = next(
+            (r["held_out_loss"] for r in self.history[::-1] if "held_out_loss" in r), None
+        )
         loss = self._loss_sum / self._loss_count if self._loss_count else self.history[-1]["loss"]
         text = f"masked loss {loss:.4f}"
         return text if held_out is None else f"{text}, held out {held_out:.4f}"
@@ -175,24 +205,40 @@ class PretrainRun:
     def _schedule(self) -> float:
         return warmup_cosine(self.step, self.settings.n_steps, self.settings.warmup)
 
-    def _loss(self, batch: Batch) -> Tensor:
-        amp: Any = nullcontext()
-        if self.settings.bf16:
-            amp = torch.autocast(self.device.type, torch.bfloat16)
-        with amp:
+    def _precision(self) -> Any:
+        return (
+            torch.autocast(self.device.type, torch.bfloat16)
+            if self.settings.bf16
+            else (nullcontext())
+        )
+
+    def _masked_loss(self, batch: Batch) -> Tensor:
+        with self._precision():
             losses = window_losses(self.model, batch, self.device, self._forward)
         return (losses * batch.weight.to(self.device)).sum()
 
-    def _share(self, loss: Tensor) -> float:
-        """Sum the loss and its gradient over all processes, and return the loss."""
+    def _loss_of_episodes(self, tasks: Episodes) -> Tensor:
+        x, modality, labels = (
+            tensor.to(self.device) for tensor in (tasks.x, tasks.modality, tasks.labels)
+        )
+        generator = torch.Generator().manual_seed(tasks.seed)
+        with self._precision():
+            losses = self._episode_loss(
+                self.model.trunk, x, modality, labels, tasks.n_support, generator
+            )
+        return losses.sum() * tasks.weight
+
+    def _share(self, masked: Tensor, episodes: Tensor | None) -> tuple[float, float]:
+        """Sum the losses and their gradient over all processes, and return the losses."""
+        both = torch.stack([masked, masked * 0 if episodes is None else episodes]).detach()
         if self.part[1] > 1:
             for parameter in self.parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 torch.distributed.all_reduce(parameter.grad)
-            loss = loss.detach().clone()
-            torch.distributed.all_reduce(loss)
-        return loss.item()
+            torch.distributed.all_reduce(both)
+        value, episode_value = both.tolist()
+        return value, episode_value
 
     def _update_average(self) -> None:
         share = average_share(self.step, self.settings.n_steps, self.settings.ema)
@@ -203,9 +249,11 @@ class PretrainRun:
     # --- losses ----------------------------------------------------------------------------------
 
     def _record(self) -> None:
-        loss = self._loss_sum / max(1, self._loss_count)
-        self._loss_sum, self._loss_count = 0.0, 0
-        row: dict[str, Any] = {"step": self.step, "loss": loss}
+        n = max(1, self._loss_count)
+        row: dict[str, Any] = {"step": self.step, "loss": self._loss_sum / n}
+        if self.episodes is not None:
+            row["episode_loss"] = self._episode_sum / n
+        self._loss_sum, self._episode_sum, self._loss_count = 0.0, 0.0, 0
         if self.held_out is not None:
             row |= self.evaluate(self.held_out)
         self.history.append(row)
@@ -234,6 +282,7 @@ class PretrainRun:
             "seconds": self.seconds,
             "history": self.history,
             "loss_sum": self._loss_sum,
+            "episode_sum": self._episode_sum,
             "loss_count": self._loss_count,
         }
         return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, json.dumps(
@@ -257,6 +306,7 @@ class PretrainRun:
             loaded["step"], loaded["seconds"], loaded["history"],
         )  # fmt: skip
         self._loss_sum, self._loss_count = loaded["loss_sum"], loaded["loss_count"]
+        self._episode_sum = loaded["episode_sum"]
 
 
 def window_losses(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,6 +104,12 @@ class Crops:
     length: np.ndarray
     modality: np.ndarray
     window: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Crops]) -> Crops:
+        """Join the rows of several crops."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def part(self, rank: int, n_parts: int) -> tuple[Crops, np.ndarray]:
         """Every `n_parts`-th group of simultaneous channels, and the rows that it has here."""
@@ -214,6 +221,8 @@ class CropSampler:
         self.stretches = np.array(rows, dtype=np.int64).reshape(-1, 4)
         self.by_modality = self._stretches_by_modality()
         self.store = make_store(self.recordings, device)
+        # A store that streams reads to the CPU.
+        self.device = device if isinstance(self.store, ResidentStore) else torch.device("cpu")
 
     def _stretches_by_modality(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Rows of the usable stretches of each modality, with their cumulative probability."""
@@ -265,35 +274,46 @@ class CropSampler:
         n_windows = -(-self.sampling.batch_size // self.sampling.simultaneous)
         # Modalities alternate, so the numbers of their windows differ by one at most.
         first = int(rng.integers(len(self.present)))
-        modalities = [self.present[(first + i) % len(self.present)] for i in range(n_windows)]
-        rows = [
-            (*crop, modality, window)
-            for window, modality in enumerate(modalities)
-            for crop in self._draw_window(rng, modality)
-        ]
-        return Crops(*np.array(rows, dtype=np.int64).T)
+        modality = np.array(
+            [self.present[(first + i) % len(self.present)] for i in range(n_windows)]
+        )
+        row = np.empty(n_windows, dtype=np.int64)
+        chance = rng.random(n_windows)
+        for i in self.present:
+            rows, cumulative = self.by_modality[i]
+            here = modality == i
+            # The last cumulative probability may be below 1 by a rounding error.
+            row[here] = rows[np.searchsorted(cumulative[:-1], chance[here], side="right")]
+        crops = self._crops_of(rng, row, modality, np.arange(n_windows))
+        return crops if self.sampling.simultaneous == 1 else self._with_others(rng, crops)
 
-    def _draw_window(
-        self, rng: np.random.Generator, modality: int
-    ) -> list[tuple[int, int, int, int]]:
-        """Draw a crop of one channel and, if needed, of simultaneous ones of its modality."""
-        rows, cumulative = self.by_modality[modality]
-        # The last cumulative probability may be below 1 by a rounding error.
-        row = rows[min(int(np.searchsorted(cumulative, rng.random())), len(rows) - 1)]
-        index, channel, start, stop = self.stretches[row].tolist()
-        shortest, longest = (share * self.sampling.n_times for share in self.sampling.crop)
-        if stop - start < longest:
-            # Crops of short windows, as in arrays, also have different lengths.
-            longest = stop - start
-            shortest = shortest if shortest < longest else longest / 2
-        low, high = np.log([shortest, longest])
-        length = min(stop - start, max(2, round(math.exp(rng.uniform(low, high)))))
-        first = start + int(rng.integers(stop - start - length + 1))
-        channels = [channel]
-        if self.sampling.simultaneous > 1:
+    def _crops_of(
+        self, rng: np.random.Generator, row: np.ndarray, modality: np.ndarray, window: np.ndarray
+    ) -> Crops:
+        """Draw one crop of each of these rows of `stretches`."""
+        recording, channel, start, stop = self.stretches[row].T
+        extent = stop - start
+        low, high = (
+            np.full(len(row), share * self.sampling.n_times) for share in self.sampling.crop
+        )
+        # Crops of short windows, as in arrays, also have different lengths.
+        short = extent < high
+        high = np.where(short, extent, high)
+        low = np.where(short & (low >= high), high / 2, low)
+        length = np.exp(np.log(low) + (np.log(high) - np.log(low)) * rng.random(len(row)))
+        length = np.minimum(extent, np.maximum(2, np.rint(length).astype(np.int64)))
+        first = start + (rng.random(len(row)) * (extent - length + 1)).astype(np.int64)
+        return Crops(recording, channel, first, length, modality, window)
+
+    def _with_others(self, rng: np.random.Generator, crops: Crops) -> Crops:
+        """Add simultaneous channels of the same modality, if a recording has any."""
+        columns = zip(*(getattr(crops, field.name) for field in fields(crops)), strict=True)
+        rows = []
+        for index, channel, first, length, modality, window in columns:
             others = self._usable_channels(index, channel, first, first + length)
-            channels += rng.permutation(others)[: self.sampling.simultaneous - 1].tolist()
-        return [(index, channel, first, length) for channel in channels]
+            others = rng.permutation(others)[: self.sampling.simultaneous - 1].tolist()
+            rows += [(index, c, first, length, modality, window) for c in (channel, *others)]
+        return Crops(*np.array(rows, dtype=np.int64).T)
 
     def _usable_channels(self, index: int, channel: int, first: int, last: int) -> list[int]:
         """Other channels of the same modality that are usable from `first` to `last`."""
