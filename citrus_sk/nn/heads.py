@@ -64,14 +64,13 @@ class LinearHead(nn.Module):
 
     @property
     def reach(self) -> float:
-        """Largest change of an output, in sd, where every weight changes by 1.
+        """Change of an output where every weight changes by 1, and every feature is 1 sd.
 
-        Adam changes each weight by up to its learning rate at every step, so the same rate would
-        move the outputs for 64 channels further than those for one. Dividing by this undoes it.
+        Adam changes each weight by up to its learning rate at every step, so with the same rate,
+        the outputs for 64 channels would change by more than those for one. Dividing the rate by
+        this number makes them equal.
         """
-        total = sum(self.shares)
-        pairs = zip(self.views, self.shares, strict=True)
-        return float(sum((size * share / total) ** 0.5 for size, share in pairs))
+        return float(view_factors(self.views, self.shares).sum())
 
     def set_statistics(self, features: Tensor, weights: Tensor) -> None:
         """Set the weighted mean and sd of the features of the training windows."""
