@@ -86,7 +86,9 @@ class PartHead:
         self.scaler.set_statistics(features[:, part.columns], torch.tensor(labelled.weights))
         standard = self._standardise(features)
         if part.is_fused:
-            fitted = fit_fused_probe(standard, part.families, labelled)
+            fitted = fit_fused_probe(
+                standard, part.families, labelled, network=len(part.families) > 2
+            )
             self.head, adapt = fitted.head, adapt_probe
         else:
             fitted = self.head = fit_probe(standard, labelled, seed % 2**31)

@@ -26,7 +26,7 @@ FRACTIONS = (0.02, 0.05, 0.1)
 MODEL_FRACTION = 0.2
 # Short windows and few epochs, for minutes on two cores instead of the best score.
 N_TIMES, EPOCHS = 256, 15
-PRETRAINED = "eeg-freq"
+PRETRAINED = "multi-freq"
 # Label in table and plot, and value of pretrained=.
 MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
 NEW_PERSON = "10"  # chosen in advance; not in the training data of the saved model

@@ -31,7 +31,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
 
     Parameters
     ----------
-    pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
+    pretrained : str, path-like, CitrusPretrainer or None, default="multi-freq"
         Name of a checkpoint (see `list_pretrained`), path of a checkpoint file or folder, or a
         fitted pre-trainer. None trains from scratch.
     modality : str, sequence of str or None, default=None
@@ -236,7 +236,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
 
     def __init__(
         self,
-        pretrained: Any = "eeg-freq",
+        pretrained: Any = "multi-freq",
         *,
         modality: Any = None,
         backbone: str = "hybrid",

@@ -41,7 +41,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
 
     Parameters
     ----------
-    pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
+    pretrained : str, path-like, CitrusPretrainer or None, default="multi-freq"
         Pre-trained weights: the name of a checkpoint, see `list_pretrained`; a file or folder, as
         for `load_pretrained`; or a fitted pre-trainer. None means random weights, which are a
         useful baseline.
@@ -111,7 +111,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
 
     def __init__(
         self,
-        pretrained: Any = "eeg-freq",
+        pretrained: Any = "multi-freq",
         *,
         backbone: str = "hybrid",
         preset: str = "small",

@@ -29,7 +29,7 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
 
     Parameters
     ----------
-    pretrained : str, path-like, CitrusPretrainer or None, default="eeg-freq"
+    pretrained : str, path-like, CitrusPretrainer or None, default="multi-freq"
         Name of a checkpoint (see `list_pretrained`), path of a checkpoint file or folder, or a
         fitted pre-trainer. None trains from scratch.
     modality : str, sequence of str or None, default=None
@@ -204,7 +204,7 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
 
     def __init__(
         self,
-        pretrained: Any = "eeg-freq",
+        pretrained: Any = "multi-freq",
         *,
         modality: Any = None,
         backbone: str = "hybrid",

@@ -25,6 +25,7 @@ from .probes import (
     fit_fused_values,
     fit_ridge,
     fit_sharpness,
+    fuse,
 )
 
 NO_GROUPS = Decision(None, np.nan, np.nan, np.nan, "fit was called without groups.")
@@ -67,7 +68,7 @@ def adapt_probe(
         return replace(adaptive, adapted_sharpness=fit_sharpness(together, codes, weights))
     if adaptive.decision.kind is None:
         return adaptive
-    within, left_out = _fit_within(features, families, labelled)
+    within, left_out = _fit_within(features, families, probe.shares, labelled)
     moved = recentred(probe.left_out, groups, adaptive.reference, weights)
     combined = (moved + left_out) / 2
     sharpness = fit_sharpness(combined, codes, weights)
@@ -161,7 +162,7 @@ def _decide(probe: FusedProbe, labelled: LabelledWindows, always: bool) -> Decis
 
 
 def _fit_within(
-    features: np.ndarray, families: list[int], labelled: LabelledWindows
+    features: np.ndarray, families: list[int], shares: np.ndarray, labelled: LabelledWindows
 ) -> tuple[Linear, np.ndarray]:
     """Fit ridges on differences within people; returns the mean head and left-out decisions."""
     _, _, targets, ridge_weights = class_targets(labelled)
@@ -171,7 +172,6 @@ def _fit_within(
     for part in np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1):
         centred, centred_targets = within_people(part, targets, labelled.weights, groups)
         fits.append(fit_ridge(centred, centred_targets, ridge_weights, groups))
-    weight = np.concatenate([fit.coef for fit in fits], axis=0).T / len(fits)
-    bias = np.mean([fit.intercept for fit in fits], axis=0)
+    fused = fuse(fits, shares)
     # Single precision, as the head itself: this is most of what a pickle grows by.
-    return (weight.astype(np.float32), bias), np.mean([fit.left_out for fit in fits], axis=0)
+    return (fused.coef.T.astype(np.float32), fused.intercept), fused.left_out
