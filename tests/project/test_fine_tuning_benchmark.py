@@ -13,7 +13,7 @@ def benchmark(load):
 
 @pytest.mark.parametrize("strategy", ["finetune", "probe-then-finetune"])
 def test_the_variant_without_a_change_is_what_ships(strategy, benchmark, tones):
-    X, y = tones
+    _, y = tones
     model = benchmark.classifier(0, **benchmark.VARIANTS[strategy])
     shipped = CitrusClassifier(strategy=strategy, random_kernels=False)
     for each in (model, shipped):
