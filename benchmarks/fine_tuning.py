@@ -7,7 +7,7 @@ Nothing is measured on a test fold: of the training part of the first fold, wind
 two of three inner folds, by person where people are known, and scored on the third. Each row holds
 the scores of the trained network, of its own probe (the same features, before training), of the
 default probe with kernels, and of the mean of the network's and a probe's probabilities. With
-``--choice``, the choice that the classifier makes between network, probe and mean is added, which
+``--choice``, the choice that the classifier makes between network and probe is added, which
 takes three more trainings.
 
 A row is written as soon as it is known, and a row that is there is not run again, so a run that was
@@ -47,8 +47,8 @@ SETS = {
 SMALL = tuple(SETS)[:6]
 N_INNER, MOST_TRAINED, MOST_TESTED = 3, 200, 300
 MODELS = ("network", "probe", "default", "with_probe", "with_default")
-CHOSEN = {"finetuned": "network", "probe": "probe", "both": "with_probe"}  # by kind of selection_
-INNER = ("loss", "probe_loss", "both_loss")
+CHOSEN = {"finetuned": "network", "probe": "probe"}  # by kind of selection_
+INNER = ("loss", "probe_loss")
 COLUMNS = [
     "set", "inner", "share", "variant", "n_train", "n_steps", "seconds",
     *(f"{kind}_{model}" for kind in ("f1", "loss") for model in (*MODELS, "chosen")),

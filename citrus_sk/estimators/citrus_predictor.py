@@ -80,7 +80,7 @@ class CitrusPredictor(PeoplePredictor):
 
     @property
     def selection_(self) -> dict[str, Any]:
-        """Which networks were kept after the training of the first one, and why."""
+        """Whether the first trained network or its linear probe was kept, and why."""
         check_is_fitted(self)
         return dict(self._selections[0])
 

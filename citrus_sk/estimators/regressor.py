@@ -57,8 +57,8 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
           ``"probe-then-finetune"`` otherwise.
 
         After a training, the linear probe predicts, unless the mean squared error of the fine-tuned
-        network, or of the mean of both, is clearly lower on windows that are left out (see
-        `early_stopping`). `selection_` holds the choice.
+        network is clearly lower on windows that are left out (see `early_stopping`). `selection_`
+        holds the choice.
     adaptation : {"auto", "recenter"} or None, default="auto"
         How the windows of one person are predicted together, where `groups` are passed to ``fit``
         and to ``predict``. ``"auto"`` chooses between recentring the person, pooling the person's
@@ -144,20 +144,19 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
         The first net that predicts, with the ``history`` of the training; losses are
         squared errors in units of the variance of `y`.
     members_ : list of skorch.NeuralNetRegressor
-        All nets that predict. With `n_estimators` of 1, there are two if `selection_` is "both":
-        the fine-tuned one and the linear probe.
+        All nets; each is a trained network or a linear probe, see `selection_`.
     history_ : list of dict
         A row for each epoch of the training, with ``train_loss``, and ``valid_loss`` where windows
         were held out; empty for ``strategy="linear-probe"``.
     strategy_ : str
         The strategy that was used.
     selection_ : dict
-        Choice between the networks (for the first one, where there are several):
+        Choice between the trained network and the probe (the first, where there are several):
 
-        - ``"kind"``: ``"finetuned"``, ``"probe"``, or ``"both"`` for the mean of what they predict.
+        - ``"kind"``: ``"finetuned"`` or ``"probe"``.
         - ``"reason"``: one sentence.
-        - ``"loss"``, ``"probe_loss"`` and ``"both_loss"``: mean squared error of windows that are
-          left out; NaN if there are none.
+        - ``"loss"`` and ``"probe_loss"``: mean squared error of windows that are left out; NaN
+          if there are none.
     adaptation_ : dict
         Choice of ``adaptation="auto"`` (of the first network, where there are several):
 

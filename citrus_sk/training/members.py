@@ -114,7 +114,7 @@ def fit_members(
     Returns
     -------
     members : list of Member
-        One or two for each split.
+        One for each split.
     selections : list of Selection
         One for each split.
     """
@@ -125,7 +125,7 @@ def fit_members(
             # Once for all seeds, because it takes several trainings.
             validated = _cross_validated(plan, labelled, seed, bar)
         found, selection = _fit_split(plan, labelled, (seed, train, valid), validated, bar)
-        members += found
+        members.append(found)
         selections.append(selection)
     return members, selections
 
@@ -141,24 +141,23 @@ def n_steps(plan: MemberPlan, labelled: LabelledWindows, splits: list[Split]) ->
 
 def _fit_split(
     plan: MemberPlan, labelled: LabelledWindows, split: Split, known: Selection | None, bar: Any
-) -> tuple[list[Member], Selection]:
-    """Make the networks for one split; windows that are held out overrule what is `known`."""
+) -> tuple[Member, Selection]:
+    """Make the network for one split; windows that are held out overrule what is `known`."""
     seed, train, valid = split
     if plan.strategy == "linear-probe":
-        return [_probe(plan, labelled, seed)], known or NO_SELECTION
+        return _probe(plan, labelled, seed), known or NO_SELECTION
     held_out = valid if plan.selects else None
     trained, probe_outputs = _trained(plan, train, valid, seed, held_out, bar)
     if held_out is not None and probe_outputs is not None:
         outputs = _outputs(plan, trained.module_, held_out)
         known = select(outputs, probe_outputs, held_out, how="that were held out")
-    selection, found = known or NO_SELECTION, []
-    if selection.kind != "probe":
-        found.append(Member(trained, _adapt_trained(plan, trained.module_, train)))
-    if selection.kind != "finetuned":
-        found.append(_probe(plan, labelled, seed))
+    selection = known or NO_SELECTION
+    if selection.kind == "finetuned":
+        return Member(trained, _adapt_trained(plan, trained.module_, train)), selection
+    member = _probe(plan, labelled, seed)
     # The epochs of the training can be seen even if its network was not kept.
-    found[0].net.history, found[0].net.callbacks_ = trained.history, trained.callbacks_
-    return found, selection
+    member.net.history, member.net.callbacks_ = trained.history, trained.callbacks_
+    return member, selection
 
 
 def _probe(plan: MemberPlan, labelled: LabelledWindows, seed: int) -> Member:

@@ -1,4 +1,4 @@
-"""Choice between a trained network, the linear probe on the same features, and the mean of both."""
+"""Choice between a trained network and the linear probe on the features before training."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ from .labelled import LabelledWindows, inner_folds
 
 N_FOLDS = 3
 CLEARLY = 2.0  # standard errors
-_PHRASES = {
-    "finetuned": "the fine-tuned network",
-    "probe": "the linear probe",
-    "both": "the mean of both",
-}
+_PHRASES = {"finetuned": "the fine-tuned network", "probe": "the linear probe"}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which networks are kept after a training, and why.
+    """Which network is kept after a training, and why.
 
     Attributes
     ----------
-    kind : {"finetuned", "probe", "both"}
-        "both" averages what the fine-tuned network and the linear probe predict.
-    loss, probe_loss, both_loss : float
+    kind : {"finetuned", "probe"}
+    loss, probe_loss : float
         Mean log loss (squared error, for numbers) of windows that are left out; NaN if none are.
     reason : str
         One sentence.
@@ -34,13 +29,12 @@ class Selection:
     kind: str
     loss: float
     probe_loss: float
-    both_loss: float
     reason: str
 
 
 def without_evidence(kind: str, reason: str) -> Selection:
     """Make a selection for which no windows were left out."""
-    return Selection(kind, np.nan, np.nan, np.nan, reason)
+    return Selection(kind, np.nan, np.nan, reason)
 
 
 def left_out_folds(labelled: LabelledWindows, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -68,7 +62,9 @@ def left_out_folds(labelled: LabelledWindows, seed: int) -> list[tuple[np.ndarra
 def select(
     outputs: np.ndarray, probe_outputs: np.ndarray, left_out: LabelledWindows, *, how: str
 ) -> Selection:
-    """Choose by the loss of left-out windows; the probe, unless another loss is clearly lower.
+    """Choose the probe, unless the loss of the network on left-out windows is clearly lower.
+
+    On training folds, choosing the lower loss, or one lower by a standard error, was worse.
 
     Parameters
     ----------
@@ -79,30 +75,21 @@ def select(
     how : str
         How they were left out, for the reason.
     """
-    of_each = {
-        "finetuned": outputs, "probe": probe_outputs,
-        "both": _mean(outputs, probe_outputs, left_out),
-    }  # fmt: skip
-    losses = {kind: _losses(values, left_out) for kind, values in of_each.items()}
-    means = {kind: float(np.average(loss, weights=left_out.weights))
-             for kind, loss in losses.items()}  # fmt: skip
-    lower = [kind for kind, loss in losses.items()
-             if _is_clearly_above(losses["probe"] - loss, left_out)]  # fmt: skip
-    kind = min(lower, key=means.__getitem__, default="probe")
-    windows = f"{len(left_out)} windows {how}"
-    reason = f"No other loss on {windows} is lower by more than {CLEARLY:g} standard errors."
-    if kind != "probe":
-        gain, error = _mean_and_error(losses["probe"] - losses[kind], left_out)
-        reason = (
-            f"The loss on {windows} is lower than that of the linear probe by {gain:.3f}, with a "
-            f"standard error of {error:.3f}."
-        )
-    return Selection(kind, means["finetuned"], means["probe"], means["both"], reason)
-
-
-def _is_clearly_above(gains: np.ndarray, labelled: LabelledWindows) -> bool:
-    mean, error = _mean_and_error(gains, labelled)
-    return mean > CLEARLY * error and mean > 0
+    losses, probe_losses = _losses(outputs, left_out), _losses(probe_outputs, left_out)
+    gap, error = _mean_and_error(losses - probe_losses, left_out)
+    clearly = gap < min(0.0, -CLEARLY * error)
+    reason = (
+        f"On {len(left_out)} windows {how}, the loss of the fine-tuned network minus that of the "
+        f"linear probe is {gap:.3f}, with a standard error of {error:.3f}; the network is kept "
+        f"below {-CLEARLY:g} standard errors."
+    )
+    weights = left_out.weights
+    return Selection(
+        "finetuned" if clearly else "probe",
+        float(np.average(losses, weights=weights)),
+        float(np.average(probe_losses, weights=weights)),
+        reason,
+    )
 
 
 def _mean_and_error(values: np.ndarray, labelled: LabelledWindows) -> tuple[float, float]:
@@ -121,17 +108,7 @@ def summary(selection: Selection) -> str:
     text = f"keeps {_PHRASES[selection.kind]}. {selection.reason}"
     if np.isnan(selection.loss):
         return text
-    return (
-        f"{text} Loss: {selection.loss:.3f} fine-tuned, {selection.probe_loss:.3f} linear probe, "
-        f"{selection.both_loss:.3f} both."
-    )
-
-
-def _mean(outputs: np.ndarray, others: np.ndarray, labelled: LabelledWindows) -> np.ndarray:
-    """Mean prediction, as an estimator with both networks makes it."""
-    if labelled.n_classes is None:
-        return (outputs + others) / 2
-    return np.logaddexp(_log_softmax(outputs), _log_softmax(others)) - np.log(2)
+    return f"{text} Loss: {selection.loss:.3f} fine-tuned, {selection.probe_loss:.3f} linear probe."
 
 
 def _losses(outputs: np.ndarray, labelled: LabelledWindows) -> np.ndarray:

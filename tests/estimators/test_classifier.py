@@ -33,7 +33,6 @@ from citrus_sk import (
     StratifiedFractionKFold,
 )
 from citrus_sk.training import members
-from citrus_sk.training.nets import infer
 from citrus_sk.training.selection import without_evidence
 
 ESTIMATORS = [CitrusClassifier, CitrusEmbedder, CitrusPretrainer, CitrusRegressor, SignalAligner]
@@ -242,18 +241,17 @@ def test_a_small_set_runs_its_schedule_to_the_end(tones, quick):
     assert "valid_loss" not in history[-1]
 
 
-def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick):
+def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick, monkeypatch):
     X, y = many_tones
+    monkeypatch.setattr(members, "select", lambda *args, how: without_evidence("finetuned", how))
     clf = quick(strategy="finetune", max_epochs=12, patience=2, learning_rate=1e-2, mixup=0).fit(
         X, y
     )
     losses = clf.net_.history[:, "valid_loss"]
     best = int(np.argmin(losses))
     assert len(losses) == min(12, best + 1 + 2)
-    assert clf.selection_["loss"] == pytest.approx(losses[best], rel=1e-4)
     _, valid = clf._hold_out(*_labelled(clf, X, y))
-    logits = infer(clf.net_.module_, X.astype(np.float32), torch.device("cpu"), 16, rows=valid.rows)
-    logits = logits.log_softmax(1)
+    logits = torch.log(torch.tensor(clf.predict_proba(X[valid.rows])))
     assert_allclose(
         torch.nn.functional.nll_loss(logits, torch.tensor(y[valid.rows])), losses[best], rtol=1e-4
     )
@@ -351,15 +349,16 @@ def _left_out_loss(clf, watch):
     return log_loss(watch.y, proba)
 
 
-def test_the_mean_of_a_network_and_its_probe_predicts(tones, quick, monkeypatch):
+@pytest.mark.parametrize("kind", ["finetuned", "probe"])
+def test_the_network_that_was_selected_predicts(kind, tones, quick, monkeypatch):
     X, y = tones
-    monkeypatch.setattr(members, "select", lambda *args, how: without_evidence("both", how))
-    both = quick(strategy="finetune").fit(X, y)
-    alone = quick(strategy="finetune", early_stopping=False).fit(X, y).predict_proba(X)
-    probe = quick(strategy="linear-probe").fit(X, y).predict_proba(X)
-    assert len(both.members_) == 2
-    assert_allclose(both.predict_proba(X), (alone + probe) / 2, rtol=1e-6)
-    assert pickle.loads(pickle.dumps(both)).selection_["kind"] == "both"
+    monkeypatch.setattr(members, "select", lambda *args, how: without_evidence(kind, how))
+    clf = quick(strategy="finetune").fit(X, y)
+    alone = {"strategy": "finetune", "early_stopping": False}
+    expected = quick(**(alone if kind == "finetuned" else {"strategy": "linear-probe"})).fit(X, y)
+    assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
+    assert len(clf.history_) == 2
+    assert pickle.loads(pickle.dumps(clf)).selection_["kind"] == kind
 
 
 @pytest.mark.parametrize(
