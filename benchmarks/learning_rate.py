@@ -88,8 +88,9 @@ def case(name, seed, strategy, aligned, y_train, y_test, epochs) -> dict:
     """Scores at every rate of the grid, and what the rules suggest."""
     begin = time.perf_counter()
     clf = CitrusClassifier(
-        strategy=strategy, random_kernels=False, max_epochs=epochs, random_state=seed
-    )
+        strategy=strategy, random_kernels=False, max_epochs=epochs, early_stopping=False,
+        random_state=seed,
+    )  # fmt: skip
     shown = find_learning_rate(clf, aligned["train"], y_train)
     row = {"set": name, "seed": seed, "strategy": strategy, "n": len(y_train)}
     row |= {"steepest": shown.suggestion, "lowest/10": shown.rates[shown.smoothed.argmin()] / 10}

@@ -70,7 +70,7 @@ for name, clf in models.items():
 # ``net_.history`` is skorch's history. It has one row per epoch, with the values that callbacks
 # recorded. Augmented windows are harder to learn, so the training loss is higher. The relevant
 # value is the loss on held-out people. ``strategy="probe-then-finetune"`` starts from the linear
-# head instead, and keeps it if no epoch is better.
+# head instead. ``selection_`` says whether the network or the probe predicts.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharex=True)
 for (name, clf), line in zip(models.items(), ["-", "--"], strict=True):

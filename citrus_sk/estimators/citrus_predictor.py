@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._utils.validation import as_flag, check_choice
 from ..nn import PRESETS, CitrusNetwork, NetworkConfig
 from ..signals.containers import Windows
 from ..training.labelled import LabelledWindows
+from ..training.selection import Selection, summary
 from .base import (
     STORE_WEIGHTS,
     Reference,
@@ -47,6 +50,7 @@ class CitrusPredictor(PeoplePredictor):
     preset: str
     store_weights: str
 
+    _fewest_steps = 150  # of the optimiser, however few windows there are
     _smallest_batch = 1
     _memory_hint = ", or random_kernels=False"
     _records: ClassVar = {"_config": NetworkConfig, "_reference": Reference}
@@ -74,7 +78,18 @@ class CitrusPredictor(PeoplePredictor):
     def _rebuild_module(self, weights: dict[str, Any], device: torch.device) -> CitrusNetwork:
         return unpack(self._build, weights, device, self._reference)
 
+    @property
+    def selection_(self) -> dict[str, Any]:
+        """Whether the first trained network or its linear probe was kept, and why."""
+        check_is_fitted(self)
+        return dict(self._selections[0])
+
     # --- training --------------------------------------------------------------------------------
+
+    def _fit_members(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        super()._fit_members(X, y, sample_weight, groups)
+        if self.verbose and self.strategy_ != "linear-probe":
+            print(f"{type(self).__name__}: {summary(Selection(**self.selection_))}")  # noqa: T201
 
     def _choose_strategy(self) -> str:
         if self.strategy != "auto":
@@ -87,13 +102,20 @@ class CitrusPredictor(PeoplePredictor):
 
     def _auto_epochs(self, n_windows: int) -> int:
         work = n_windows * self.n_chans_ * max(self.n_times_, 128) / 1024
-        return int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
+        n_epochs = int(np.clip(round(_EPOCH_BUDGET / work), 6, 40))
+        return max(n_epochs, math.ceil(self._fewest_steps / math.ceil(n_windows / self.batch_size)))
 
     @property
     def _trunk_factor(self) -> float:
-        # A probe's head multiplies whatever moves below it: the first epochs of a trunk at
-        # the full rate undo it. 0.3 had the lowest log loss on training folds of six sets.
-        return 1.0 if self.strategy_ == "finetune" else 0.3
+        # On training folds, losses of "finetune" fell up to this rate and were level beyond it.
+        # Behind a probe's head, any larger rate undoes what the probe has learned.
+        return 10.0 if self.strategy_ == "finetune" else 0.1
+
+    @property
+    def _head_step(self) -> float:
+        # A head of zeros has to get far in few steps: at the default rate, a step may change an
+        # output by 1. The head of a probe is near its optimum.
+        return 1000.0 if self.strategy_ == "finetune" else 10.0
 
     # --- parameters ------------------------------------------------------------------------------
 

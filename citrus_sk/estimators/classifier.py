@@ -55,9 +55,13 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
           regression on the network's features.
         - ``"finetune"`` trains the whole network, from a head of zeros.
         - ``"probe-then-finetune"`` trains the whole network from the head of the probe (Kumar et
-          al., 2022). The probe is kept if windows are held out and no epoch is better on them.
+          al., 2022).
         - ``"auto"`` is ``"linear-probe"`` with `random_kernels` and without `augmentation`, and
           ``"probe-then-finetune"`` otherwise.
+
+        After a training, the linear probe predicts, unless the mean log loss of the fine-tuned
+        network is clearly lower on windows that are left out (see `early_stopping`). `selection_`
+        holds the choice.
     adaptation : {"auto", "recenter"} or None, default="auto"
         How the windows of one person are predicted together, where `groups` are passed to ``fit``
         and to ``predict``. ``"auto"`` chooses between recentring the person, pooling the person's
@@ -67,13 +71,16 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         Weight of each class, as in other scikit-learn classifiers.
     max_epochs : int or "auto", default="auto"
         Number of passes over the training windows. ``"auto"`` takes from 6, for thousands of
-        windows, to 40, for a few, so that time grows more slowly than the data.
+        windows, to 40, for a few, so that time grows more slowly than the data, and more than 40
+        where there would be fewer than 150 batches.
     batch_size : int, default=16
         Windows in a training batch. Inference takes four times as many.
     learning_rate : float, default=1e-3
-        Peak learning rate of AdamW, reached after the warm-up and followed by a cosine to
-        zero.
-        Behind the head of a probe, the convolution and the transformer get 0.3 of it.
+        Peak learning rate of AdamW, reached after the warm-up and followed by a cosine to zero.
+        The convolution and the transformer get 10 times this rate with ``"finetune"``, and 0.1 of
+        it with ``"probe-then-finetune"``. The rate of the head is proportional to it and does not
+        depend on the number of channels: at 1e-3, a batch changes an output by at most about 1
+        with ``"finetune"``, and by 0.01 with ``"probe-then-finetune"``.
     weight_decay : float, default=0.05
         Weight decay of AdamW.
     warmup : float, default=0.1
@@ -93,7 +100,10 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         Whether windows are held out to choose the epoch. ``"auto"`` does so where the held-out
         part has at least 50 windows and 3 of each class; a smaller part is too unreliable, and the
         schedule runs to its end. True accepts any part that has every class, and warns if none has.
-        With `groups`, whole groups are held out.
+        With `groups`, whole groups are held out. Where no windows are held out, a cross-validation
+        with three folds leaves windows out for the choice that `strategy` describes, which takes
+        three times as long as the training itself. False leaves none out and keeps the fine-tuned
+        network.
     validation_fraction : float, default=0.2
         Share of the windows that early stopping holds out, in (0, 0.5], rounded to a twentieth
         where there are enough windows (or groups).
@@ -137,14 +147,21 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
     sfreq_ : float
         Sampling rate in Hz, where X was `mne.Epochs` or a data set of braindecode.
     net_ : skorch.NeuralNetClassifier
-        The trained net (the first, where there are several), with its ``history``.
+        The first net that predicts, with the ``history`` of the training.
     members_ : list of skorch.NeuralNetClassifier
-        All nets. One whose ``history`` is empty is a linear probe.
+        All nets; each is a trained network or a linear probe, see `selection_`.
     history_ : list of dict
-        A row for each epoch of `net_`, with ``train_loss``, and ``valid_loss`` where windows were
-        held out; empty for a linear probe.
+        A row for each epoch of the training, with ``train_loss``, and ``valid_loss`` where windows
+        were held out; empty for ``strategy="linear-probe"``.
     strategy_ : str
         The strategy that was used.
+    selection_ : dict
+        Choice between the trained network and the probe (the first, where there are several):
+
+        - ``"kind"``: ``"finetuned"`` or ``"probe"``.
+        - ``"reason"``: one sentence.
+        - ``"loss"`` and ``"probe_loss"``: mean log loss of windows that are left out; NaN if there
+          are none.
     adaptation_ : dict
         Choice of ``adaptation="auto"`` (of the first network, where there are several):
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import asdict
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
 from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
-from ..training.members import MakeAdaptive, MemberPlan, fit_member
+from ..training.members import MakeAdaptive, MemberPlan, fit_members, n_steps
 from ..training.nets import FineTuner, infer, make_net
 from .base import NetworkEstimator, Reference, pack
 
@@ -89,6 +90,7 @@ class NetworkPredictor(NetworkEstimator):
     _adapt_trained: Any = None  # a method where networks can be adapted to people
     _foreign: ForeignModule | None = None
     _reference: Reference | None = None
+    _selections: list[dict[str, Any]]
 
     def _find_origin(self) -> Any:
         """Find the weights, or the class of networks, that the parameters name."""
@@ -124,6 +126,11 @@ class NetworkPredictor(NetworkEstimator):
         """Learning rate of the trunk, as a share of that of the head."""
         return 1.0
 
+    @property
+    def _head_step(self) -> float | None:
+        """See `TuningSettings`."""
+        return None
+
     # --- fit and predict -------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
@@ -154,16 +161,14 @@ class NetworkPredictor(NetworkEstimator):
             self.strategy_, self._build, weights, self._fit_head, self._adapt_trained,
             self._foreign,
             self._tuning_settings(labelled), device, self.augmentation, self.callbacks,
-            verbose=max(0, self.verbose - 1),
+            verbose=max(0, self.verbose - 1), leaves_out=self._leaves_out,
         )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
-        n_steps = sum(plan.tuning.n_steps(len(train)) for _, train, _ in splits)
-        with self._progress(n_steps) as bar:
-            fitted = [
-                fit_member(plan, labelled, train, valid, seed, bar) for seed, train, valid in splits
-            ]
+        with self._progress(n_steps(plan, labelled, splits)) as bar:
+            fitted, selections = fit_members(plan, labelled, splits, bar)
         self.members_ = [net for net, _ in fitted]
         self._adaptive = [adaptive for _, adaptive in fitted]
+        self._selections = [asdict(selection) for selection in selections]
         self.net_ = self.members_[0]
         self._is_personal = False
 
@@ -211,7 +216,7 @@ class NetworkPredictor(NetworkEstimator):
 
     @property
     def history_(self) -> list[dict[str, Any]]:
-        """A row for each epoch of the first network; empty for a linear probe."""
+        """A row for each epoch of the first training; empty for ``strategy="linear-probe"``."""
         check_is_fitted(self)
         return _epochs(self.net_)
 
@@ -269,6 +274,10 @@ class NetworkPredictor(NetworkEstimator):
 
     # --- training --------------------------------------------------------------------------------
 
+    @property
+    def _leaves_out(self) -> bool:
+        return bool(as_flag("early_stopping", self.early_stopping, alternatives=("auto",)))
+
     def _hold_out(
         self, labelled: LabelledWindows, seed: int
     ) -> tuple[LabelledWindows, LabelledWindows | None]:
@@ -289,6 +298,7 @@ class NetworkPredictor(NetworkEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             trunk_factor=self._trunk_factor,
+            head_step=self._head_step,
             weight_decay=self.weight_decay,
             warmup=self.warmup,
             mixup=self.mixup,

@@ -33,8 +33,7 @@ class LinearHead(nn.Module):
 
     The statistics are set once, from the training windows, so the output for a window does not
     depend on its batch. The features of a view are divided by the square root of their number.
-    Every view thus contributes equally, however many features it has, and a step of the optimiser
-    changes the output by as much for one channel as for 64.
+    Every view thus contributes equally, however many features it has.
 
     Parameters
     ----------
@@ -56,8 +55,22 @@ class LinearHead(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features, dtype=DTYPE))
         self.register_buffer("scale", torch.ones(n_features, dtype=DTYPE))
         self.linear = nn.Linear(n_features, n_outputs, dtype=DTYPE)
+        self.reset()
+
+    def reset(self) -> None:
+        """Set the weights and the biases of the linear layer to zero."""
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+
+    @property
+    def reach(self) -> float:
+        """Change of an output where every weight changes by 1, and every feature is 1 sd.
+
+        Adam changes each weight by up to its learning rate at every step, so with the same rate,
+        the outputs for 64 channels would change by more than those for one. Dividing the rate by
+        this number makes them equal.
+        """
+        return float(view_factors(self.views, self.shares).sum())
 
     def set_statistics(self, features: Tensor, weights: Tensor) -> None:
         """Set the weighted mean and sd of the features of the training windows."""

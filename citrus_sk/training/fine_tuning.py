@@ -27,12 +27,23 @@ from .schedule import warmup_cosine
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """Settings of a training; see the parameters of `CitrusClassifier`."""
+    """Settings of a training; see the parameters of `CitrusClassifier`.
+
+    Attributes
+    ----------
+    trunk_factor : float
+        Learning rate of the trunk, as a share of `learning_rate`.
+    head_step : float or None
+        Largest change of an output in one step of the head, in units of `learning_rate`. The
+        learning rate of the head follows from it and from the number of features. None means
+        that the head has `learning_rate` itself.
+    """
 
     max_epochs: int
     batch_size: int
     learning_rate: float
     trunk_factor: float
+    head_step: float | None
     weight_decay: float
     warmup: float
     mixup: float
@@ -43,6 +54,14 @@ class TuningSettings:
     def n_steps(self, n_windows: int) -> int:
         """Number of batches of a whole training on `n_windows`."""
         return self.max_epochs * math.ceil(n_windows / self.batch_size)
+
+
+def rates(module: Any, settings: TuningSettings) -> list[tuple[str, dict[str, float]]]:
+    """Learning rates of the parts of the network that have one of their own."""
+    found = {"trunk.*": settings.trunk_factor * settings.learning_rate}
+    if settings.head_step is not None:
+        found["head.*"] = settings.head_step * settings.learning_rate / module.head.reach
+    return [(pattern, {"lr": rate}) for pattern, rate in found.items()]
 
 
 def fine_tune(
@@ -82,9 +101,7 @@ def fine_tune(
         frozen=False,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=settings.weight_decay,
-        optimizer__param_groups=[
-            ("trunk.*", {"lr": settings.trunk_factor * settings.learning_rate})
-        ],
+        optimizer__param_groups=rates(module, settings),
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=settings.learning_rate,
         max_epochs=settings.max_epochs,

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import compute_class_weight
 
+from .._utils.warnings import ignored
 from ..signals.targets import check_groups, check_weights
 
 
@@ -175,7 +176,8 @@ def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tup
     if n_splits < 2:
         return []
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = list(kind(n_splits, shuffle=True, random_state=seed).split(codes, codes, groups))
+    with ignored(UserWarning):  # that so many classes look like a regression
+        folds = list(kind(n_splits, shuffle=True, random_state=seed).split(codes, codes, groups))
     classes = len(np.unique(codes))
     return [fold for fold in folds if len(np.unique(codes[fold[0]])) == classes]
 

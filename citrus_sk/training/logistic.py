@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from .._utils.warnings import ignored
@@ -95,8 +94,9 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
 def _logistic(
     features: np.ndarray, labelled: LabelledWindows, strength: float
 ) -> LogisticRegression:
-    # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
-    with ignored(ConvergenceWarning):
+    # A head short of its optimum by lbfgs's last digits is as good, and many classes with few
+    # windows are not a regression; nothing for the user to do.
+    with ignored(UserWarning):
         return LogisticRegression(C=strength, max_iter=300).fit(
             features, labelled.targets, sample_weight=labelled.weights
         )

@@ -297,14 +297,3 @@ def infer(
             for start in range(0, len(rows), step)
         ]
     return torch.cat(parts)
-
-
-def held_out_loss(
-    module: nn.Module, valid: LabelledWindows, device: torch.device, batch_size: int
-) -> float:
-    """Weighted loss of held-out windows."""
-    outputs = infer(module, valid.X, device, batch_size, rows=valid.rows)
-    weight, targets = torch.tensor(valid.weights[:, None]), torch.from_numpy(valid.targets)
-    if valid.n_classes is None:
-        return float(_squared_error(outputs, targets, weight))
-    return float(_cross_entropy(outputs, F.one_hot(targets, valid.n_classes) * weight))

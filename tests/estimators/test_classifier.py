@@ -1,5 +1,6 @@
 """The classifier's own promises; scikit-learn's are in test_estimator_checks.py."""
 
+import pickle
 import signal
 
 import numpy as np
@@ -10,7 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.metrics import log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -25,6 +32,8 @@ from citrus_sk import (
     SignalAligner,
     StratifiedFractionKFold,
 )
+from citrus_sk.training import members
+from citrus_sk.training.selection import without_evidence
 
 ESTIMATORS = [CitrusClassifier, CitrusEmbedder, CitrusPretrainer, CitrusRegressor, SignalAligner]
 
@@ -232,8 +241,9 @@ def test_a_small_set_runs_its_schedule_to_the_end(tones, quick):
     assert "valid_loss" not in history[-1]
 
 
-def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick):
+def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick, monkeypatch):
     X, y = many_tones
+    monkeypatch.setattr(members, "select", lambda *args, how: without_evidence("finetuned", how))
     clf = quick(strategy="finetune", max_epochs=12, patience=2, learning_rate=1e-2, mixup=0).fit(
         X, y
     )
@@ -275,8 +285,95 @@ def test_fine_tuning_that_hurts_leaves_the_probe_of_all_windows(many_tones, quic
     X, y = many_tones
     ruined = quick(early_stopping=True, learning_rate=3.0, strategy="probe-then-finetune").fit(X, y)
     probe = quick(strategy="linear-probe").fit(X, y)
-    assert len(ruined.net_.history) == 0
+    assert ruined.selection_["kind"] == "probe"
+    assert ruined.selection_["probe_loss"] < ruined.selection_["loss"]
     assert_array_equal(ruined.predict_proba(X), probe.predict_proba(X))
+    assert len(ruined.history_) == 2  # of the training that did not help
+
+
+@pytest.fixture
+def tuned(quick):
+    """Make a classifier that is fine-tuned on the windows of `watch` in a few seconds."""
+
+    def make(**parameters):
+        return quick(
+            **{"pretrained": "eeg-freq", "backbone": "conv", "strategy": "finetune"} | parameters
+        )
+
+    return make
+
+
+def test_the_head_of_zeros_learns_in_the_few_steps_of_a_small_set(watch, tuned, monkeypatch):
+    known = np.isin(watch.groups, np.unique(watch.groups)[:3])
+    X, y, X_new, y_new = watch.X[known], watch.y[known], watch.X[~known], watch.y[~known]
+
+    def loss(**parameters):
+        clf = tuned(early_stopping=False, **parameters).fit(X, y)
+        return log_loss(y_new, clf.predict_proba(X_new))
+
+    with_own_rate = loss(max_epochs=10)
+    monkeypatch.setattr(CitrusClassifier, "_head_step", None)  # the rate of all other layers
+    assert with_own_rate < loss(max_epochs=10) - 0.1
+
+
+def test_a_training_has_150_steps_however_few_windows_there_are(tones, quick):
+    X, y = tones
+    clf = quick(max_epochs="auto", strategy="finetune", early_stopping=False).fit(X[::4], y[::4])
+    assert len(clf.history_) == 150  # of one batch
+    assert clf._auto_epochs(40) == 50
+    assert clf._auto_epochs(64) == 40
+
+
+def test_folds_choose_between_the_network_and_its_probe_and_keep_people_together(watch, tuned):
+    class People(Callback):
+        def on_train_begin(self, net, X, **kwargs):
+            trained.append(len(np.unique(X.labelled.groups)))
+
+    trained = []
+    clf = tuned(callbacks=[People()]).fit(watch.X, watch.y, groups=watch.groups)
+    selection = clf.selection_
+    assert "72 windows in 3 folds" in selection["reason"]
+    assert trained == [6]  # callbacks follow the training on all people alone
+    probe = tuned(strategy="linear-probe", max_epochs="auto").fit(
+        watch.X, watch.y, groups=watch.groups
+    )
+    # The loss of the probe on people who were left out, made once more from outside.
+    assert selection["probe_loss"] == pytest.approx(_left_out_loss(probe, watch), rel=0.2)
+
+
+def _left_out_loss(clf, watch):
+    folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
+    proba = cross_val_predict(
+        clone(clf), watch.X, watch.y, groups=watch.groups, cv=folds, method="predict_proba"
+    )
+    return log_loss(watch.y, proba)
+
+
+@pytest.mark.parametrize("kind", ["finetuned", "probe"])
+def test_the_network_that_was_selected_predicts(kind, tones, quick, monkeypatch):
+    X, y = tones
+    monkeypatch.setattr(members, "select", lambda *args, how: without_evidence(kind, how))
+    clf = quick(strategy="finetune").fit(X, y)
+    alone = {"strategy": "finetune", "early_stopping": False}
+    expected = quick(**(alone if kind == "finetuned" else {"strategy": "linear-probe"})).fit(X, y)
+    assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
+    assert len(clf.history_) == 2
+    assert pickle.loads(pickle.dumps(clf)).selection_["kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind", "reason"),
+    [
+        ({"early_stopping": False}, "finetuned", "No windows were left out."),
+        ({"strategy": "linear-probe"}, "probe", "strategy='linear-probe' trains no network."),
+    ],
+)
+def test_there_is_no_choice_without_windows_that_are_left_out(
+    parameters, kind, reason, tones, quick
+):
+    selection = quick(**parameters).fit(*tones).selection_
+    assert (selection["kind"], selection["reason"]) == (kind, reason)
+    assert np.isnan(selection["loss"])
 
 
 def test_early_stopping_can_be_forced_and_forbidden(tones, many_tones, quick):
@@ -355,8 +452,9 @@ def test_verbose_zero_is_silent_one_a_bar_two_a_table(tones, quick, capfd):
     assert capfd.readouterr() == ("", "")
     quick(verbose=1).fit(X, y)
     out, err = capfd.readouterr()
-    assert out == ""
-    assert "6/6" in err  # 2 epochs of 3 batches
+    assert out.startswith("CitrusClassifier: keeps the ")
+    assert len(out.splitlines()) == 1
+    assert "18/18" in err  # 2 epochs of 3 batches, and of 2 batches in each of 3 folds
     quick(verbose=2).fit(X, y)
     assert "train_loss" in capfd.readouterr().out
 

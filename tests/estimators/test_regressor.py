@@ -207,9 +207,10 @@ def test_a_column_of_the_metadata_of_epochs_is_the_target():
 def test_augmentations_of_braindecode_are_applied():
     from braindecode.augmentation import FTSurrogate, Mixup
 
-    plain = quick(strategy="finetune").fit(X, Y)
+    settings = {"strategy": "finetune", "early_stopping": False}
+    plain = quick(**settings).fit(X, Y)
     for transform in (FTSurrogate(probability=1.0), Mixup(alpha=0.3)):
-        changed = quick(strategy="finetune", augmentation=transform).fit(X, Y)
+        changed = quick(**settings, augmentation=transform).fit(X, Y)
         assert not np.allclose(changed.predict(X), plain.predict(X))
 
 

@@ -26,7 +26,7 @@ def test_it_learns_then_breaks_and_suggests_a_rate_between(tones, training):
     assert shown.rates[0] == 1e-5
     ratios = shown.rates[1:] / shown.rates[:-1]
     assert ratios == pytest.approx(np.full(len(ratios), 3e6 ** (1 / 99)))
-    assert 1e-4 < shown.suggestion < 0.3
+    assert 2e-5 < shown.suggestion < 0.3
     assert shown.smoothed.min() < 0.5 * shown.losses[0]
 
 
@@ -35,14 +35,14 @@ def test_the_optimiser_has_had_the_rates_that_are_shown(tones, training, monkeyp
     step = torch.optim.AdamW.step
 
     def noted(self, *args, **kwargs):
-        rates.append(self.param_groups[-1]["lr"])
+        rates.append(self.param_groups[0]["lr"] / 10)  # that of the convolution
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    shown = find_learning_rate(training(), *tones, n_steps=25)
+    shown = find_learning_rate(training(), *tones, high=3e-4, n_steps=20)
     assert shown.rates == pytest.approx(rates)
-    assert len(rates) == 25
-    assert rates[-1] == pytest.approx(1.0)
+    assert len(rates) == 20
+    assert rates[-1] == pytest.approx(3e-4)
 
 
 def test_nothing_is_left_behind_and_a_seed_repeats_it(watch, training):
@@ -77,7 +77,7 @@ def test_a_regressor_has_a_range_as_well(tones):
     X, y = tones
     regressor = CitrusRegressor(None, preset="tiny", strategy="finetune", random_state=0)
     shown = find_learning_rate(regressor, X, 3.0 * y)
-    assert 1e-4 < shown.suggestion < 1.0
+    assert 2e-5 < shown.suggestion < 1.0
     assert shown.smoothed.min() < 0.7 * shown.losses[0]
 
 
