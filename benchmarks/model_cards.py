@@ -85,7 +85,7 @@ which need no training and are used with random weights as well.
 - Signals whose information is in the absolute amplitude or in slow drift alone, because every window is normalised first.
 - Frequencies above half the sampling rate of the grid: a window of {n_times} samples represents at most
   {n_times_half} cycles.
-- Populations unlike the training data, which come from {few} people, mostly adults at rest{ill}. Performance on others is unknown.
+- Populations unlike the training data, which come from {few} people, mostly adults{ill}. Performance on others is unknown.
 """  # noqa: E501
 
 
