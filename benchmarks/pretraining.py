@@ -44,6 +44,7 @@ from citrus_sk.training.pretraining.run import masked_loss
 from citrus_sk.training.pretraining.sampler import CropSampler, Sampling
 
 CPU = torch.device("cpu")
+BATCH = 128  # of held-out windows, of which 8 give the loss and 16 the rank
 # The views that the trunk's weights have a part in: segments, tokens, latent means and sds.
 TRUNK_VIEWS = 4
 
@@ -58,7 +59,7 @@ def held_out_sampler(checkpoint, corpus) -> CropSampler:
     )
     network, task = checkpoint.network, checkpoint.task
     sampling = Sampling(
-        network.n_times, network.n_tokens, training["batch_size"], tuple(training["crop"]), False,
+        network.n_times, network.n_tokens, BATCH, tuple(training["crop"]), False,
         task.mask_ratio, task.run_length, training["unknown"], 4 if task.cross_channel else 1,
     )  # fmt: skip
     return CropSampler(held_out, network.modalities, sampling, 0, CPU)

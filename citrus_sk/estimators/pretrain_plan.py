@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from .._utils.devices import draw_seed
-from .._utils.validation import check_choice, check_number, check_pair
+from .._utils.validation import check_choice, check_number, check_pair, first_few
 from ..nn import PRESETS, MaskedAutoencoder, NetworkConfig, TaskConfig
 from ..signals.recordings.corpus import Corpus
 from ..training.pretraining.episodes import EpisodeSampler
@@ -169,7 +170,18 @@ def n_masked(params: SimpleNamespace) -> int:
 def make_episodes(params: SimpleNamespace, sampler: CropSampler) -> EpisodeSampler | None:
     """Make the sampler of few-label tasks, or return None without them."""
     n_windows = params.batch_size - n_masked(params)
-    return EpisodeSampler(sampler, n_windows, params.episode_classes) if n_windows else None
+    if not n_windows:
+        return None
+    known = sorted({recording.dataset for recording in sampler.recordings})
+    unknown = sorted(set(params.episode_classes or {}) - set(known))
+    if unknown:
+        warnings.warn(
+            f"episode_classes names the data sets {first_few(unknown, 5)}, which are not among the "
+            f"recordings; these have {first_few(known, 5)}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return EpisodeSampler(sampler, n_windows, params.episode_classes)
 
 
 def task_config(params: SimpleNamespace) -> TaskConfig:

@@ -632,6 +632,20 @@ def test_a_batch_with_an_infinite_loss_is_never_learnt_from(monkeypatch):
     assert all(torch.equal(state[name], value) for name, value in run.model.state_dict().items())
 
 
+def test_few_label_tasks_have_a_loss_of_their_own():
+    fitted = pretrainer(episodes=0.5, batch_size=32, max_steps=3).fit(X)
+    assert all(0 < row["episode_loss"] < 5 for row in fitted.history_)
+    assert "episode_loss" not in pretrainer().fit(X).history_[0]
+    plain = pretrainer(batch_size=16, max_steps=3).fit(X)
+    assert np.abs(fitted.transform(X) - plain.transform(X)).max() > 1e-4
+
+
+def test_classes_of_a_data_set_that_is_not_there_warn():
+    classes = {"walks": "_(a|b)"}
+    with pytest.warns(UserWarning, match="episode_classes names the data sets .*walks.*; these"):
+        pretrainer(episodes=0.5, batch_size=32, episode_classes=classes).fit(X)
+
+
 # --- the file of weights -------------------------------------------------------------------------
 
 

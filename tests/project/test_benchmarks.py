@@ -114,9 +114,9 @@ def test_weights_are_those_of_the_checkpoint_that_a_model_starts_from(load):
         "default",
         "network, people known",
         "default, no band power",
-        "finetuned, eeg-freq, conv",
     ):
-        assert weights_of(name) == index["eeg-freq"]["sha256"][:8]
+        assert weights_of(name) == index["multi-freq"]["sha256"][:8]
+    assert weights_of("finetuned, eeg-freq, conv") == index["eeg-freq"]["sha256"][:8]
     assert weights_of("probe, multi-time, hybrid") == index["multi-time"]["sha256"][:8]
     for name in (
         "kernels",

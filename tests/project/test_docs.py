@@ -85,11 +85,13 @@ def test_the_blocks_of_the_page_on_evaluation_run(tmp_path):
 def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
     page = (GUIDE / "pretrain.md").read_text()
     commands = re.findall(r"```sh\ncitrus-sk (.*?)\n```", page)
-    (recipe,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    recipe, tasks = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     blocks = blocks_of(GUIDE / "pretrain.md")
     assert len(commands) == 3
     assert len(blocks) == 2
     (tmp_path / "recipe.toml").write_text(recipe)
+    (tmp_path / "tasks.toml").write_text(tasks)
+    commands.append(commands[0] + " --config tasks.toml")
     (tmp_path / "recordings").mkdir()
     rng = np.random.default_rng(0)
     for person in range(3):
