@@ -107,8 +107,8 @@ def family_shares(
 
     They are nearly equal for few windows, except that of the network, which is smaller. With more
     windows, a family with a lower left-out squared error has more weight. On inner folds of ten
-    sets, this was 0.5 points of macro-F1 better than equal weights, and 1 point at 2 % of the
-    labels.
+    sets, macro-F1 was higher than with equal weights at 2 % of the labels, and level from 5 % on;
+    log loss was lower.
     """
     n = len(targets)
     errors = [np.average((fit.left_out - targets) ** 2, axis=0, weights=weights) for fit in fits]

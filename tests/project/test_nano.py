@@ -84,7 +84,7 @@ def test_the_features_are_those_of_the_package(nano, windows, name):
 
 def test_the_logits_are_those_of_the_package(nano, windows, watch):
     clf = CitrusClassifier(
-        strategy="linear-probe", random_kernels=False, device="cpu", random_state=0
+        "eeg-freq", strategy="linear-probe", random_kernels=False, device="cpu", random_state=0
     )
     module = clf.fit(windows[::3], watch.y[::3]).net_.module_
     model = nano.Classifier(load_trunk(nano, "eeg-freq"), n_chans=6, n_classes=3)
