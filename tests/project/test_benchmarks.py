@@ -11,6 +11,9 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.stats import ttest_1samp, wilcoxon
 
+from citrus_sk import CitrusClassifier
+from citrus_sk.datasets import load_watch
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -507,3 +510,33 @@ def test_the_interval_of_a_mean_is_that_of_student(load):
     interval = ttest_1samp(values, 0).confidence_interval()
     half = load("new_person").half_width(values)
     assert_allclose([values.mean() - half, values.mean() + half], interval)
+
+
+def test_inner_folds_score_the_features_of_the_default(load):
+    inner = load("inner_folds")
+    X = load_watch().X[::200, :2].astype(np.float32)
+    of_kernels, kernels = inner.kernel_features(X)
+    found, views = inner.network_features(X, "eeg-freq")
+    alone, both = inner.parts_beside(kernels, 2 * 24, views)
+    clf = CitrusClassifier("eeg-freq", device="cpu", random_state=0)
+    network = clf.fit(X, np.arange(len(X)) % 2).net_.module_
+    assert both.views == network.head.views
+    assert both.shares == network.head.shares
+    assert both.families == network.families
+    assert both.parts == network.parts
+    assert alone.columns == slice(network.readout.n_features)
+    with torch.no_grad():
+        expected = network.features(torch.from_numpy(X))
+    n = found.shape[1]
+    torch.testing.assert_close(found, expected[:, :n], atol=1e-4, rtol=1e-4)
+    assert of_kernels.shape[1] == expected.shape[1] - n
+
+
+def test_inner_folds_are_of_the_training_part_and_keep_people_apart(load):
+    inner = load("inner_folds")
+    X, y, groups = (each[::8] for each in (load_watch().X, load_watch().y, load_watch().groups))
+    windows, labels, people = inner.training_part(X, y, groups)
+    assert len(windows) == len(labels) == len(people)
+    assert len(set(people)) < len(set(groups))
+    for train, test in inner.inner_splits(labels, people):
+        assert not set(people[train]) & set(people[test])
