@@ -377,7 +377,8 @@ def test_the_best_test_epoch_stands_in_a_column_of_its_own(data):
 
 
 def test_the_best_test_epoch_of_a_network_in_a_pipeline(watch, quick):
-    network = quick(max_epochs=6, strategy="finetune", learning_rate=0.01)
+    # Without a choice between the network and its probe, which is not an epoch.
+    network = quick(max_epochs=6, strategy="finetune", early_stopping=False)
     models = {"network": make_pipeline(SignalAligner(64), network), "prior": DummyClassifier()}
     models["peer"] = make_peer("patchtst").set_params(max_epochs=6)
     settings = {"groups": watch.groups, "fractions": (1.0,), "cv": 2, "scoring": "neg_log_loss"}

@@ -393,7 +393,7 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
         (
             {"augmentation": lambda x, y: (x[..., :50], y)},
             ValueError,
-            r"from \(12, 3, 200\) to \(12, 3, 50\)",
+            r"from \(\d+, 3, 200\) to \(\d+, 3, 50\)",
         ),
         ({"augmentation": [Mixup(0.5), SignFlip(0.5)]}, ValueError, "mixes labels in step 1 of 2"),
     ],
@@ -436,8 +436,9 @@ def test_augmented_training_repeats_and_leaves_the_transforms_alone(augmentation
     X, y = tones
     before = pickle.dumps(augmentation)
     clf = CitrusClassifier(
-        pretrained=None, preset="tiny", max_epochs=2, augmentation=augmentation, random_state=0
-    )
+        pretrained=None, preset="tiny", max_epochs=2, augmentation=augmentation, random_state=0,
+        early_stopping=False,  # which keeps the network
+    )  # fmt: skip
     proba = clf.fit(X, y).predict_proba(X)
     assert clf.strategy_ == "probe-then-finetune"
     assert pickle.dumps(augmentation) == before
@@ -475,6 +476,7 @@ def test_augmentation_tells_an_invariance():
         clf = CitrusClassifier(
             pretrained=None, preset="tiny", strategy="finetune", random_kernels=False,
             max_epochs=30, batch_size=8, augmentation=augmentation, random_state=0,
+            early_stopping=False,
         )  # fmt: skip
         return clf.fit(X, y).score(-X, y)
 
