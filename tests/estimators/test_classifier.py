@@ -639,7 +639,8 @@ def test_parameters_of_training_that_a_probe_does_not_use_are_named(tones):
 
 
 def test_a_preset_beside_weights_is_refused(tones):
-    with pytest.raises(ValueError, match=r"preset='tiny' is the size.*pretrained='multi-freq' has a"):
+    message = r"preset='tiny' is the size.*pretrained='multi-freq' has a"
+    with pytest.raises(ValueError, match=message):
         CitrusClassifier(preset="tiny").fit(*tones)
 
 
