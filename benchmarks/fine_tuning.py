@@ -30,9 +30,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from labelled_sets import drawn, read_set, splits
+from labelled_sets import all_splits, drawn, read_set, splits
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from citrus_sk import CitrusClassifier, SignalAligner
 from citrus_sk.training import fine_tuning
@@ -241,12 +240,7 @@ def read(folder: Path | None, name: str) -> tuple:
 
 def inner_split(y: Any, groups: Any, inner: int, share: float) -> tuple[Any, Any]:
     """Training and test windows of an inner fold."""
-    by_group = groups is not None and all(
-        len(np.unique(groups[y == label])) >= N_INNER for label in np.unique(y)
-    )
-    splitter = StratifiedGroupKFold if by_group else StratifiedKFold
-    folds = splitter(N_INNER, shuffle=True, random_state=0).split(y, y, groups)
-    train, test = list(folds)[inner]
+    train, test = all_splits(y, groups, N_INNER, 0)[inner]
     train = drawn(y, train, min(share, MOST_TRAINED / len(train)), inner)
     return train, np.random.default_rng(inner).permutation(test)[:MOST_TESTED]
 

@@ -24,12 +24,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from cells import Row, append, as_text
-from labelled_sets import drawn, read_sets, splits
+from labelled_sets import all_splits, drawn, read_sets, splits
 from lowdata import FEWEST_OF_A_CLASS, scores_of
 from paired import gaps, interval, mean_of, values
 from paired import scores_of as select
 from parts import Part, PartHead, kernels_part
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from citrus_sk import SignalAligner, load_checkpoint
 from citrus_sk.checkpoints.registry import trunk_state
@@ -58,12 +57,7 @@ def training_part(X, y, groups) -> tuple:
 
 
 def inner_splits(y, groups) -> list[tuple]:
-    by_group = groups is not None and all(
-        len(np.unique(groups[y == label])) >= N_INNER for label in np.unique(y)
-    )
-    splitter = StratifiedGroupKFold if by_group else StratifiedKFold
-    folds = splitter(N_INNER, shuffle=True, random_state=1)
-    return list(folds.split(y, y, groups if by_group else None))
+    return all_splits(y, groups, N_INNER, 1)
 
 
 @torch.no_grad()

@@ -33,11 +33,19 @@ def read_set(path: Path) -> tuple:
         return X, data["y"].astype(str), groups, float(data.get("sfreq", np.nan))
 
 
-def splits_by_group(y, groups) -> bool:
+def splits_by_group(y, groups, n_folds: int = N_FOLDS) -> bool:
     """Whether every class has enough groups for one in each fold."""
     return groups is not None and all(
-        len(np.unique(groups[y == label])) >= N_FOLDS for label in np.unique(y)
+        len(np.unique(groups[y == label])) >= n_folds for label in np.unique(y)
     )
+
+
+def all_splits(y, groups, n_folds: int, seed: int) -> list[tuple]:
+    """All folds; nobody is on both sides where every class has enough groups."""
+    by_group = splits_by_group(y, groups, n_folds)
+    splitter = StratifiedGroupKFold if by_group else StratifiedKFold
+    folds = splitter(n_folds, shuffle=True, random_state=seed)
+    return list(folds.split(y, y, groups if by_group else None))
 
 
 def has_people(y, groups) -> bool:
@@ -50,11 +58,7 @@ def has_people(y, groups) -> bool:
 
 def splits(y, groups, n_folds: int):
     """The first of five folds; nobody is on both sides where every class has five groups."""
-    by_group = splits_by_group(y, groups)
-    splitter = StratifiedGroupKFold if by_group else StratifiedKFold
-    folds = splitter(N_FOLDS, shuffle=True, random_state=0)
-    folds = folds.split(y, y, groups if by_group else None)
-    return [fold for fold, _ in zip(folds, range(n_folds), strict=False)]
+    return all_splits(y, groups, N_FOLDS, 0)[:n_folds]
 
 
 def drawn(y, train, fraction: float, seed: int):

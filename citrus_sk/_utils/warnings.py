@@ -21,8 +21,8 @@ _FILTERS = _Filters()
 
 
 @contextmanager
-def ignored(category: type[Warning]) -> Iterator[None]:
-    """Ignore a category of warnings in the block.
+def ignored(category: type[Warning], message: str = "") -> Iterator[None]:
+    """Ignore a category of warnings in the block, or those that begin with `message`.
 
     Filters are shared by the whole process, so `warnings.catch_warnings` in several threads at once
     may not restore all of them. Here the first block saves them, and the last one restores them.
@@ -31,7 +31,7 @@ def ignored(category: type[Warning]) -> Iterator[None]:
         if _FILTERS.n_blocks == 0:
             _FILTERS.saved.enter_context(warnings.catch_warnings())
         _FILTERS.n_blocks += 1
-        warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", message, category)
     try:
         yield
     finally:

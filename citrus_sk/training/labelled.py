@@ -18,6 +18,9 @@ from sklearn.utils import compute_class_weight
 from .._utils.warnings import ignored
 from ..signals.targets import check_groups, check_weights
 
+# scikit-learn's warning that a classification may be a regression; few windows have many classes.
+MANY_CLASSES = "The number of unique classes"
+
 
 @dataclass(frozen=True)
 class LabelledWindows:
@@ -176,7 +179,7 @@ def inner_folds(labelled: LabelledWindows, n_splits: int, seed: int) -> list[tup
     if n_splits < 2:
         return []
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    with ignored(UserWarning):  # that so many classes look like a regression
+    with ignored(UserWarning, MANY_CLASSES):
         folds = list(kind(n_splits, shuffle=True, random_state=seed).split(codes, codes, groups))
     classes = len(np.unique(codes))
     return [fold for fold in folds if len(np.unique(codes[fold[0]])) == classes]

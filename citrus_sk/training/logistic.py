@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from .._utils.warnings import ignored
-from .labelled import LabelledWindows, inner_folds
+from .labelled import MANY_CLASSES, LabelledWindows, inner_folds
 
 # Features have unit length on average, so the same values suit any number of them.
 STRENGTHS = np.logspace(-0.5, 3.5, 5)
@@ -94,9 +95,8 @@ def _choose_strength(features: np.ndarray, labelled: LabelledWindows, seed: int)
 def _logistic(
     features: np.ndarray, labelled: LabelledWindows, strength: float
 ) -> LogisticRegression:
-    # A head short of its optimum by lbfgs's last digits is as good, and many classes with few
-    # windows are not a regression; nothing for the user to do.
-    with ignored(UserWarning):
+    # A head short of its optimum by lbfgs's last digits is as good; nothing for the user to do.
+    with ignored(ConvergenceWarning), ignored(UserWarning, MANY_CLASSES):
         return LogisticRegression(C=strength, max_iter=300).fit(
             features, labelled.targets, sample_weight=labelled.weights
         )

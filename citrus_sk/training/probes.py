@@ -119,16 +119,23 @@ def family_shares(
 
 
 def fuse(fits: list[Ridge], shares: np.ndarray) -> Ridge:
-    """Average the decisions of ridges on different features, as one ridge on all of them."""
+    """Average the decisions of ridges on different features, as one ridge on all of them.
 
-    def average(values: list[np.ndarray]) -> np.ndarray:
-        return np.asarray(np.tensordot(shares, np.stack(values), 1))
+    Parameters
+    ----------
+    fits : list of Ridge
+    shares : ndarray of shape (n_families,) or (n_families, n_targets)
+        Weights with a sum of 1.
+    """
+
+    def scaled(values: list[np.ndarray]) -> list[np.ndarray]:
+        return [share * value for share, value in zip(shares, values, strict=True)]
 
     return Ridge(
-        np.concatenate([share * fit.coef for share, fit in zip(shares, fits, strict=True)]),
-        average([fit.intercept for fit in fits]),
-        average([fit.left_out for fit in fits]),
-        lambda groups: average([fit.without_each(groups) for fit in fits]),
+        np.concatenate(scaled([fit.coef for fit in fits])),
+        np.sum(scaled([fit.intercept for fit in fits]), axis=0),
+        np.sum(scaled([fit.left_out for fit in fits]), axis=0),
+        lambda groups: np.sum(scaled([fit.without_each(groups) for fit in fits]), axis=0),
     )
 
 
@@ -193,13 +200,9 @@ def fit_fused_values(
     ]
     trust = 1 / np.maximum(errors, 1e-9) ** 2
     trust /= trust.sum(axis=0)
-    coef = [each * fit.coef for each, fit in zip(trust, fits, strict=True)]
-    bias = [each * fit.intercept for each, fit in zip(trust, fits, strict=True)]
-    left_out = np.sum([each * fit.left_out for each, fit in zip(trust, fits, strict=True)], axis=0)
+    fused = fuse(fits, trust)
     outputs = np.arange(targets.shape[1])
-    return FusedProbe(
-        np.concatenate(coef, axis=0).T, np.sum(bias, axis=0), left_out, 1.0, outputs, trust
-    )
+    return FusedProbe(fused.coef.T, fused.intercept, fused.left_out, 1.0, outputs, trust)
 
 
 @dataclass(frozen=True)

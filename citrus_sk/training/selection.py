@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .adaptation.decision import log_softmax
 from .labelled import LabelledWindows, inner_folds
 
 N_FOLDS = 3
@@ -115,9 +116,4 @@ def _losses(outputs: np.ndarray, labelled: LabelledWindows) -> np.ndarray:
     """Loss of each window."""
     if labelled.n_classes is None:
         return np.square(outputs - labelled.targets).mean(axis=1)
-    return -_log_softmax(outputs)[np.arange(len(labelled)), labelled.targets]
-
-
-def _log_softmax(outputs: np.ndarray) -> np.ndarray:
-    shifted = outputs - outputs.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return -log_softmax(outputs)[np.arange(len(labelled)), labelled.targets]

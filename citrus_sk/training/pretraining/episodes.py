@@ -89,16 +89,15 @@ class EpisodeSampler:
     ) -> None:
         self.sampler, self.n_windows = sampler, n_windows
         self.codes = _codes(sampler, annotations or {})
-        self.tables, weights = [], []
-        source = np.stack([self.codes["dataset"], self.codes["modality"]])
-        extent = np.diff(sampler.stretches[:, 2:], axis=1)[:, 0]
-        for dataset, modality in np.unique(source, axis=1).T:
-            rows = np.flatnonzero((source[0] == dataset) & (source[1] == modality))
-            self.tables.append(rows)
-            weights.append((modality, extent[rows].sum() ** 0.5))
-        kinds, chance = (np.array(column) for column in zip(*weights, strict=True))
-        for kind in np.unique(kinds):
-            chance[kinds == kind] /= chance[kinds == kind].sum()
+        # A table holds the rows of a modality in a data set; its probability is that in `sampler`.
+        of_row = np.zeros(len(sampler.stretches))
+        for rows, cumulative in sampler.by_modality:
+            of_row[rows] = np.diff(cumulative, prepend=0.0)
+        source = np.stack([self.codes["dataset"], self.codes["modality"]], axis=1)
+        _, table = np.unique(source, axis=0, return_inverse=True)
+        table = table.ravel()  # a column in some versions of NumPy
+        self.tables = [np.flatnonzero(table == i) for i in range(table.max() + 1)]
+        chance = np.bincount(table, of_row)
         self.chance = chance / chance.sum()
 
     def __call__(self, step: int, part: tuple[int, int] = (0, 1)) -> Episodes:

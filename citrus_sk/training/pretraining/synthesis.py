@@ -12,11 +12,11 @@ from torch import Tensor
 from ...nn.config import DTYPE
 from ...nn.encoder import normalise
 
-_MARGIN = 256  # first sample of a motif in the window that it is cut from
+_MOTIF = (256, 300)  # first sample and length of a motif in the window that it is cut from
 
 
 @dataclass(frozen=True)
-class Draws:
+class TaskDraws:
     """Random numbers for all tasks of a batch.
 
     Attributes
@@ -92,7 +92,7 @@ def synthetic_classes(
     base, sources = normalise(background)[0], normalise(sources)[0]
     n_tasks, n_windows, n_times = base.shape
     n_classes = sources.shape[1] // 2
-    draws = Draws(generator, labels, n_tasks, n_classes, n_times)
+    draws = TaskDraws(generator, labels, n_tasks, n_classes, n_times)
     own = draws.by_class(sources[:, :n_classes])
     strength = draws.log_uniform(1, 1, low=0.3, high=3.0)
     made = [
@@ -128,18 +128,18 @@ def _at(source: Tensor, start: Tensor, length: Tensor) -> Tensor:
     """A tapered part of each source, at a time and with a length of its own."""
     share = (_time(source) - start) / length
     inside = (share >= 0) & (share <= 1)
-    values = _sample(source, _MARGIN + 300 * share) * torch.sin(math.pi * share.clamp(0, 1))
+    values = _sample(source, _MOTIF[0] + _MOTIF[1] * share) * torch.sin(math.pi * share.clamp(0, 1))
     return torch.where(inside, values, torch.zeros_like(values))
 
 
-def _motif(draws: Draws, own: Tensor) -> Tensor:
+def _motif(draws: TaskDraws, own: Tensor) -> Tensor:
     n_windows = own.shape[1]
     length = draws.log_uniform(1, 1, low=40, high=400)
     start = draws.uniform(n_windows, 1) * (draws.n_times - length)
     return _at(own, start, length * (1 + 0.1 * draws.normal(n_windows, 1)).clamp(0.6, 1.5))
 
 
-def _prototype(draws: Draws, base: Tensor, own: Tensor) -> Tensor:
+def _prototype(draws: TaskDraws, base: Tensor, own: Tensor) -> Tensor:
     n_windows = base.shape[1]
     warp = draws.course(n_windows, 6) * draws.log_uniform(1, 1, low=4, high=80)
     shift = draws.normal(n_windows, 1) * draws.log_uniform(1, 1, low=2, high=100)
@@ -147,7 +147,7 @@ def _prototype(draws: Draws, base: Tensor, own: Tensor) -> Tensor:
     return _sample(own, _time(base) + warp + shift) + noise * base
 
 
-def _spectrum(draws: Draws, base: Tensor, strength: Tensor) -> Tensor:
+def _spectrum(draws: TaskDraws, base: Tensor, strength: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(base)
     octave = torch.arange(spectrum.shape[-1], device=base.device).clamp_min(1).log()
     centre = draws.by_class(draws.uniform(draws.n_classes, 1, low=0.7, high=6.4))
@@ -157,20 +157,20 @@ def _spectrum(draws: Draws, base: Tensor, strength: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum * (gain * bump).exp(), n=draws.n_times)
 
 
-def _modulated(draws: Draws, base: Tensor) -> Tensor:
+def _modulated(draws: TaskDraws, base: Tensor) -> Tensor:
     rate = draws.by_class(draws.log_uniform(draws.n_classes, 1, low=1, high=20))
     phase = rate * _time(base) / draws.n_times + draws.uniform(base.shape[1], 1)
     return base * (1 + 0.8 * torch.sin(2 * math.pi * phase))
 
 
-def _paced(draws: Draws, base: Tensor) -> Tensor:
+def _paced(draws: TaskDraws, base: Tensor) -> Tensor:
     n_windows = base.shape[1]
     pace = draws.by_class(draws.uniform(draws.n_classes, 1, low=0.45))
     pace = pace * (1 + 0.03 * draws.normal(n_windows, 1))
     return _sample(base, _time(base) * pace + 40 * draws.uniform(n_windows, 1))
 
 
-def _bent(draws: Draws, base: Tensor, own: Tensor, strength: Tensor) -> Tensor:
+def _bent(draws: TaskDraws, base: Tensor, own: Tensor, strength: Tensor) -> Tensor:
     """Classes by the skewness of the samples, or by the sign or the direction of time."""
     mode, odd = draws.index(3), (draws.labels % 2 == 1)[:, None]
     bend = 0.6 * draws.by_class(draws.normal(draws.n_classes, 1))
@@ -180,7 +180,7 @@ def _bent(draws: Draws, base: Tensor, own: Tensor, strength: Tensor) -> Tensor:
     return torch.where(mode == 1, base + bend * base.square(), turned)
 
 
-def _events(draws: Draws, sources: Tensor) -> Tensor:
+def _events(draws: TaskDraws, sources: Tensor) -> Tensor:
     n_windows = len(draws.labels)
     gap = draws.by_class(draws.uniform(draws.n_classes, 1, low=0.05, high=0.65)) * 0.8
     swapped = draws.by_class(draws.uniform(draws.n_classes, 1)) < 0.5
@@ -191,7 +191,7 @@ def _events(draws: Draws, sources: Tensor) -> Tensor:
     return early + _at(torch.where(swapped, other, one), first + gap * draws.n_times, length)
 
 
-def _slow(draws: Draws, base: Tensor, strength: Tensor) -> Tensor:
+def _slow(draws: TaskDraws, base: Tensor, strength: Tensor) -> Tensor:
     course = draws.by_class(draws.course(draws.n_classes, 8))
     added, scaled = base + 0.7 * strength * course, base * (0.5 * strength * course).exp()
     return torch.where(draws.index(2) == 0, added, scaled)
