@@ -93,7 +93,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         first group, in the name of a recording, is the class of that recording, such as an
         activity.
     unknown : float, default=0.5
-        Share of windows, in [0, 1], that train the embedding of all other kinds of signal.
+        Share of windows, in [0, 1], whose modality is hidden from the network. They train the
+        embedding of all other kinds of signal.
     validation_fraction : float, default=0.1
         Share of the people to hold out, in [0, 0.5]. Their recordings are only used to measure the
         loss.
@@ -127,8 +128,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Whether to resume the run in `run_file` if the file exists. On a CPU, the result has the
         same bits as that of a run without an interruption.
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the crops, the masks, dropout and the choice of held-out
-        people.
+        Seed of the initial weights, crops, masks, dropout and the choice of held-out people.
     verbose : int, default=0
         1 shows a progress bar with the masked loss and the remaining time.
 

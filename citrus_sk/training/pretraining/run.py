@@ -172,10 +172,8 @@ class PretrainRun:
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        self._loss_sum, self._episode_sum = (
-            self._loss_sum + value,
-            self._episode_sum + episode_value,
-        )
+        self._loss_sum += value
+        self._episode_sum += episode_value
         self._loss_count += 1
         return value
 
@@ -206,11 +204,9 @@ class PretrainRun:
         return warmup_cosine(self.step, self.settings.n_steps, self.settings.warmup)
 
     def _precision(self) -> Any:
-        return (
-            torch.autocast(self.device.type, torch.bfloat16)
-            if self.settings.bf16
-            else (nullcontext())
-        )
+        if self.settings.bf16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
 
     def _masked_loss(self, batch: Batch) -> Tensor:
         with self._precision():
