@@ -77,8 +77,8 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     print(
         f"{len(watch.X)} windows of {watch.X.shape[2] / watch.sfreq:g} s, "
         f"{watch.X.shape[1]} channels, {len(np.unique(watch.y))} exercises, {n_people} people.\n"
-        f"The same network starts from the weights of {PRETRAINED!r}, pre-trained on other recordings, or "
-        f"from scratch.\nThere are {n_splits} folds by person. Each trains on "
+        f"The same network starts from the weights of {PRETRAINED!r}, pre-trained on other "
+        f"recordings, or from scratch.\nThere are {n_splits} folds by person. Each trains on "
         f"{', '.join(f'{fraction:.0%}' for fraction in FRACTIONS)} of its training windows and is "
         "tested on all windows of the other people.",
         flush=True,
@@ -133,7 +133,7 @@ def _make_pipeline(pretrained: str | None, seed: int) -> Pipeline:
             max_epochs=EPOCHS,
             early_stopping=False,
             random_state=seed,
-        ),  # fmt: skip
+        ),
     )
 
 
