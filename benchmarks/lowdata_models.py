@@ -111,7 +111,7 @@ MODELS: dict[str, Callable[[int, float], Any]] = {  # of a seed and the signals'
     "default, no band power": partial(
         altered, module=_model, name="log_band_power", value=no_bands
     ),
-    "default, no stretches": partial(altered, module=_kernels, name="_N_STRETCHES", value=0),
+    "default, no longest runs": partial(altered, module=_kernels, name="_N_RUNS", value=0),
     # The network alone: a linear probe, by checkpoint and by backbone.
     **{
         f"probe, {name or 'scratch'}, {backbone}": partial(

@@ -79,6 +79,7 @@ def check_parameters(params: SimpleNamespace) -> None:
 
 def _check_episodes(params: SimpleNamespace) -> None:
     check_number("episodes", params.episodes, high=1.0)
+    check_number("episode_weight", params.episode_weight, open_low=True)
     if params.episodes and not 8 <= params.batch_size - n_masked(params) < params.batch_size:
         raise ValueError(
             f"episodes={params.episodes} of batch_size={params.batch_size} are "
@@ -227,6 +228,7 @@ def make_settings(
         ema=params.ema,
         evaluate_every=max(10, n_steps // 50),
         seed=seed,
+        episode_weight=params.episode_weight,
         bf16=bf16,
         compiled=params.compile,
     )

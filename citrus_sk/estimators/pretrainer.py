@@ -65,8 +65,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     mask_ratio : float, default=0.5
         Share of the tokens to hide, above 0 and at most 0.95.
     run_length : tuple of two int, default=(4, 8)
-        Shortest and longest run of hidden tokens. The receptive field of a
-        visible token extends some 65 samples to each side, which would cover shorter runs.
+        Shortest and longest run of hidden tokens. Visible tokens, which see some 65 samples to each
+        side, would cover shorter runs.
     frame : int, default=128
         Number of samples of the frame whose spectrum is predicted, which must be even.
     cross_channel : bool, default=False
@@ -84,20 +84,19 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     flip : bool, default=False
         Whether to change the sign of half of the windows, for signals whose sign has no meaning.
     episodes : float, default=0.0
-        Share of the windows of each batch, in [0, 1), for few-label tasks in addition to the masked
-        task. In such a task, ridges are fitted to the features of a few labelled windows, and the
-        error of their predictions trains the network. The classes are recordings, people and
-        channels, and synthetic changes of the windows.
+        Share of each batch, in [0, 1), for few-label tasks. In such a task, ridges are fitted to
+        the features of a few labelled windows, and their error on other windows trains the network.
+        Classes are recordings, people, channels, and synthetic changes of the windows.
+    episode_weight : float, default=0.02
+        Weight of the loss of these tasks beside the masked loss, whose gradient is much smaller.
     episode_classes : dict of str to str or None, default=None
-        Further classes for these tasks. For the name of a data set, a regular expression whose
-        first group, in the name of a recording, is the class of that recording, such as an
-        activity.
+        Further classes for these tasks: for a data set, a regular expression whose first group in
+        the name of a recording is the class of the recording, such as an activity.
     unknown : float, default=0.5
         Share of windows, in [0, 1], whose modality is hidden from the network. They train the
         embedding of all other kinds of signal.
     validation_fraction : float, default=0.1
-        Share of the people to hold out, in [0, 0.5]. Their recordings are only used to measure the
-        loss.
+        Share of the people, in [0, 0.5], whose recordings are held out to measure the loss.
     n_passes : float, default=10
         Average number of times that every second of the recordings is used.
     max_steps : int or None, default=None
@@ -157,10 +156,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
 
     Notes
     -----
-    If the program is launched by ``torchrun`` or ``accelerate launch``, each process trains on a
-    part of every batch. The loss curve is that of a single process, except for the effects of
-    dropout and of the synthetic classes of `episodes`. To resume a run, every process needs access
-    to the file `run_file`.
+    With ``torchrun`` or ``accelerate launch``, each process trains on a part of every batch. The
+    loss curve is that of a single process, except for the effects of dropout and of the synthetic
+    classes of `episodes`. To resume a run, every process needs access to the file `run_file`.
 
     References
     ----------
@@ -198,6 +196,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         crop: tuple[float, float] = (0.1, 1.5),
         flip: bool = False,
         episodes: float = 0.0,
+        episode_weight: float = 0.02,
         episode_classes: Mapping[str, str] | None = None,
         unknown: float = 0.5,
         validation_fraction: float = 0.1,
@@ -229,6 +228,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.crop = crop
         self.flip = flip
         self.episodes = episodes
+        self.episode_weight = episode_weight
         self.episode_classes = episode_classes
         self.unknown = unknown
         self.validation_fraction = validation_fraction

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,9 +24,15 @@ _GOLDEN = (math.sqrt(5) + 1) / 2
 
 def kernel_shapes() -> Tensor:
     """The 84 kernels with 3 of 9 taps positive and the others negative; each sums to zero."""
-    positives = itertools.combinations(range(_LENGTH), _POSITIVES)
-    rows = [[2.0 if tap in chosen else -1.0 for tap in range(_LENGTH)] for chosen in positives]
-    return torch.tensor(rows, dtype=DTYPE) / 3
+    return torch.tensor(_taps(), dtype=DTYPE) / 3
+
+
+@cache
+def _taps() -> np.ndarray:
+    positives = list(itertools.combinations(range(_LENGTH), _POSITIVES))
+    taps = np.full((len(positives), _LENGTH), -1.0, np.float32)
+    np.put_along_axis(taps, np.array(positives), 2.0, axis=1)
+    return taps
 
 
 def dilations_of(n_times: int) -> list[int]:

@@ -520,6 +520,7 @@ def test_modality_names_what_an_array_is():
         ({"episodes": 1.1}, ValueError),
         ({"episodes": 0.01}, ValueError),  # of a batch, less than a task needs
         ({"episodes": 0.999}, ValueError),
+        ({"episode_weight": 0}, ValueError),
         ({"episode_classes": "_(a|b)"}, TypeError),
         ({"episode_classes": {"walks": "(open"}}, ValueError),
         ({"episode_classes": {"walks": "no group"}}, ValueError),
@@ -638,6 +639,8 @@ def test_few_label_tasks_have_a_loss_of_their_own():
     assert "episode_loss" not in pretrainer().fit(X).history_[0]
     plain = pretrainer(batch_size=16, max_steps=3).fit(X)
     assert np.abs(fitted.transform(X) - plain.transform(X)).max() > 1e-4
+    heavy = pretrainer(episodes=0.5, episode_weight=1.0, batch_size=32, max_steps=3).fit(X)
+    assert np.abs(heavy.transform(X) - fitted.transform(X)).max() > 1e-4
 
 
 def test_classes_of_a_data_set_that_is_not_there_warn():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import ttest_1samp, wilcoxon
 
 from citrus_sk import CitrusClassifier
@@ -199,6 +199,23 @@ def test_every_name_builds_what_it_says(load, name):
     assert model[-1].random_kernels == name.startswith("default")
     assert model[0].method == ("rate" if name.endswith("rate") else "resample")
     assert model[0].sfreq == (50.0 if name.endswith("rate") else None)
+
+
+def test_an_altered_default_differs_and_leaves_the_package_as_it_was(load, watch):
+    models, test = load("lowdata").MODELS, np.arange(0, 12, 2)
+    train = np.delete(np.arange(12, len(watch.y), 2), slice(0, 8, 2))  # uneven classes
+    shuffled = np.random.default_rng(0).permutation(watch.y)  # for the largest penalties
+
+    def probabilities(name):
+        fits = [models[name](0, 50.0).fit(watch.X[train], y[train]) for y in (watch.y, shuffled)]
+        return np.array([fit.predict_proba(watch.X[test]) for fit in fits])
+
+    default = probabilities("default")
+    altered = [name for name, make in models.items() if "module" in getattr(make, "keywords", {})]
+    assert len(altered) == 6
+    for name in altered:
+        assert np.abs(probabilities(name) - default).max() > 1e-4, name
+    assert_array_equal(probabilities("default"), default)
 
 
 def test_every_claim_compares_models_that_there_are(load):

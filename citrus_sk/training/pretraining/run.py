@@ -45,6 +45,8 @@ class PretrainSettings:
         Number of steps between two rows of the history.
     seed : int
         Seed of dropout.
+    episode_weight : float
+        Weight of the few-label tasks beside the masked task.
     bf16 : bool
         Whether the forward pass has bfloat16 precision.
     compiled : bool
@@ -58,6 +60,7 @@ class PretrainSettings:
     ema: float
     evaluate_every: int
     seed: int
+    episode_weight: float = 0.0
     bf16: bool = False
     compiled: bool = False
 
@@ -159,7 +162,8 @@ class PretrainRun:
             masked = self._masked_loss(batch)
             episodes = None if tasks is None else self._loss_of_episodes(tasks)
         self.optimizer.zero_grad(set_to_none=True)
-        (masked if episodes is None else masked + episodes).backward()
+        weight = self.settings.episode_weight
+        (masked if episodes is None else masked + weight * episodes).backward()
         value, episode_value = self._share(masked, episodes)
         if not math.isfinite(value + episode_value):
             drawn = "; ".join(self.sampler.describe(self.step)[:4])
