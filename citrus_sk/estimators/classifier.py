@@ -171,6 +171,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
           without and with the adaptation; NaN if ``fit`` was called without groups.
         - ``"consistency"``: expected intraclass correlation of the labels, between 0 (the same
           distribution for all people) and 1 (each person has one label).
+        - ``"share"``: weight of the adapted against the plain outputs, in [0, 1].
 
     See Also
     --------

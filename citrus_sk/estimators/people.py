@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,6 @@ from ..signals.consistency import warn_of_other_amplitude
 from ..signals.containers import resolve_labels
 from ..signals.targets import check_groups
 from ..signals.windows import read_windows, to_float32
-from ..training.adaptation.decision import Decision
 from ..training.adaptation.heads import AdaptiveHead, Linear, personal_head
 from ..training.adaptive_probes import NO_GROUPS, adapt_trained_head
 from ..training.labelled import LabelledWindows
@@ -40,7 +39,7 @@ class PeoplePredictor(NetworkPredictor):
         """How windows of a person are predicted together, and why."""
         check_is_fitted(self)
         if self.adaptation is None:
-            return asdict(Decision(None, np.nan, np.nan, np.nan, "adaptation=None was passed."))
+            return asdict(replace(NO_GROUPS, reason="adaptation=None was passed."))
         first = self._adaptive[0]
         return asdict(NO_GROUPS if first is None else first.decision)
 
@@ -242,6 +241,8 @@ def _summary(adaptation: dict[str, Any]) -> str:
         "pool": "pools the windows of each person",
         None: "predicts each window by itself",
     }[adaptation["kind"]]
+    if 0 < adaptation["share"] < 1:
+        action += f", with a weight of {adaptation['share']:.2f}"
     losses = f"{adaptation['loss']:.3f} without adaptation, {adaptation['adapted_loss']:.3f} with"
     return f"{action}. {adaptation['reason']} Loss of left-out people: {losses}."
 

@@ -28,7 +28,7 @@ from .probes import (
     fuse,
 )
 
-NO_GROUPS = Decision(None, np.nan, np.nan, np.nan, "fit was called without groups.")
+NO_GROUPS = Decision(None, np.nan, np.nan, np.nan, "fit was called without groups.", 0.0)
 
 
 def adapt_probe(
@@ -157,7 +157,8 @@ def _decide(probe: FusedProbe, labelled: LabelledWindows, always: bool) -> Decis
         codes = class_targets(labelled)[1]
         decision = decide(probe.left_out, codes, weights, groups, fit_sharpness)
     if always:
-        return replace(decision, kind="recenter", reason="adaptation='recenter' was passed.")
+        reason = "adaptation='recenter' was passed."
+        return replace(decision, kind="recenter", reason=reason, share=1.0)
     return decision
 
 

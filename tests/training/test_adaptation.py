@@ -89,6 +89,35 @@ def test_a_mean_that_depends_on_the_class_is_never_removed(mix, offset):
     assert decision(mix=mix, offset=offset).kind != "recenter"
 
 
+def test_recentring_has_a_part_of_the_weight_where_labels_are_too_few_to_be_sure():
+    decisions, codes, groups = people(n_people=4, n_windows=6, seed=3)
+    rows = np.array([0, 2, 6, 7, 14, 16, 19])  # two of one class, two of two classes, and one
+    few = decide(decisions[rows], codes[rows], np.ones(7), groups[rows], calibrate)
+    assert few.kind == "recenter"
+    assert 0.1 <= few.share < 1
+    assert "may have the same classes" in few.reason
+    assert few.adapted_loss < few.loss
+    assert decision(n_people=30, n_windows=3, offset=0.8).share == 1
+    assert decision(mix=two_of_three).share < few.share
+
+
+def test_the_share_is_the_weight_of_the_adapted_outputs():
+    features, _, _ = person()
+    head = np.random.default_rng(0).standard_normal((3, 8)), np.zeros(3)
+
+    def outputs(share):
+        adaptive = AdaptiveHead(
+            Decision("recenter", 1.0, 0.5, 0.2, "", share), [3, 5], np.arange(3), of_classes=True,
+            sharpness=3.0, adapted_sharpness=7.0, reference=np.ones(3),
+        )  # fmt: skip
+        weight, bias = personal_head(adaptive, head, features)
+        return features @ weight.T + bias
+
+    expected = 0.75 * outputs(0.0) + 0.25 * outputs(1.0)
+    np.testing.assert_allclose(outputs(0.25), expected, atol=1e-12)
+    assert np.abs(outputs(1.0) - outputs(0.0)).max() > 0.1
+
+
 def test_windows_are_pooled_where_each_person_has_one_class():
     chosen = decision(n_people=20, mix=one_class, offset=0.1)
     assert chosen.kind == "pool"

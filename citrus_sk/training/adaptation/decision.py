@@ -15,6 +15,8 @@ Calibrate = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 _MANY = 10.0  # mean number of windows of a person from which the log loss overrules the labels
 _ENOUGH_PEOPLE = 5  # from which the log loss alone justifies recentring
 _NEARLY_THE_SAME = 0.15  # expected ICC of the labels below which it may do so
+_SLOPE = 3.0  # how fast the share of recentring falls with the expected ICC
+_LEAST_SHARE = 0.1  # below which recentring is not worth its time
 _FARTHEST = 1.5  # longest shift of a new person, in lengths of the longest of a training person
 
 
@@ -37,6 +39,9 @@ class Decision:
         have the same classes equally often, 1 where each person has one class.
     reason : str
         One sentence.
+    share : float, default=1.0
+        Weight of the adapted outputs against the plain ones, in [0, 1]. It is below 1 where people
+        may have different classes; their means then hold both the person and the label.
     """
 
     kind: str | None
@@ -44,6 +49,7 @@ class Decision:
     adapted_loss: float
     consistency: float
     reason: str
+    share: float = 1.0
 
 
 def recentred(
@@ -197,7 +203,9 @@ def decide(
     The labels come first. A person's mean is safe to take away where people have the same classes
     equally often; pooling suits labels that each person has one of. The log loss of left-out
     people comes second: it overrules the labels where there are windows enough, and decides
-    between the two cases. One window for each person holds no evidence, and nothing is done.
+    between the two cases. In between, recentring gets a part of the weight if it lowers this log
+    loss: the more, the more alike the people's classes seem to be. One window for each person
+    holds no evidence, and nothing is done.
 
     Parameters
     ----------
@@ -262,6 +270,7 @@ class _Words:
 
     same: str
     nearly: str
+    perhaps: str
     one: str
     different: str
     loss: str
@@ -270,6 +279,7 @@ class _Words:
 _OF_CLASSES = _Words(
     "People have the same classes about equally often",
     "People have nearly the same classes",
+    "People may have the same classes",
     "Each person has one class",
     "People have different classes, or the same in different shares",
     "log loss",
@@ -277,6 +287,7 @@ _OF_CLASSES = _Words(
 _OF_VALUES = _Words(
     "The values of all people are alike",
     "The values of all people are nearly alike",
+    "The values of all people may be alike",
     "Each person has one value",
     "People have different values",
     "squared error",
@@ -304,7 +315,7 @@ def _decide(
     if sizes.max() < 2 or len(sizes) < 3:
         loss = float(before.mean())
         reason = "There are fewer than three people, or each of them has one window only."
-        return Decision(None, loss, loss, consistency, reason)
+        return Decision(None, loss, loss, consistency, reason, 0.0)
     if probabilities[-1] > TRUST:
         adapted = pooled(left_out, groups, weights)
     else:
@@ -313,8 +324,8 @@ def _decide(
     several = sizes > 1  # the decisions of the other people are unchanged
     loss = float(before[several].mean())
     gain, error = _mean_gain((by_person(adapted) - before)[several])
-    kind, reason = _choice(probabilities, sizes, loss, gain, error, words)
-    return Decision(kind, loss, loss - gain, consistency, reason)
+    kind, share, reason = _choice(probabilities, sizes, loss, gain, error, words)
+    return Decision(kind, loss, loss - gain, consistency, reason, share)
 
 
 def _choice(
@@ -324,21 +335,33 @@ def _choice(
     gain: float,
     error: float,
     words: _Words,
-) -> tuple[str | None, str]:
-    """Kind of adaptation and its reason; `error` is the standard error of `gain`."""
+) -> tuple[str | None, float, str]:
+    """Kind of adaptation, its share and its reason; `error` is the standard error of `gain`."""
     many = sizes.mean() >= _MANY
     if probabilities[0] > TRUST:
         if many and gain < -2 * error:
-            return None, f"Recentring raises the {words.loss} of left-out people."
-        return "recenter", f"{words.same}."
+            return None, 0.0, f"Recentring raises the {words.loss} of left-out people."
+        return "recenter", 1.0, f"{words.same}."
     if probabilities[-1] > TRUST:
         if gain > max(error, 0.01 * loss):
-            return "pool", f"{words.one}, and pooling lowers the {words.loss}."
-        return None, f"{words.one}, and pooling does not lower the {words.loss}."
-    nearly_the_same = float(probabilities @ CONSISTENCIES) < _NEARLY_THE_SAME
-    if nearly_the_same and many and len(sizes) >= _ENOUGH_PEOPLE and gain > 2 * error:
-        return "recenter", f"{words.nearly}, and recentring lowers the {words.loss}."
-    return None, f"{words.different}."
+            return "pool", 1.0, f"{words.one}, and pooling lowers the {words.loss}."
+        return None, 0.0, f"{words.one}, and pooling does not lower the {words.loss}."
+    enough = many and len(sizes) >= _ENOUGH_PEOPLE and gain > 2 * error
+    return _partial(float(probabilities @ CONSISTENCIES), gain, enough, words)
+
+
+def _partial(
+    consistency: float, gain: float, enough: bool, words: _Words
+) -> tuple[str | None, float, str]:
+    """The same where the labels are not sure; `enough` is whether `gain` is beyond doubt."""
+    share, people = 1 - _SLOPE * consistency, words.perhaps
+    if enough and consistency < _NEARLY_THE_SAME:
+        share, people = 1.0, words.nearly
+    if share < _LEAST_SHARE:
+        return None, 0.0, f"{words.different}."
+    if gain <= 0:
+        return None, 0.0, f"{people}, but recentring does not lower the {words.loss}."
+    return "recenter", share, f"{people}, and recentring lowers the {words.loss}."
 
 
 def _mean_gain(change: np.ndarray) -> tuple[float, float]:

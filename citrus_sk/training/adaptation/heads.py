@@ -149,8 +149,9 @@ def personal_head(
     if kind == "pool":
         return _blended(adaptive, head, plain, _pooled(plain, features), 1.0)
     # Few windows without labels are little evidence: the plain head keeps a part of the weight.
+    share = adaptive.decision.share * mean_weight(len(features))
     adapted = _self_trained(adaptive, _recentred(adaptive, plain, features), features)
-    return _blended(adaptive, head, plain, adapted, mean_weight(len(features)))
+    return _blended(adaptive, head, plain, adapted, share)
 
 
 def _blended(
@@ -233,7 +234,7 @@ def _with_labels(
     known = ~np.isnan(targets[:, 0])
     if not known.any():
         return None
-    if adaptive.decision.kind == "recenter":
+    if adaptive.decision.kind == "recenter" and adaptive.decision.share == 1:
         base, usual = _recentred(adaptive, plain, features), adaptive.usual_scale
     else:
         base, usual = _without_offset(adaptive, plain, features[known], targets[known]), None
