@@ -65,7 +65,7 @@ SPREAD = "all, unit sd of features by person"
 
 def fitted(case: Case) -> tuple[FusedProbe, AdaptiveHead]:
     probe = fit_fused_probe(case.train, case.families, case.labelled)
-    return probe, adapt_probe(probe, case.train, case.families, case.parts, case.labelled,
+    return probe, adapt_probe(probe, case.train, case.families, case.labelled,
                               always=False)  # fmt: skip
 
 

@@ -84,7 +84,6 @@ class Case:
     labelled: LabelledWindows
     people: np.ndarray  # of the test windows, in the order of the recording
     families: list[int]
-    parts: list[int]
 
 
 def make_case(
@@ -124,7 +123,7 @@ def make_case(
         network.head.set_statistics(features[labelled.rows], torch.tensor(labelled.weights))
         standard = network.head.standardise(features).numpy()
     return Case(standard[labelled.rows], standard[~known], labelled, people[test],
-                network.families, network.parts)  # fmt: skip
+                network.families)  # fmt: skip
 
 
 def make_network(n_chans: int, n_times: int, n_classes: int) -> CitrusNetwork:

@@ -90,9 +90,9 @@ def parts_beside(kernels: RandomKernels, n_bands: int, views: list[int]) -> tupl
     both = Part(
         slice(None), [*views, n_bands, *kernels.views],
         [*(1.0 for _ in views), float(len(views)), *(1.0 for _ in kernels.views)],
-        [n_network + n_bands, *kernels.families], [n_network, n_bands, *kernels.families],
+        [n_network, n_bands, *kernels.families],
     )  # fmt: skip
-    return Part(slice(n_network), views, None, [n_network], [n_network]), both
+    return Part(slice(n_network), views, None, [n_network]), both
 
 
 def rows_of_set(name: str, X, y, groups, checkpoints: list[str]) -> Iterator[Row]:

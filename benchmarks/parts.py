@@ -7,7 +7,9 @@ features of the same windows. A head on some of their columns gives the probabil
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from citrus_sk.nn import CitrusNetwork
 from citrus_sk.nn.encoder import normalise
 from citrus_sk.nn.heads import LinearHead
 from citrus_sk.nn.kernels import RandomKernels
-from citrus_sk.nn.readout import N_BANDS
+from citrus_sk.nn.readout import N_BANDS, log_band_power
 from citrus_sk.training.adaptation.heads import outputs_of, personal_head
 from citrus_sk.training.adaptation.people import rows_of_people
 from citrus_sk.training.adaptive_probes import adapt_probe, adapt_trained_head
@@ -47,32 +49,27 @@ def member_seed(random_state: int) -> int:
 class Part:
     """Columns of the features, and how a head standardises and weighs them.
 
-    `views`, `shares`, `families` and `parts` are those of `CitrusNetwork`. A head that is not fused
-    is the logistic regression of a network without kernels.
+    `views`, `shares` and `families` are those of `CitrusNetwork`. A head that is not fused is the
+    logistic regression of a network without kernels.
     """
 
     columns: slice
     views: list[int]
     shares: list[float] | None
     families: list[int]
-    parts: list[int]
     is_fused: bool = True
 
 
 def kernels_part(kernels: RandomKernels, start: int = 0) -> Part:
-    return Part(slice(start, None), kernels.views, None, kernels.families, kernels.families)
+    return Part(slice(start, None), kernels.views, None, kernels.families)
 
 
 def parts_of(network: CitrusNetwork) -> dict[str, Part]:
     n_network, n_bands = network.readout.n_features, network.n_chans * N_BANDS
     return {
-        "network": Part(
-            slice(n_network), network.readout.views, None, [n_network], [n_network], is_fused=False
-        ),
+        "network": Part(slice(n_network), network.readout.views, None, [n_network], is_fused=False),
         "kernels": kernels_part(network.kernels, n_network + n_bands),
-        "default": Part(
-            slice(None), network.head.views, network.head.shares, network.families, network.parts
-        ),
+        "default": Part(slice(None), network.head.views, network.head.shares, network.families),
     }
 
 
@@ -95,9 +92,7 @@ class PartHead:
             adapt = adapt_trained_head
         self.adaptive = None
         if labelled.groups is not None:
-            self.adaptive = adapt(
-                fitted, standard, part.families, part.parts, labelled, always=False
-            )
+            self.adaptive = adapt(fitted, standard, part.families, labelled, always=False)
 
     def predict_proba(self, features: Tensor, people: np.ndarray | None = None) -> np.ndarray:
         """Probabilities of the windows, by themselves or each person's together."""
@@ -139,6 +134,27 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
         return torch.cat([self.kernels_(part, normalise(part)[0]) for part in x.split(64)])
 
 
+READOUTS: dict[bytes, Tensor] = {}  # of windows; they depend on no other window
+
+
+def features_of(network: CitrusNetwork, X: np.ndarray) -> Tensor:
+    """Features of windows; the read-out of a window is computed once in a process."""
+    trunk = copy.copy(network)
+    trunk._modules = {**network._modules, "kernels": None}
+    keys = [sha256(window.tobytes()).digest() for window in X]
+    new = [row for row, key in enumerate(keys) if key not in READOUTS]
+    if new:
+        found = infer(trunk, X, CPU, 16, rows=np.array(new), features=True)
+        READOUTS.update(zip([keys[row] for row in new], found, strict=True))
+    others = []
+    with torch.inference_mode():
+        for x in torch.from_numpy(X).split(64):
+            z, scalars = normalise(x)
+            bands = log_band_power(z, scalars[..., 0]).flatten(1)
+            others.append(torch.cat([bands, network.kernels(x, z)], dim=1))
+    return torch.cat([torch.stack([READOUTS[key] for key in keys]), torch.cat(others)], dim=1)
+
+
 class SharedFeatures:
     """Features of training and test windows, as a `CitrusClassifier` computes them.
 
@@ -165,9 +181,8 @@ class SharedFeatures:
         with torch.inference_mode():
             network.fit_kernels(torch.from_numpy(first), self.seed % 2**31)
         self.parts = parts_of(network)
-        self.train = infer(network, self.X, CPU, 16, features=True)
-        X_test = np.asarray(aligner.transform(X_test), np.float32)
-        self.test = infer(network, X_test, CPU, 16, features=True)
+        self.train = features_of(network, self.X)
+        self.test = features_of(network, np.asarray(aligner.transform(X_test), np.float32))
 
     def predict_proba(self, part: str, people: tuple | None = None) -> np.ndarray:
         """Probabilities of a part; `people` are those of training and test windows."""

@@ -294,13 +294,13 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
     def _fit_head(
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
     ) -> tuple[Linear, MakeAdaptive]:
-        families, parts, people = module.families, module.parts, self._without_people(labelled)
+        families, people = module.families, self._without_people(labelled)
         if self._with_kernels:
             probe = fit_fused_probe(features, families, labelled)
             return probe.head, partial(
-                adapt_probe, probe, features, families, parts, people, always=self._always
+                adapt_probe, probe, features, families, people, always=self._always
             )
         head = fit_probe(features, labelled, seed)
         return head, partial(
-            adapt_trained_head, head, features, families, parts, people, always=self._always
+            adapt_trained_head, head, features, families, people, always=self._always
         )

@@ -229,7 +229,7 @@ default=None
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows
     ) -> AdaptiveHead:
         return adapt_trained_head(
-            _head(module), features, module.families, module.parts, self._without_people(labelled),
+            _head(module), features, module.families, self._without_people(labelled),
             always=self._always,
         )  # fmt: skip
 

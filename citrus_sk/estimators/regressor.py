@@ -260,6 +260,6 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
     ) -> tuple[Linear, MakeAdaptive]:
         probe = fit_fused_values(features, module.families, labelled)
         return probe.head, partial(
-            adapt_probe, probe, features, module.families, module.parts,
-            self._without_people(labelled), always=self._always,
+            adapt_probe, probe, features, module.families, self._without_people(labelled),
+            always=self._always,
         )  # fmt: skip

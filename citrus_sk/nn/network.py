@@ -100,17 +100,7 @@ class CitrusNetwork(nn.Module):
 
     @property
     def families(self) -> list[int]:
-        """Sizes of the feature families.
-
-        Network and band power; kernels on shape; kernels on amplitude.
-        """
-        if self.kernels is None:
-            return [self.readout.n_features]
-        return [self.readout.n_features + self.n_chans * N_BANDS, *self.kernels.families]
-
-    @property
-    def parts(self) -> list[int]:
-        """Sizes of the parts that the features consist of, in their order.
+        """Sizes of the families of features, in their order.
 
         Network; band power; kernels on shape; kernels on amplitude.
         """

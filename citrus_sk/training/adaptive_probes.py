@@ -35,7 +35,6 @@ def adapt_probe(
     probe: FusedProbe,
     features: np.ndarray,
     families: list[int],
-    parts: list[int],
     labelled: LabelledWindows,
     *,
     always: bool,
@@ -49,9 +48,7 @@ def adapt_probe(
     features : ndarray of shape (n, n_features)
         Standardised features of ``labelled``.
     families : list of int
-        Number of columns of each family that has a ridge of its own.
-    parts : list of int
-        Number of columns of each part, which have equal weights in a person's kernel.
+        Number of columns of each family.
     labelled : LabelledWindows
         Without groups nothing is adapted to windows without labels.
     always : bool
@@ -59,7 +56,9 @@ def adapt_probe(
     """
     weights, groups = labelled.weights, labelled.groups
     decision = _decide(probe, labelled, always)
-    adaptive = _unadapted(decision, parts, probe.outputs, probe.left_out, probe.sharpness, labelled)
+    adaptive = _unadapted(
+        decision, families, probe.outputs, probe.left_out, probe.sharpness, labelled
+    )
     if not adaptive.of_classes or groups is None:
         return adaptive
     codes = class_targets(labelled)[1]
@@ -86,7 +85,6 @@ def adapt_trained_head(
     head: Linear,
     features: np.ndarray,
     families: list[int],
-    parts: list[int],
     labelled: LabelledWindows,
     *,
     always: bool,
@@ -100,7 +98,7 @@ def adapt_trained_head(
     ----------
     head : tuple of ndarray
         Weight and bias of the head.
-    features, families, parts, labelled, always
+    features, families, labelled, always
         As in `adapt_probe`.
     """
     if labelled.n_classes is None:
@@ -115,7 +113,7 @@ def adapt_trained_head(
         probe = fit(features, families, labelled)
         decision, usual = _decide(probe, labelled, always), probe.left_out
     sharpness = 1.0 if labelled.n_classes is None else _slope(usual, outputs)
-    return _unadapted(decision, parts, present, outputs / sharpness, sharpness, labelled)
+    return _unadapted(decision, families, present, outputs / sharpness, sharpness, labelled)
 
 
 def _slope(decisions: np.ndarray, outputs: np.ndarray) -> float:
@@ -127,7 +125,7 @@ def _slope(decisions: np.ndarray, outputs: np.ndarray) -> float:
 
 def _unadapted(
     decision: Decision,
-    parts: list[int],
+    families: list[int],
     outputs: np.ndarray,
     decisions: np.ndarray,
     sharpness: float,
@@ -139,7 +137,7 @@ def _unadapted(
         codes = class_targets(labelled)[1]
         class_means = np.array([decisions[codes == code].mean(axis=0) for code in np.unique(codes)])
     return AdaptiveHead(
-        decision, parts, outputs,
+        decision, families, outputs,
         of_classes=labelled.n_classes is not None,
         sharpness=sharpness, adapted_sharpness=sharpness,
         reference=np.average(decisions, axis=0, weights=labelled.weights),

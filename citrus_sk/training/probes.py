@@ -18,8 +18,8 @@ PENALTIES = np.logspace(-4, -0.5, 8)
 VALUE_PENALTIES = np.logspace(-4, 2, 13)  # a target may have nothing to do with the signal
 SHARPNESSES = np.logspace(-0.5, 1.7, 23)
 _RULED_OUT = -30.0
-# With few labels, the network's features are worse than the kernels: its ridge has half of the
-# weight of another at this number of windows.
+# With few labels, the network and the band power are worse than the kernels: each of their ridges
+# has half of the weight of another at this number of windows.
 _NETWORK_WINDOWS = 20
 # Exponent of a left-out error in the weight of its ridge, and the number of windows at which it
 # is half of this; few left-out errors say little.
@@ -82,8 +82,8 @@ def fit_fused_probe(
         Number of columns of each family.
     labelled : LabelledWindows
     network : bool, default=True
-        Whether the first of several families is that of the network, whose weight grows with the
-        number of windows.
+        Whether the first of several families are the network and the band power, whose weights
+        grow with the number of windows.
     """
     present, codes, targets, weights = class_targets(labelled)
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
@@ -105,16 +105,16 @@ def family_shares(
 ) -> np.ndarray:
     """Weights of the families' decisions in their average, of shape (n_families,).
 
-    They are nearly equal for few windows, except that of the network, which is smaller. With more
-    windows, a family with a lower left-out squared error has more weight. On inner folds of ten
-    sets, macro-F1 was higher than with equal weights at 2 % of the labels, and level from 5 % on;
-    log loss was lower.
+    They are nearly equal for few windows, except those of the network and the band power, which
+    are smaller. With more windows, a family with a lower left-out squared error has more weight. On
+    inner folds of ten sets, macro-F1 was higher than with equal weights at 2 % of the labels, and
+    level from 5 % on; log loss was lower.
     """
     n = len(targets)
     errors = [np.average((fit.left_out - targets) ** 2, axis=0, weights=weights) for fit in fits]
     shares = np.maximum(np.mean(errors, axis=1), 1e-9) ** (-_TRUST * n / (n + _TRUST_WINDOWS))
     if network and len(fits) > 1:
-        shares[0] *= n / (n + _NETWORK_WINDOWS)
+        shares[:2] *= n / (n + _NETWORK_WINDOWS)
     return np.asarray(shares / shares.sum())
 
 

@@ -540,7 +540,6 @@ def test_inner_folds_score_the_features_of_the_default(load):
     assert both.views == network.head.views
     assert both.shares == network.head.shares
     assert both.families == network.families
-    assert both.parts == network.parts
     assert alone.columns == slice(network.readout.n_features)
     with torch.no_grad():
         expected = network.features(torch.from_numpy(X))

@@ -17,7 +17,7 @@ _ENOUGH_PEOPLE = 5  # from which the log loss alone justifies recentring
 _NEARLY_THE_SAME = 0.15  # expected ICC of the labels below which it may do so
 _SLOPE = 3.0  # how fast the share of recentring falls with the expected ICC
 _LEAST_SHARE = 0.1  # below which recentring is not worth its time
-_FARTHEST = 1.5  # longest shift of a new person, in lengths of the longest of a training person
+_FARTHEST = 3.0  # longest shift of a new person, in lengths of the longest of a training person
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def farthest_shift(
     reference: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> float:
-    """Length of the longest plausible shift: 1.5 times the longest of any training person.
+    """Length of the longest plausible shift: three times the longest of any training person.
 
     Parameters
     ----------
