@@ -556,3 +556,27 @@ def test_inner_folds_are_of_the_training_part_and_keep_people_apart(load):
     assert len(set(people)) < len(set(groups))
     for train, test in inner.inner_splits(labels, people):
         assert not set(people[train]) & set(people[test])
+
+
+def test_the_network_among_other_reads_is_the_default(load):
+    reads, inner = load("other_reads"), load("inner_folds")
+    watch = load_watch()
+    case = ("watch", watch.X[::3, :2].astype(np.float32), watch.y[::3], watch.groups[::3])
+
+    def scores(rows):
+        return {
+            (row["model"].removeprefix("default: "), row["fold"], row["fraction"]): [
+                float(row[metric]) for metric in ("macro_f1", "log_loss")
+            ]
+            for row in rows
+        }
+
+    found = scores(reads.rows_of_set(*case, "multi-freq", "multi-time"))
+    expected = scores(inner.rows_of_set(*case, ["multi-freq"]))
+    for model, same in (("kernels", "kernels"), ("network", "multi-freq")):
+        for fold, fraction in {key[1:] for key in found}:
+            assert_allclose(found[model, fold, fraction], expected[same, fold, fraction], atol=2e-4)
+    models = {key[0] for key in found}
+    assert len(models) == 17
+    means = {name: np.mean([v for k, v in found.items() if k[0] == name], 0) for name in models}
+    assert all(np.abs(means[name] - means["network"]).max() > 1e-4 for name in models - {"network"})
