@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -28,11 +30,26 @@ def kernel_shapes() -> Tensor:
 
 
 @cache
+def _positives() -> np.ndarray:
+    """The three positive taps of each kernel, ``(84, 3)``."""
+    return np.array(list(itertools.combinations(range(_LENGTH), _POSITIVES)))
+
+
+@cache
 def _taps() -> np.ndarray:
-    positives = list(itertools.combinations(range(_LENGTH), _POSITIVES))
-    taps = np.full((len(positives), _LENGTH), -1.0, np.float32)
-    np.put_along_axis(taps, np.array(positives), 2.0, axis=1)
+    taps = np.full((len(_positives()), _LENGTH), -1.0, np.float32)
+    np.put_along_axis(taps, _positives(), 2.0, axis=1)
     return taps
+
+
+@cache
+def _compiled() -> Callable[..., None] | None:
+    """The kernels compiled by numba, or None where it is not installed."""
+    try:
+        from .compiled import pool_windows
+    except (ImportError, RuntimeError):  # or no folder for its cache can be written to
+        return None
+    return pool_windows
 
 
 def dilations_of(n_times: int) -> list[int]:
@@ -133,7 +150,30 @@ class KernelBank(nn.Module):
         """``(n_windows, n_chans, n_times)`` to shares in [0, 1], ``(n_windows, sum(views))``."""
         if torch.compiler.is_exporting():  # a graph cannot loop over any number of chunks
             return self._pool_at_once(x)
+        if x.device.type == "cpu" and _compiled() is not None:
+            return self._pool_compiled(x)
         return torch.cat([self._pool(part) for part in x.split(_AT_ONCE)])
+
+    def _pool_compiled(self, x: Tensor) -> Tensor:
+        """`_pool` by numba, with the windows divided between the threads of torch."""
+        features = torch.empty(len(x), sum(self.views), dtype=DTYPE)
+        fixed = (
+            _positives(),
+            self.channels.numpy() > 0,
+            np.array(self.dilations),
+            self.thresholds.numpy(),
+            self.n_runs,
+            _SOFTNESS,
+        )
+        pool, n_parts = _compiled(), max(1, min(torch.get_num_threads(), len(x)))
+        assert pool is not None
+        parts = [np.array_split(each.contiguous().numpy(), n_parts) for each in (x, features)]
+        if n_parts == 1:
+            pool(parts[0][0], *fixed, parts[1][0])
+        else:
+            with ThreadPoolExecutor(n_parts) as threads:
+                list(threads.map(lambda windows, out: pool(windows, *fixed, out), *parts))
+        return features
 
     def _pool(self, x: Tensor) -> Tensor:
         shares, runs = [], []

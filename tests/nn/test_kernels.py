@@ -1,5 +1,6 @@
 """Random kernels beside the network: what they answer to, and what they may not depend on."""
 
+import builtins
 import itertools
 import pickle
 
@@ -13,6 +14,7 @@ from sklearn.base import clone
 from torch.testing import assert_close
 
 from citrus_sk import CitrusClassifier
+from citrus_sk.nn import kernels
 from citrus_sk.nn.kernels import KernelBank, RandomKernels, kernel_shapes, longest_run_share
 
 
@@ -167,3 +169,57 @@ def test_a_parameter_set_after_the_fit_does_not_break_the_copy(tones, probe):
 def test_random_kernels_is_a_bool(tones, probe, wrong):
     with pytest.raises(TypeError, match="Expected random_kernels to be True or False"):
         probe(random_kernels=wrong).fit(*tones)
+
+
+# --- compiled by numba ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize("n_times", [1, 2, 9, 100, 1000])
+@pytest.mark.parametrize("n_chans", [1, 3, 12])
+def test_compiled_features_are_those_of_torch(monkeypatch, n_chans, n_times, runs):
+    x = signal(5, n_chans, n_times).cumsum(-1) / n_times**0.5
+    bank = KernelBank(n_chans, n_times, runs=runs)
+    bank.fit(x, seed=0)
+    compiled = bank(x)
+    monkeypatch.setattr(kernels, "_compiled", lambda: None)
+    by_torch = bank(x)
+    shares, n = bank.views[0], x.shape[-1]
+    # A rounding error of a response is 50 times as large on the ramp, which has a length of 0.02.
+    tolerance = 5e-6 + 4e-5 / n
+    assert_close(compiled[:, :shares], by_torch[:, :shares], atol=tolerance, rtol=0)
+    # A response that is equal to a threshold up to rounding may divide a run.
+    moved = ((compiled - by_torch)[:, shares:].abs() > 0.5 / n).float()
+    assert moved.sum() <= 1e-3 * moved.numel()
+
+
+def test_compiled_features_have_the_same_bits_with_any_number_of_threads_and_windows():
+    x = signal(7, 2, 300)
+    bank = KernelBank(2, 300, runs=True)
+    bank.fit(x, seed=0)
+    before, features = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            features.append(bank(x))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(features[0], other) for other in features[1:])
+    assert torch.equal(features[0], torch.cat([bank(window[None]) for window in x]))
+    assert torch.equal(features[0], bank(x.mT.contiguous().mT))  # not contiguous
+
+
+@pytest.mark.parametrize("error", [ImportError, RuntimeError])  # RuntimeError: nowhere to cache
+def test_without_numba_torch_computes_the_features(monkeypatch, error):
+    def fail(name, *args):
+        if name == "compiled":
+            raise error
+        return real(name, *args)
+
+    real = builtins.__import__
+    kernels._compiled.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", fail)
+    try:
+        assert kernels._compiled() is None
+    finally:
+        kernels._compiled.cache_clear()
