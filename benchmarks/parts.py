@@ -76,7 +76,9 @@ def parts_of(network: CitrusNetwork) -> dict[str, Part]:
 class PartHead:
     """A head on a part of the features, fitted and adapted to people as the classifier does it."""
 
-    def __init__(self, part: Part, features: Tensor, labelled: LabelledWindows, seed: int) -> None:
+    def __init__(
+        self, part: Part, features: Tensor, labelled: LabelledWindows, seed: int, *, always=False
+    ) -> None:
         self.part = part
         with torch.random.fork_rng(devices=[]):  # its first weights, which are not used
             self.scaler = LinearHead(part.views, labelled.n_outputs, part.shares)
@@ -92,7 +94,7 @@ class PartHead:
             adapt = adapt_trained_head
         self.adaptive = None
         if labelled.groups is not None:
-            self.adaptive = adapt(fitted, standard, part.families, labelled, always=False)
+            self.adaptive = adapt(fitted, standard, part.families, labelled, always=always)
 
     def predict_proba(self, features: Tensor, people: np.ndarray | None = None) -> np.ndarray:
         """Probabilities of the windows, by themselves or each person's together."""

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -580,3 +581,32 @@ def test_the_network_among_other_reads_is_the_default(load):
     assert len(models) == 17
     means = {name: np.mean([v for k, v in found.items() if k[0] == name], 0) for name in models}
     assert all(np.abs(means[name] - means["network"]).max() > 1e-4 for name in models - {"network"})
+
+
+def test_people_do_fewer_classes_in_the_designs_of_recentring(load):
+    partial = load("partial_recentring")
+    watch = load_watch()
+    y, people = watch.y[::5], watch.groups[::5]
+    rows = dict(partial.designs(y, people))
+    assert list(rows) == ["", ", half of the classes", ", one class"]
+    for name, n in (("", 7), (", half of the classes", 3), (", one class", 1)):
+        kept = rows[name]
+        done = [len(np.unique(y[kept][people[kept] == person])) for person in np.unique(people)]
+        assert set(done) == {n}
+
+
+def test_recentring_of_few_labels_is_scored_in_three_ways(load, monkeypatch, capsys):
+    partial, watch = load("partial_recentring"), load_watch()
+    monkeypatch.setattr(partial, "SHARES", {0.05: 1})
+    sets = {"watch": (watch.X[::5], watch.y[::5], watch.groups[::5], watch.sfreq)}
+    monkeypatch.setattr(partial, "read_sets", lambda folder: sets)
+    monkeypatch.setattr(sys, "argv", ["partial_recentring.py"])
+    partial.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| watch")]
+    table = {cells[1].strip(): [float(cell) for cell in cells[2:-1]]
+             for cells in (line.split("|") for line in lines)}  # fmt: skip
+    assert set(table) == {"watch", "watch, half of the classes", "watch, one class"}
+    never, auto, always = table["watch"][:3]
+    assert never < auto <= always + 0.02
+    assert table["watch, one class"][-1] == 0
+    assert table["watch, one class"][:2] == [table["watch, one class"][0]] * 2

@@ -1,0 +1,119 @@
+"""How much to recentre people where few labels say whether they have the same classes.
+
+    python benchmarks/partial_recentring.py --sets FOLDER
+
+Every set with groups is scored as it is, and where people have several classes also with half of
+the classes of each person (at least two) and with one. The windows are those of ``inner_folds.py``,
+three inner folds leave out people, and few labels are drawn several times. Prints, for each share
+of the labels, macro-F1 and log loss without recentring, with ``adaptation="auto"`` and with
+``adaptation="recenter"``, and the mean weight that ``"auto"`` gave it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from inner_folds import inner_splits, training_part
+from labelled_sets import drawn, has_people, read_sets
+from parts import PartHead, features_of, parts_of
+from sklearn.metrics import f1_score, log_loss
+
+from citrus_sk import CitrusClassifier
+from citrus_sk.estimators.base import starting_point
+from citrus_sk.nn import CitrusNetwork
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.members import _KERNEL_WINDOWS
+
+SHARES = {0.01: 3, 0.05: 3, 0.2: 1}  # of the labels, and how often each is drawn
+WAYS = ("never", "auto", "always")
+ROUNDING = 1e-9
+
+
+def designs(y: np.ndarray, people: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Rows of the whole set, and of the same people with fewer classes each."""
+    yield "", np.arange(len(y))
+    if has_people(y, people):
+        rng, classes = np.random.default_rng(5), np.unique(y)
+        for name, n in ((", half of the classes", max(2, len(classes) // 2)), (", one class", 1)):
+            kept = [(people == person) & np.isin(y, rng.permutation(classes)[:n])
+                    for person in np.unique(people)]  # fmt: skip
+            yield name, np.flatnonzero(np.any(kept, axis=0))
+
+
+def all_features(X: np.ndarray) -> tuple[torch.Tensor, CitrusNetwork]:
+    config, weights = starting_point(CitrusClassifier().pretrained, "small", "hybrid")
+    with torch.random.fork_rng(devices=[]):
+        network = CitrusNetwork(config, X.shape[1], 1, None, X.shape[2])
+    network.trunk.load_state_dict(weights)
+    with torch.inference_mode():
+        network.fit_kernels(torch.from_numpy(X[:_KERNEL_WINDOWS]), 0)
+    return features_of(network, X), network
+
+
+def scored(features, network, X, y, people) -> Iterator[tuple[float, dict[str, tuple], float]]:
+    """Share of the labels, scores of each way, and the weight of ``"auto"``."""
+    classes, codes = np.unique(y, return_inverse=True)
+    part = parts_of(network)["default"]
+    for fold, (train, test) in enumerate(inner_splits(y, people)):
+        for share, n_draws in SHARES.items():
+            for draw in range(n_draws):
+                few = drawn(y, train, share, fold + 10 * draw)
+                labelled = label_windows(X[few], codes[few], classes, groups=people[few])
+                auto, always = (
+                    PartHead(part, features[few][labelled.rows], labelled, fold, always=each)
+                    for each in (False, True)
+                )
+                weight, found = auto.adaptive.decision.share, {}
+                for way in WAYS:
+                    head, known = auto, None if way == "never" else people[test]
+                    if way == "always":
+                        head = always
+                    proba = head.predict_proba(features[test], known).clip(ROUNDING)
+                    found[way] = (
+                        f1_score(codes[test], proba.argmax(1), average="macro"),
+                        log_loss(codes[test], proba, labels=np.arange(len(classes))),
+                    )
+                yield share, found, weight
+
+
+def print_tables(rows: list[tuple]) -> None:
+    for share in SHARES:
+        columns = [f"{metric}, {way}" for metric in ("macro-F1", "log loss") for way in WAYS]
+        print(f"\n| {share:.0%} of the labels | " + " | ".join([*columns, "weight"]) + " |")
+        print("|---|" + "---|" * (len(columns) + 1))
+        names = list(dict.fromkeys(row[0] for row in rows))
+        means = {}
+        for name in names:
+            found = [row[2:] for row in rows if row[:2] == (name, share)]
+            scores = np.mean([[each[way] for way in WAYS] for each, _ in found], axis=0)
+            means[name] = [*scores[:, 0], *scores[:, 1], np.mean([weight for _, weight in found])]
+        means["mean"] = list(np.mean(list(means.values()), axis=0))
+        for name, values in means.items():
+            cells = [f"{value:.3f}" for value in values[:-1]]
+            print(f"| {name} | " + " | ".join([*cells, f"{values[-1]:.2f}"]) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sets", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets; default all")
+    options = parser.parse_args()
+    rows = []
+    for name, (X, y, people, _) in read_sets(options.sets).items():
+        if people is None or (options.only and name not in options.only):
+            continue
+        X, y, people = training_part(X, y, people)
+        features, network = all_features(X)
+        for design, kept in designs(y, people):
+            part = (features[kept], network, X[kept], y[kept], people[kept])
+            rows += [(name + design, *each) for each in scored(*part)]
+        print(f"{name}: done", flush=True)
+    print_tables(rows)
+
+
+if __name__ == "__main__":
+    main()
