@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from parts import default_network
 
-from citrus_sk.estimators.base import starting_point
 from citrus_sk.nn import CitrusNetwork
 from citrus_sk.nn.encoder import normalise
 from citrus_sk.training.adaptation.people import mean_weight, rows_of_people
@@ -107,7 +107,7 @@ def make_case(
     classes, codes = np.unique(y, return_inverse=True)
     labelled = label_windows(changed[known], codes[train], classes, groups=people[train])
     x = torch.from_numpy(changed)
-    network = make_network(x.shape[1], x.shape[2], len(classes))
+    network = default_network(*x.shape[1:], len(classes))
     with torch.inference_mode():
         network.fit_kernels(x[labelled.rows], 0)
         if thresholds == "joined":
@@ -124,15 +124,6 @@ def make_case(
         standard = network.head.standardise(features).numpy()
     return Case(standard[labelled.rows], standard[~known], labelled, people[test],
                 network.families)  # fmt: skip
-
-
-def make_network(n_chans: int, n_times: int, n_classes: int) -> CitrusNetwork:
-    config, weights = starting_point("eeg-freq", "small", "hybrid")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = CitrusNetwork(config, n_chans, n_classes, None, n_times)
-    network.trunk.load_state_dict(weights)
-    return network.eval()
 
 
 def batched(network: CitrusNetwork, x: torch.Tensor) -> torch.Tensor:

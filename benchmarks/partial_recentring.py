@@ -19,11 +19,9 @@ import numpy as np
 import torch
 from inner_folds import inner_splits, training_part
 from labelled_sets import drawn, has_people, read_sets
-from parts import PartHead, features_of, parts_of
+from parts import PartHead, default_network, features_of, parts_of
 from sklearn.metrics import f1_score, log_loss
 
-from citrus_sk import CitrusClassifier
-from citrus_sk.estimators.base import starting_point
 from citrus_sk.nn import CitrusNetwork
 from citrus_sk.training.labelled import label_windows
 from citrus_sk.training.members import _KERNEL_WINDOWS
@@ -45,10 +43,7 @@ def designs(y: np.ndarray, people: np.ndarray) -> Iterator[tuple[str, np.ndarray
 
 
 def all_features(X: np.ndarray) -> tuple[torch.Tensor, CitrusNetwork]:
-    config, weights = starting_point(CitrusClassifier().pretrained, "small", "hybrid")
-    with torch.random.fork_rng(devices=[]):
-        network = CitrusNetwork(config, X.shape[1], 1, None, X.shape[2])
-    network.trunk.load_state_dict(weights)
+    network = default_network(*X.shape[1:], 1)
     with torch.inference_mode():
         network.fit_kernels(torch.from_numpy(X[:_KERNEL_WINDOWS]), 0)
     return features_of(network, X), network

@@ -136,6 +136,16 @@ class KernelsAlone(ClassifierMixin, BaseEstimator):
         return torch.cat([self.kernels_(part, normalise(part)[0]) for part in x.split(64)])
 
 
+def default_network(n_chans: int, n_times: int, n_classes: int) -> CitrusNetwork:
+    """The network of `CitrusClassifier` before its kernels and its head are fitted."""
+    config, weights = starting_point(CitrusClassifier().pretrained, "small", "hybrid")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = CitrusNetwork(config, n_chans, n_classes, None, n_times)
+    network.trunk.load_state_dict(weights)
+    return network.eval()
+
+
 READOUTS: dict[bytes, Tensor] = {}  # of windows; they depend on no other window
 
 
@@ -174,11 +184,7 @@ class SharedFeatures:
         self.X = np.asarray(aligner.fit_transform(X), np.float32)
         self.classes, self.codes = np.unique(y, return_inverse=True)
         self.seed = member_seed(random_state)
-        config, weights = starting_point(CitrusClassifier().pretrained, "small", "hybrid")
-        n_chans, n_times = self.X.shape[1:]
-        with torch.random.fork_rng(devices=[]):
-            network = CitrusNetwork(config, n_chans, len(self.classes), None, n_times)
-        network.trunk.load_state_dict(weights)
+        network = default_network(*self.X.shape[1:], len(self.classes))
         first = self.X[self._labelled(None).rows[:_KERNEL_WINDOWS]]
         with torch.inference_mode():
             network.fit_kernels(torch.from_numpy(first), self.seed % 2**31)
