@@ -12,6 +12,7 @@ from ..training.adaptation.heads import Linear
 from ..training.adaptive_probes import adapt_probe, adapt_trained_head
 from ..training.labelled import LabelledWindows
 from ..training.logistic import fit_probe
+from ..training.many_windows import AllWindows, fit_to_all
 from ..training.members import MakeAdaptive
 from ..training.probes import fit_fused_probe
 from .citrus_predictor import CitrusPredictor
@@ -291,12 +292,18 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         self.random_state = random_state
         self.verbose = verbose
 
+    @property
+    def _in_blocks(self) -> bool:
+        return self._with_kernels
+
     def _fit_head(
-        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-    ) -> tuple[Linear, MakeAdaptive]:
+        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int,
+        everything: AllWindows | None,
+    ) -> tuple[Linear, MakeAdaptive]:  # fmt: skip
         families, people = module.families, self._without_people(labelled)
         if self._with_kernels:
             probe = fit_fused_probe(features, families, labelled)
+            probe = fit_to_all(probe, families, everything)
             return probe.head, partial(
                 adapt_probe, probe, features, families, people, always=self._always
             )

@@ -26,6 +26,7 @@ from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
 from ..training.hooks import check_augmentation, check_callbacks
 from ..training.labelled import LabelledWindows
+from ..training.many_windows import AllWindows
 from ..training.members import MakeAdaptive, MemberPlan, fit_members, n_steps
 from ..training.nets import FineTuner, infer, make_net
 from .base import NetworkEstimator, Reference, pack
@@ -63,10 +64,16 @@ class NetworkPredictor(NetworkEstimator):
         raise NotImplementedError
 
     def _fit_head(
-        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-    ) -> tuple[Linear, MakeAdaptive]:
+        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int,
+        everything: AllWindows | None,
+    ) -> tuple[Linear, MakeAdaptive]:  # fmt: skip
         """Weight ``(n_outputs, n_features)`` and bias of a head, and how it is adapted."""
         raise NotImplementedError
+
+    @property
+    def _in_blocks(self) -> bool:
+        """Whether `_fit_head` can fit the head to all windows in blocks."""
+        return False
 
     def _person_targets(self, y: Any, n_windows: int) -> np.ndarray:
         """Targets of labelled windows of one person, float ``(n_windows, n_outputs)``."""
@@ -162,6 +169,7 @@ class NetworkPredictor(NetworkEstimator):
             self._foreign,
             self._tuning_settings(labelled), device, self.augmentation, self.callbacks,
             verbose=max(0, self.verbose - 1), leaves_out=self._leaves_out,
+            in_blocks=self._in_blocks,
         )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
         with self._progress(n_steps(plan, labelled, splits)) as bar:

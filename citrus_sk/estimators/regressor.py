@@ -11,6 +11,7 @@ from ..nn import CitrusNetwork
 from ..training.adaptation.heads import Linear
 from ..training.adaptive_probes import adapt_probe
 from ..training.labelled import LabelledWindows
+from ..training.many_windows import AllWindows, fit_to_all
 from ..training.members import MakeAdaptive
 from ..training.probes import fit_fused_values
 from .citrus_predictor import CitrusPredictor
@@ -255,10 +256,14 @@ class CitrusRegressor(CitrusPredictor, ValuePredictor):
         self.random_state = random_state
         self.verbose = verbose
 
+    _in_blocks = True
+
     def _fit_head(
-        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int
-    ) -> tuple[Linear, MakeAdaptive]:
+        self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int,
+        everything: AllWindows | None,
+    ) -> tuple[Linear, MakeAdaptive]:  # fmt: skip
         probe = fit_fused_values(features, module.families, labelled)
+        probe = fit_to_all(probe, module.families, everything)
         return probe.head, partial(
             adapt_probe, probe, features, module.families, self._without_people(labelled),
             always=self._always,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,15 +17,19 @@ from .fine_tuning import TuningSettings, fine_tune
 from .foreign import ForeignModule, settle_batch_norm
 from .hooks import prepare_augmentation
 from .labelled import LabelledWindows
+from .many_windows import BLOCK, AllWindows, some_windows
 from .nets import FineTuner, infer, make_net
 from .selection import Selection, left_out_folds, select, without_evidence
 
 _KERNEL_WINDOWS = 512  # for the scales of the kernels; in the order of hashes, so not by class
 
-# From standardised features, their network, their windows and a seed to weight and bias of a head,
-# and to a function that makes its adaptation to new people.
+# From standardised features, their network, their windows, a seed, and all windows if these are
+# only some, to weight and bias of a head and to a function that makes its adaptation to people.
 MakeAdaptive = Callable[[], AdaptiveHead | None]
-FitHead = Callable[[np.ndarray, CitrusNetwork, LabelledWindows, int], tuple[Linear, MakeAdaptive]]
+FitHead = Callable[
+    [np.ndarray, CitrusNetwork, LabelledWindows, int, AllWindows | None],
+    tuple[Linear, MakeAdaptive],
+]
 # The adaptation of a network that was trained, from its features of the windows.
 AdaptTrained = Callable[[np.ndarray, CitrusNetwork, LabelledWindows], AdaptiveHead | None]
 
@@ -55,6 +59,8 @@ class MemberPlan:
         Parameter of skorch's nets.
     leaves_out : bool
         Whether windows may be left out to choose between the trained network and the probe.
+    in_blocks : bool
+        Whether `fit_head` can fit the head to some of many windows, and then to all in blocks.
     """
 
     strategy: str
@@ -69,6 +75,7 @@ class MemberPlan:
     callbacks: list[Any] | None = None
     verbose: int = 0
     leaves_out: bool = True
+    in_blocks: bool = False
 
     @property
     def selects(self) -> bool:
@@ -227,9 +234,8 @@ def _outputs(plan: MemberPlan, module: nn.Module, windows: LabelledWindows) -> n
 def _adapt_trained(plan: MemberPlan, module: Any, labelled: LabelledWindows) -> AdaptiveHead | None:
     if plan.adapt_trained is None:
         return None
-    device, batch_size = plan.device, plan.tuning.batch_size
-    features = infer(module, labelled.X, device, batch_size, rows=labelled.rows, features=True)
-    standard = module.head.standardise(features.to(device)).cpu().numpy()
+    features = _features(plan, module, labelled)
+    standard = module.head.standardise(features.to(plan.device)).cpu().numpy()
     return plan.adapt_trained(standard, module, labelled)
 
 
@@ -262,18 +268,35 @@ def _start_head(
     with torch.inference_mode():
         picked = labelled.rows[:_KERNEL_WINDOWS]
         module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(plan.device), seed % 2**31)
-    features = infer(
-        module, labelled.X, plan.device, plan.tuning.batch_size, rows=labelled.rows, features=True
-    )
+    some = some_windows(labelled) if plan.in_blocks else labelled
+    features = _features(plan, module, some)
     head = module.head
     head.cpu()
-    head.set_statistics(features, torch.tensor(labelled.weights))
+    head.set_statistics(features, torch.tensor(some.weights))
     adaptive: MakeAdaptive = lambda: None  # noqa: E731
     if with_head:
         standard = head.standardise(features).numpy()
-        (weight, bias), adaptive = plan.fit_head(standard, module, labelled, seed % 2**31)
+        everything = None
+        if len(some) < len(labelled):
+            everything = AllWindows(labelled, lambda: _blocks(plan, module, labelled))
+        (weight, bias), adaptive = plan.fit_head(standard, module, some, seed % 2**31, everything)
         with torch.no_grad():
             head.linear.weight.copy_(torch.tensor(weight))
             head.linear.bias.copy_(torch.tensor(bias))
     head.to(plan.device)
     return adaptive
+
+
+def _features(plan: MemberPlan, module: CitrusNetwork, windows: LabelledWindows) -> Tensor:
+    device, batch_size = plan.device, plan.tuning.batch_size
+    return infer(module, windows.X, device, batch_size, rows=windows.rows, features=True)
+
+
+def _blocks(
+    plan: MemberPlan, module: CitrusNetwork, labelled: LabelledWindows
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Standardised features of all windows, see `AllWindows`."""
+    for start in range(0, len(labelled), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(labelled)))
+        features = _features(plan, module, labelled.take(np.r_[rows]))
+        yield rows, module.head.standardise(features).numpy()

@@ -47,6 +47,8 @@ class FusedProbe:
         The classes that have a window, or all numbers.
     shares : ndarray of shape (n_families,) or (n_families, n_outputs)
         Weights of the families' decisions in their average.
+    fits : list of Ridge
+        The ridge of each family.
     """
 
     weight: np.ndarray
@@ -55,6 +57,7 @@ class FusedProbe:
     sharpness: float
     outputs: np.ndarray
     shares: np.ndarray
+    fits: list[Ridge]
 
     @property
     def head(self) -> tuple[np.ndarray, np.ndarray]:
@@ -93,11 +96,19 @@ def fit_fused_probe(
     sharpness = fit_sharpness(fused.left_out, codes, labelled.weights)
     if labelled.groups is None:
         sharpness = _cautious_sharpness(sharpness, fused, features, families, labelled)
-    weight = np.zeros((labelled.n_outputs, features.shape[1]))
-    bias = np.full(labelled.n_outputs, _RULED_OUT)
-    weight[present] = sharpness * fused.coef.T
-    bias[present] = sharpness * fused.intercept
-    return FusedProbe(weight, bias, fused.left_out, sharpness, present, shares)
+    return probe_of(fits, shares, sharpness, present, labelled.n_outputs)
+
+
+def probe_of(
+    fits: list[Ridge], shares: np.ndarray, sharpness: float, outputs: np.ndarray, n_outputs: int
+) -> FusedProbe:
+    """The probe that averages ridges, of which some of `n_outputs` outputs have a target."""
+    fused = fuse(fits, shares)
+    weight = np.zeros((n_outputs, len(fused.coef)))
+    bias = np.full(n_outputs, _RULED_OUT)
+    weight[outputs] = sharpness * fused.coef.T
+    bias[outputs] = sharpness * fused.intercept
+    return FusedProbe(weight, bias, fused.left_out, sharpness, outputs, shares, fits)
 
 
 def family_shares(
@@ -200,9 +211,8 @@ def fit_fused_values(
     ]
     trust = 1 / np.maximum(errors, 1e-9) ** 2
     trust /= trust.sum(axis=0)
-    fused = fuse(fits, trust)
-    outputs = np.arange(targets.shape[1])
-    return FusedProbe(fused.coef.T, fused.intercept, fused.left_out, 1.0, outputs, trust)
+    n_outputs = targets.shape[1]
+    return probe_of(fits, trust, 1.0, np.arange(n_outputs), n_outputs)
 
 
 @dataclass(frozen=True)
@@ -215,12 +225,16 @@ class Ridge:
     intercept : ndarray of shape (n_targets,)
     left_out : ndarray of shape (n, n_targets)
         Decision for each training window from a ridge fitted without it, or without its group.
+    penalty : float
+        Penalty of the squared coefficients, where the weights of the windows have a mean of 1. NaN
+        for an average of ridges.
     """
 
     coef: np.ndarray
     intercept: np.ndarray
     left_out: np.ndarray
     _leave_out: Callable[[np.ndarray], np.ndarray]
+    penalty: float = np.nan
 
     def without_each(self, groups: np.ndarray) -> np.ndarray:
         """Decision for each training window from a ridge fitted without its group."""
@@ -259,7 +273,8 @@ def fit_ridge(
         if error < best[0]:
             best = (error, left_out, penalty)
     coef = rows.T @ (basis @ (rotated / (squared + best[2])[:, None]))
-    return Ridge(coef, level - centre @ coef, best[1], partial(leave_out, penalty=best[2]))
+    without = partial(leave_out, penalty=best[2])
+    return Ridge(coef, level - centre @ coef, best[1], without, best[2])
 
 
 def _leave_out(
