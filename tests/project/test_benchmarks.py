@@ -588,11 +588,13 @@ def test_people_do_fewer_classes_in_the_designs_of_recentring(load):
     watch = load_watch()
     y, people = watch.y[::5], watch.groups[::5]
     rows = dict(partial.designs(y, people))
-    assert list(rows) == ["", ", half of the classes", ", one class"]
-    for name, n in (("", 7), (", half of the classes", 3), (", one class", 1)):
-        kept = rows[name]
+    assert tuple(rows) == partial.DESIGNS
+    for kept, n in zip(rows.values(), (7, 3, 1), strict=True):
         done = [len(np.unique(y[kept][people[kept] == person])) for person in np.unique(people)]
         assert set(done) == {n}
+    assert [name for name, _ in partial.designs(people, people)] == ["one class"]
+    two = np.where(y == y[0], "a", "b")
+    assert [name for name, _ in partial.designs(two, people)] == ["all classes", "one class"]
 
 
 def test_recentring_of_few_labels_is_scored_in_three_ways(load, monkeypatch, capsys):
@@ -602,11 +604,10 @@ def test_recentring_of_few_labels_is_scored_in_three_ways(load, monkeypatch, cap
     monkeypatch.setattr(partial, "read_sets", lambda folder: sets)
     monkeypatch.setattr(sys, "argv", ["partial_recentring.py"])
     partial.main()
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| watch")]
-    table = {cells[1].strip(): [float(cell) for cell in cells[2:-1]]
-             for cells in (line.split("|") for line in lines)}  # fmt: skip
-    assert set(table) == {"watch", "watch, half of the classes", "watch, one class"}
-    never, auto, always = table["watch"][:3]
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[3:]]
+    table = {cells[0].strip(): [float(cell) for cell in cells[3:-1]] for cells in lines}
+    assert tuple(table) == partial.DESIGNS
+    never, auto, always = table["all classes"][:3]
     assert never < auto <= always + 0.02
-    assert table["watch, one class"][-1] == 0
-    assert table["watch, one class"][:2] == [table["watch, one class"][0]] * 2
+    assert table["one class"][-1] == 0
+    assert table["one class"][0] == table["one class"][1]
