@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cells import Row, append, as_text
+from cells import Row, replace_all
 from labelled_sets import all_splits, drawn, read_sets, splits
 from lowdata import FEWEST_OF_A_CLASS, scores_of
 from paired import gaps, interval, mean_of, values
@@ -152,8 +152,7 @@ def main() -> None:
             rows += rows_of_set(name, X, y, groups, arguments.checkpoints)
             print(f"{name}: done", flush=True)
     if arguments.csv:
-        arguments.csv.write_text(as_text([]))
-        append(arguments.csv, rows)
+        replace_all(arguments.csv, rows)
     print_tables(rows, ["kernels", Path(arguments.checkpoints[0]).stem])
 
 

@@ -1,6 +1,7 @@
 """Other ways to read a pre-trained network, beside the default's, on inner folds.
 
-    python benchmarks/other_reads.py --sets FOLDER
+    python benchmarks/other_reads.py --sets FOLDER --csv reads.csv
+    python benchmarks/other_reads.py --table reads.csv
 
 The windows, folds and draws are those of ``inner_folds.py``: the training part of the first fold of
 each set, and three inner folds that leave out people where they are known. Each row takes the place
@@ -19,9 +20,11 @@ from pathlib import Path
 import inner_folds as inner
 import numpy as np
 import torch
-from cells import Row, append, as_text
+from cells import Row, read, replace_all
 from labelled_sets import drawn, read_sets
 from lowdata import scores_of
+from paired import gaps, interval, mean_of, values
+from paired import scores_of as select
 from parts import CPU
 from scipy.special import softmax
 from torch import Tensor
@@ -109,9 +112,9 @@ def rows_of_set(name: str, X, y, groups, checkpoint: str, other: str) -> Iterato
     shape = Family(of_kernels[:, :n_shape], kernels.views[:3])
     amplitude = Family(of_kernels[:, n_shape:], kernels.views[3:])
     models = {"kernels": [shape, amplitude]}
-    for read, family in reads(X, checkpoint, other).items():
-        models[f"{read}, alone"] = [family]
-        models[f"default: {read}"] = [family, bands, shape, amplitude]
+    for way, family in reads(X, checkpoint, other).items():
+        models[f"{way}, alone"] = [family]
+        models[f"default: {way}"] = [family, bands, shape, amplitude]
     for fold, (train, test) in enumerate(inner.inner_splits(y, groups)):
         for fraction in inner.FRACTIONS:
             few = drawn(y, train, fraction, fold)
@@ -127,6 +130,38 @@ def rows_of_set(name: str, X, y, groups, checkpoint: str, other: str) -> Iterato
                 yield cell | counts | scores_of(y[test], classes, proba)
 
 
+def print_tables(rows: list[Row]) -> None:
+    """Macro-F1 of each read alone and in the default, and differences from the default."""
+    shares = [f"{fraction:.0%}" for fraction in inner.FRACTIONS]
+    names = [row["model"].removeprefix("default: ") for row in rows]
+    names = [n for n in dict.fromkeys(names) if n != "kernels" and not n.endswith(", alone")]
+    names.sort(key=lambda name: name != "network")  # which is the default
+
+    def means(model: str) -> list[str]:
+        found = [select(rows, model, fraction, "macro_f1") for fraction in inner.FRACTIONS]
+        return [f"{mean_of(values(scores)):.3f}" for scores in found]
+
+    print("| " + " | ".join(["macro-F1", *(f"alone, {s}" for s in shares), *shares]) + " |")
+    print("|---" * (1 + 2 * len(shares)) + "|")
+    print("| " + " | ".join(["kernels alone", *means("kernels"), *[""] * len(shares)]) + " |")
+    for name in names:
+        cells = [*means(f"{name}, alone"), *means(f"default: {name}")]
+        print("| " + " | ".join([name, *cells]) + " |")
+    pairs = [("kernels", f"default: {names[0]}")]
+    pairs += [(f"default: {name}", f"default: {names[0]}") for name in names[1:]]
+    print("\n| " + " | ".join(["points beside the default", *shares]) + " |")
+    print("|---" * (1 + len(shares)) + "|")
+    for model, default in pairs:
+        cells = []
+        for fraction in inner.FRACTIONS:
+            gap = gaps(*(select(rows, each, fraction, "macro_f1") for each in (model, default)))
+            limits = interval(gap)
+            cells.append(f"{100 * mean_of(gap):+.1f}")
+            if limits:
+                cells[-1] += " [{:+.1f}, {:+.1f}]".format(*(100 * each for each in limits))
+        print("| " + " | ".join([model.removeprefix("default: "), *cells]) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sets", type=Path, metavar="FOLDER")
@@ -134,16 +169,19 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="multi-freq", metavar="NAME")
     parser.add_argument("--other", default="multi-time", metavar="NAME")
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--table", type=Path, nargs="+", metavar="CSV")
     options = parser.parse_args()
+    if options.table:
+        print_tables(read(options.table))
+        return
     rows: list[Row] = []
     for name, (X, y, groups, _) in read_sets(options.sets).items():
         if options.only is None or name in options.only:
             rows += rows_of_set(name, X, y, groups, options.checkpoint, options.other)
             print(f"{name}: done", flush=True)
     if options.csv:
-        options.csv.write_text(as_text([]))
-        append(options.csv, rows)
-    inner.print_tables(rows, ["kernels", "default: network"])
+        replace_all(options.csv, rows)
+    print_tables(rows)
 
 
 if __name__ == "__main__":

@@ -583,6 +583,25 @@ def test_the_network_among_other_reads_is_the_default(load):
     assert all(np.abs(means[name] - means["network"]).max() > 1e-4 for name in models - {"network"})
 
 
+def test_other_reads_are_printed_from_their_file(load, tmp_path, capsys, monkeypatch):
+    reads = load("other_reads")
+    from cells import replace_all
+
+    rows = [
+        {"set": name, "model": model, "fold": str(fold), "fraction": str(fraction),
+         "macro_f1": f"{0.5 + 0.1 * (model == 'default: network') + 0.01 * fold}"}
+        for name in "abc" for fold in range(3) for fraction in reads.inner.FRACTIONS
+        for model in ("kernels", "network, alone", "default: network", "convolution only, alone",
+                      "default: convolution only")
+    ]  # fmt: skip
+    replace_all(tmp_path / "reads.csv", rows)
+    monkeypatch.setattr(sys, "argv", ["other_reads.py", "--table", str(tmp_path / "reads.csv")])
+    reads.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "| network | 0.510 | 0.510 | 0.510 | 0.510 | 0.610 | 0.610 | 0.610 | 0.610 |" in lines
+    assert lines[-2].startswith("| kernels | -10.0 [-10.0, -10.0] |")
+
+
 def test_people_do_fewer_classes_in_the_designs_of_recentring(load):
     partial = load("partial_recentring")
     watch = load_watch()
