@@ -75,9 +75,16 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.activation(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
-        if self.stride > 1:
-            x = F.avg_pool1d(x, self.stride, ceil_mode=True, count_include_pad=False)
-        return self.activation(out + self.skip(x))
+        return self.activation(out + self.skip(_pooled(x, self.stride)))
+
+
+def _pooled(x: Tensor, stride: int) -> Tensor:
+    """Means of `stride` adjacent steps; the last one may be of fewer."""
+    if stride == 1:
+        return x
+    if stride == 2 and x.shape[-1] % 2 == 0 and not torch.compiler.is_exporting():
+        return (x[..., ::2] + x[..., 1::2]) * 0.5  # the same bits in a tenth of the time
+    return F.avg_pool1d(x, stride, ceil_mode=True, count_include_pad=False)
 
 
 class ConvEncoder(nn.Module):
