@@ -364,7 +364,7 @@ def test_signals_of_each_person_get_the_covariance_and_the_amplitude_of_the_othe
 def test_own_thresholds_undo_a_gain_of_the_person_and_keep_the_kernels(load):
     features = load("changed_features")
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 3, 64)).astype(np.float32))
-    network = features.make_network(3, 64, 2)
+    network = features.default_network(3, 64, 2)
     network.fit_kernels(x, 0)
 
     def amplitudes(of, windows):
