@@ -630,3 +630,15 @@ def test_recentring_of_few_labels_is_scored_in_three_ways(load, monkeypatch, cap
     assert never < auto <= always + 0.02
     assert table["one class"][-1] == 0
     assert table["one class"][0] == table["one class"][1]
+
+
+def test_the_time_and_the_memory_of_many_windows_are_measured(load):
+    many = load("many_windows")
+    X, y = many.tones(1200)
+    assert X.shape == (1200, 1, 256)
+    assert np.isfinite(X).all()
+    assert set(y) == {0, 1, 2, 3}
+    seconds, accuracy, peak = many.measure(100)
+    assert seconds > 0
+    assert 0.3 < accuracy < 1
+    assert 0.1 < peak < 20
