@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from .labelled import LabelledWindows
-from .probes import FusedProbe, Ridge, class_targets, probe_of
+from .probes import FusedProbe, Ridge, class_targets, families_of_values, probe_of
 
 MOST_EXACT = 3000  # windows; the exact solution takes their cube
 BLOCK = 1024  # windows whose features are in memory at the same time
@@ -70,6 +70,7 @@ def fit_to_all(probe: FusedProbe, families: list[int], everything: AllWindows | 
     labelled = everything.labelled
     if labelled.n_classes is None:
         targets, weights = labelled.targets, labelled.weights
+        families = families_of_values(families)
     else:
         _, _, targets, weights = class_targets(labelled)
     weights = weights / weights.mean()

@@ -9,7 +9,12 @@ from citrus_sk import CitrusClassifier, CitrusRegressor
 from citrus_sk.training import many_windows
 from citrus_sk.training.labelled import label_windows, regression_windows
 from citrus_sk.training.many_windows import AllWindows, fit_to_all, some_windows
-from citrus_sk.training.probes import class_targets, fit_fused_probe, fit_fused_values
+from citrus_sk.training.probes import (
+    class_targets,
+    families_of_values,
+    fit_fused_probe,
+    fit_fused_values,
+)
 
 FAMILIES = [6, 3, 9]
 CLASSES = np.array(["a", "b", "c"])
@@ -36,10 +41,10 @@ def in_blocks(features, rows):
         yield part, features[rows[part]]
 
 
-def with_penalties(fits, features, targets, weights):
+def with_penalties(fits, features, targets, weights, families=FAMILIES):
     """Coefficients and intercept that scikit-learn finds for each family."""
     weights = weights / weights.mean()
-    for fit, part in zip(fits, np.split(features, np.cumsum(FAMILIES)[:-1], axis=1), strict=True):
+    for fit, part in zip(fits, np.split(features, np.cumsum(families)[:-1], axis=1), strict=True):
         model = Ridge(alpha=fit.penalty, tol=1e-12).fit(part, targets, sample_weight=weights)
         yield model.coef_.T, model.intercept_
 
@@ -91,7 +96,11 @@ def test_numbers_have_the_ridges_of_scikit_learn(few_are_exact):
     probe = fit_fused_values(X[some.rows], FAMILIES, some)
     everything = AllWindows(labelled, lambda: in_blocks(X, labelled.rows))
     whole = fit_to_all(probe, FAMILIES, everything)
-    expected = with_penalties(probe.fits, X[labelled.rows], labelled.targets, labelled.weights)
+    joined = families_of_values(FAMILIES)
+    assert joined == [9, 9]
+    assert families_of_values([6]) == [6]
+    case = (X[labelled.rows], labelled.targets, labelled.weights)
+    expected = with_penalties(probe.fits, *case, joined)
     for fit, (coef, intercept) in zip(whole.fits, expected, strict=True):
         assert_allclose(fit.coef, coef, atol=1e-5)
         assert_allclose(fit.intercept, intercept, atol=1e-5)
