@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from citrus_sk.nn import CitrusNetwork
 from citrus_sk.nn.encoder import normalise
 from citrus_sk.nn.kernels import RandomKernels
 from citrus_sk.nn.readout import N_BANDS, log_band_power
-from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.labelled import LabelledWindows, label_windows
 
 MOST, N_INNER = 500, 3
 FRACTIONS = (0.02, 0.05, 0.2, 1.0)
@@ -97,7 +98,6 @@ def parts_beside(kernels: RandomKernels, n_bands: int, views: list[int]) -> tupl
 
 def rows_of_set(name: str, X, y, groups, checkpoints: list[str]) -> Iterator[Row]:
     X, y, groups = training_part(X, y, groups)
-    classes, codes = np.unique(y, return_inverse=True)
     of_kernels, kernels = kernel_features(X)
     models = {"kernels": (of_kernels, kernels_part(kernels))}
     for checkpoint in checkpoints:
@@ -106,16 +106,37 @@ def rows_of_set(name: str, X, y, groups, checkpoints: list[str]) -> Iterator[Row
         short = Path(checkpoint).stem
         models[f"{short} alone"] = (found, alone)
         models[short] = (torch.cat([found, of_kernels], 1), both)
+    for case in cases(name, X, y, groups):
+        for model, (features, part) in models.items():
+            head = PartHead(part, features[case.rows], case.labelled, int(case.cell["fold"]))
+            yield case.scored(model, head.predict_proba(features[case.test]))
+
+
+@dataclass(frozen=True)
+class Case:
+    """Few labelled windows of an inner training fold, and the windows of its test fold."""
+
+    cell: Row
+    train: np.ndarray  # rows of the whole inner training fold
+    rows: np.ndarray  # those of `labelled`
+    test: np.ndarray
+    labelled: LabelledWindows
+    expected: np.ndarray
+    classes: np.ndarray
+
+    def scored(self, model: str, proba: np.ndarray) -> Row:
+        return self.cell | {"model": model} | scores_of(self.expected, self.classes, proba)
+
+
+def cases(name: str, X, y, groups) -> Iterator[Case]:
+    classes, codes = np.unique(y, return_inverse=True)
     for fold, (train, test) in enumerate(inner_splits(y, groups)):
         for fraction in FRACTIONS:
             few = drawn(y, train, fraction, fold)
             labelled = label_windows(X[few], codes[few], classes)
-            for model, (features, part) in models.items():
-                head = PartHead(part, features[few][labelled.rows], labelled, fold)
-                proba = head.predict_proba(features[test])
-                cell = {"set": name, "model": model, "fold": str(fold), "fraction": str(fraction)}
-                sizes = {"n_train": str(len(few)), "n_test": str(len(test))}
-                yield cell | sizes | scores_of(y[test], classes, proba)
+            cell = {"set": name, "fold": str(fold), "fraction": str(fraction),
+                    "n_train": str(len(few)), "n_test": str(len(test))}  # fmt: skip
+            yield Case(cell, train, few[labelled.rows], test, labelled, y[test], classes)
 
 
 def print_tables(rows: list[Row], baselines: list[str]) -> None:

@@ -21,19 +21,18 @@ import inner_folds as inner
 import numpy as np
 import torch
 from cells import Row, read, replace_all
-from labelled_sets import drawn, read_sets
-from lowdata import scores_of
-from paired import gaps, interval, mean_of, values
+from labelled_sets import read_sets
+from paired import gaps, mean_of, values
 from paired import scores_of as select
 from parts import CPU
 from scipy.special import softmax
+from tables import FORMS, as_table, cell, percents
 from torch import Tensor
 
 from citrus_sk.nn import PRESETS, CitrusNetwork
 from citrus_sk.nn.heads import LinearHead
 from citrus_sk.nn.readout import N_BANDS
 from citrus_sk.training.adaptation.heads import outputs_of
-from citrus_sk.training.labelled import label_windows
 from citrus_sk.training.nets import infer
 from citrus_sk.training.probes import fit_fused_probe
 
@@ -75,12 +74,10 @@ def random_features(X: np.ndarray) -> Tensor:
     return infer(network, X, CPU, 16, features=True)
 
 
-def reads(X: np.ndarray, checkpoint: str, other: str) -> dict[str, Family]:
-    """Families that take the place of the network."""
-    n_bands = X.shape[1] * N_BANDS
-    found, views = inner.network_features(X, checkpoint)
+def reads(X: np.ndarray, readout: Tensor, views: list[int], other: str) -> dict[str, Family]:
+    """Families that take the place of the network, whose read-out of `X` is given."""
     second, _ = inner.network_features(X, other)
-    pieces = found[:, :-n_bands].split(views, dim=1)
+    pieces = readout.split(views, dim=1)
 
     def of(chosen: slice, *more: slice) -> Family:
         kept = [i for part in (chosen, *more) for i in range(len(views))[part]]
@@ -104,62 +101,52 @@ def reads(X: np.ndarray, checkpoint: str, other: str) -> dict[str, Family]:
 
 def rows_of_set(name: str, X, y, groups, checkpoint: str, other: str) -> Iterator[Row]:
     X, y, groups = inner.training_part(X, y, groups)
-    classes, codes = np.unique(y, return_inverse=True)
     n_bands = X.shape[1] * N_BANDS
-    bands = Family(inner.network_features(X, checkpoint)[0][:, -n_bands:], [n_bands])
+    found, views = inner.network_features(X, checkpoint)
+    bands = Family(found[:, -n_bands:], [n_bands])
     of_kernels, kernels = inner.kernel_features(X)
     n_shape = kernels.families[0]
     shape = Family(of_kernels[:, :n_shape], kernels.views[:3])
     amplitude = Family(of_kernels[:, n_shape:], kernels.views[3:])
     models = {"kernels": [shape, amplitude]}
-    for way, family in reads(X, checkpoint, other).items():
+    for way, family in reads(X, found[:, :-n_bands], views, other).items():
         models[f"{way}, alone"] = [family]
         models[f"default: {way}"] = [family, bands, shape, amplitude]
-    for fold, (train, test) in enumerate(inner.inner_splits(y, groups)):
-        for fraction in inner.FRACTIONS:
-            few = drawn(y, train, fraction, fold)
-            labelled = label_windows(X[few], codes[few], classes)
-            rows = few[labelled.rows]
-            for model, families in models.items():
-                parts = [family.standardised(rows, train) for family in families]
-                sizes, features = [part.shape[1] for part in parts], np.concatenate(parts, axis=1)
-                probe = fit_fused_probe(features[rows], sizes, labelled, network=len(parts) > 2)
-                proba = softmax(outputs_of(probe.head, features[test]), axis=1)
-                cell = {"set": name, "model": model, "fold": str(fold), "fraction": str(fraction)}
-                counts = {"n_train": str(len(few)), "n_test": str(len(test))}
-                yield cell | counts | scores_of(y[test], classes, proba)
+    for case in inner.cases(name, X, y, groups):
+        for model, families in models.items():
+            parts = [family.standardised(case.rows, case.train) for family in families]
+            sizes, features = [part.shape[1] for part in parts], np.concatenate(parts, axis=1)
+            probe = fit_fused_probe(
+                features[case.rows], sizes, case.labelled, network=len(parts) > 2
+            )
+            proba = softmax(outputs_of(probe.head, features[case.test]), axis=1)
+            yield case.scored(model, proba)
 
 
 def print_tables(rows: list[Row]) -> None:
     """Macro-F1 of each read alone and in the default, and differences from the default."""
-    shares = [f"{fraction:.0%}" for fraction in inner.FRACTIONS]
+    shares, (_, form, points) = percents(rows), FORMS["macro_f1"]
     names = [row["model"].removeprefix("default: ") for row in rows]
     names = [n for n in dict.fromkeys(names) if n != "kernels" and not n.endswith(", alone")]
     names.sort(key=lambda name: name != "network")  # which is the default
 
     def means(model: str) -> list[str]:
         found = [select(rows, model, fraction, "macro_f1") for fraction in inner.FRACTIONS]
-        return [f"{mean_of(values(scores)):.3f}" for scores in found]
+        return [form(mean_of(values(scores))) for scores in found]
 
-    print("| " + " | ".join(["macro-F1", *(f"alone, {s}" for s in shares), *shares]) + " |")
-    print("|---" * (1 + 2 * len(shares)) + "|")
-    print("| " + " | ".join(["kernels alone", *means("kernels"), *[""] * len(shares)]) + " |")
-    for name in names:
-        cells = [*means(f"{name}, alone"), *means(f"default: {name}")]
-        print("| " + " | ".join([name, *cells]) + " |")
-    pairs = [("kernels", f"default: {names[0]}")]
-    pairs += [(f"default: {name}", f"default: {names[0]}") for name in names[1:]]
-    print("\n| " + " | ".join(["points beside the default", *shares]) + " |")
-    print("|---" * (1 + len(shares)) + "|")
-    for model, default in pairs:
-        cells = []
-        for fraction in inner.FRACTIONS:
-            gap = gaps(*(select(rows, each, fraction, "macro_f1") for each in (model, default)))
-            limits = interval(gap)
-            cells.append(f"{100 * mean_of(gap):+.1f}")
-            if limits:
-                cells[-1] += " [{:+.1f}, {:+.1f}]".format(*(100 * each for each in limits))
-        print("| " + " | ".join([model.removeprefix("default: "), *cells]) + " |")
+    lines = [["kernels alone", *means("kernels"), *[""] * len(shares)]]
+    lines += [[name, *means(f"{name}, alone"), *means(f"default: {name}")] for name in names]
+    print(as_table(["macro-F1", *(f"alone, {share}" for share in shares), *shares], lines))
+    lines = []
+    for model in ("kernels", *(f"default: {name}" for name in names[1:])):
+        pairs = [
+            [select(rows, each, fraction, "macro_f1") for each in (model, f"default: {names[0]}")]
+            for fraction in inner.FRACTIONS
+        ]
+        lines.append(
+            [model.removeprefix("default: "), *(cell(gaps(*pair), points) for pair in pairs)]
+        )
+    print("\n" + as_table(["points beside the default", *shares], lines))
 
 
 def main() -> None:

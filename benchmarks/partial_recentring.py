@@ -21,6 +21,7 @@ from inner_folds import inner_splits, training_part
 from labelled_sets import drawn, has_people, read_sets
 from parts import PartHead, default_network, features_of, parts_of
 from sklearn.metrics import f1_score, log_loss
+from tables import as_table
 
 from citrus_sk.nn import CitrusNetwork
 from citrus_sk.training.labelled import label_windows
@@ -67,10 +68,8 @@ def scored(features, network, X, y, people) -> Iterator[tuple[float, dict[str, t
                     for each in (False, True)
                 )
                 weight, found = auto.adaptive.decision.share, {}
-                for way in WAYS:
-                    head, known = auto, None if way == "never" else people[test]
-                    if way == "always":
-                        head = always
+                ways = ((auto, None), (auto, people[test]), (always, people[test]))
+                for way, (head, known) in zip(WAYS, ways, strict=True):
                     proba = head.predict_proba(features[test], known).clip(ROUNDING)
                     found[way] = (
                         f1_score(codes[test], proba.argmax(1), average="macro"),
@@ -83,7 +82,7 @@ def print_table(rows: list[tuple]) -> None:
     """Means over sets for each design and share, and the set that loses most by ``"auto"``."""
     columns = [f"{metric}, {way}" for metric in ("macro-F1", "log loss") for way in WAYS]
     titles = ["each person has", "labels", "sets", *columns, "weight", "worst set"]
-    print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|")
+    lines = []
     for design in DESIGNS:
         for share in SHARES:
             found: dict[str, list] = {}
@@ -96,9 +95,8 @@ def print_table(rows: list[tuple]) -> None:
             worst = min(gaps, key=gaps.__getitem__)
             *scores, weight = np.mean(list(of_sets.values()), axis=0)
             cells = [design, f"{share:.0%}", str(len(of_sets)), *(f"{each:.3f}" for each in scores)]
-            print(
-                "| " + " | ".join([*cells, f"{weight:.2f}", f"{gaps[worst]:+.1f} ({worst})"]), "|"
-            )
+            lines.append([*cells, f"{weight:.2f}", f"{gaps[worst]:+.1f} ({worst})"])
+    print(as_table(titles, lines))
 
 
 def main() -> None:

@@ -150,11 +150,12 @@ class KernelBank(nn.Module):
         """``(n_windows, n_chans, n_times)`` to shares in [0, 1], ``(n_windows, sum(views))``."""
         if torch.compiler.is_exporting():  # a graph cannot loop over any number of chunks
             return self._pool_at_once(x)
-        if x.device.type == "cpu" and _compiled() is not None:
-            return self._pool_compiled(x)
+        pool = _compiled() if x.device.type == "cpu" else None
+        if pool is not None:
+            return self._pool_compiled(x, pool)
         return torch.cat([self._pool(part) for part in x.split(_AT_ONCE)])
 
-    def _pool_compiled(self, x: Tensor) -> Tensor:
+    def _pool_compiled(self, x: Tensor, pool: Callable[..., None]) -> Tensor:
         """`_pool` by numba, with the windows divided between the threads of torch."""
         features = torch.empty(len(x), sum(self.views), dtype=DTYPE)
         fixed = (
@@ -165,8 +166,7 @@ class KernelBank(nn.Module):
             self.n_runs,
             _SOFTNESS,
         )
-        pool, n_parts = _compiled(), max(1, min(torch.get_num_threads(), len(x)))
-        assert pool is not None
+        n_parts = max(1, min(torch.get_num_threads(), len(x)))
         parts = [np.array_split(each.contiguous().numpy(), n_parts) for each in (x, features)]
         if n_parts == 1:
             pool(parts[0][0], *fixed, parts[1][0])

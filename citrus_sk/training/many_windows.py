@@ -34,9 +34,9 @@ class AllWindows:
 
 
 def some_windows(labelled: LabelledWindows) -> LabelledWindows:
-    """At most about 3000 windows, stratified by class; all of them if there are no more.
+    """Select about 3000 windows, stratified by class, or all of them if there are fewer.
 
-    The first ones are taken, which are random ones: they are in the order of hashes.
+    The first windows of each class are a random sample, because windows are sorted by hashes.
     """
     if len(labelled) <= MOST_EXACT:
         return labelled
