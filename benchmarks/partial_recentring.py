@@ -3,7 +3,7 @@
     python benchmarks/partial_recentring.py --sets FOLDER
 
 Every set with groups is scored as it is, and where people have several classes also with half of
-the classes of each person (at least two) and with one. The windows are those of ``inner_folds.py``,
+the classes of each person (at least two) and with one, drawn several times. The windows are those of ``inner_folds.py``,
 three inner folds leave out people, and few labels are drawn several times. Prints macro-F1 and log
 loss without recentring, with ``adaptation="auto"`` and with ``adaptation="recenter"``, the mean
 weight of ``"auto"``, and the set whose macro-F1 it lowers most.
@@ -30,6 +30,7 @@ from citrus_sk.training.members import _KERNEL_WINDOWS
 SHARES = {0.01: 3, 0.05: 3, 0.2: 1}  # of the labels, and how often each is drawn
 WAYS = ("never", "auto", "always")
 DESIGNS = ("all classes", "half of the classes", "one class")
+N_CHANGED = 4  # draws of the classes that each person keeps
 ROUNDING = 1e-9
 
 
@@ -40,7 +41,7 @@ def designs(y: np.ndarray, people: np.ndarray) -> Iterator[tuple[str, np.ndarray
     if several:
         rng, classes = np.random.default_rng(5), np.unique(y)
         half = max(2, len(classes) // 2)
-        for name, n in ((DESIGNS[1], half), (DESIGNS[2], 1)):
+        for name, n in N_CHANGED * [(DESIGNS[1], half), (DESIGNS[2], 1)]:
             if n < len(classes):
                 kept = [(people == person) & np.isin(y, rng.permutation(classes)[:n])
                         for person in np.unique(people)]  # fmt: skip

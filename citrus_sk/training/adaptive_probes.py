@@ -59,7 +59,10 @@ def adapt_probe(
     adaptive = _unadapted(
         decision, families, probe.outputs, probe.left_out, probe.sharpness, labelled
     )
-    if not adaptive.of_classes or groups is None:
+    if not adaptive.of_classes:
+        return adaptive
+    adaptive = replace(adaptive, shares=probe.shares)
+    if groups is None:
         return adaptive
     codes = class_targets(labelled)[1]
     if adaptive.decision.kind == "pool":

@@ -24,6 +24,7 @@ from citrus_sk.training.adaptation.personal import (
     correction_head,
     equal_confidence,
     guess_scale,
+    label_correction,
     person_kernel,
     self_trained,
 )
@@ -243,12 +244,28 @@ def test_contradictory_labels_get_a_larger_penalty():
     assert choose_label_noise(kernel, decisions[:15], shuffled, 2.0) > right
 
 
-def test_a_correction_is_a_linear_head():
+@pytest.mark.parametrize("shares", [None, np.array([0.9, 0.1])])
+def test_a_correction_is_a_linear_head(shares):
     features, _, decisions = person()
-    kernel = person_kernel(features, [3, 5])
+    kernel = person_kernel(features, [3, 5], shares)
     coefficients = self_trained(kernel, decisions, 2.0, guess_scale(decisions, 2.0))
-    weight, bias = correction_head(features, [3, 5], coefficients)
+    weight, bias = correction_head(features, [3, 5], coefficients, shares)
     np.testing.assert_allclose(features @ weight.T + bias, kernel @ coefficients, atol=1e-10)
+
+
+def test_a_family_has_its_share_of_the_kernel():
+    features, codes, decisions = person()  # the first family has the classes, the second noise
+    parts = [person_kernel(part, [part.shape[1]]) for part in (features[:, :3], features[:, 3:])]
+    kernel = person_kernel(features, [3, 5], np.array([0.9, 0.1]))
+    np.testing.assert_allclose(kernel, 0.9 * parts[0] + 0.1 * parts[1], atol=1e-12)
+    np.testing.assert_allclose(person_kernel(features, [3, 5]), np.mean(parts, axis=0), atol=1e-12)
+    targets = np.where(np.arange(60)[:, None] < 9, 2.0 * np.eye(3)[codes] - 1, np.nan)
+
+    def accuracy(kernel):
+        corrected = decisions + kernel @ label_correction(kernel, decisions, targets, 0.3)
+        return (corrected.argmax(1) == codes)[9:].mean()
+
+    assert accuracy(kernel) > accuracy(person_kernel(features, [3, 5], np.array([0.1, 0.9])))
 
 
 def test_the_head_of_a_person_does_not_depend_on_the_order_of_windows():

@@ -62,6 +62,8 @@ class AdaptiveHead:
         guesses.
     class_means : ndarray of shape (n_outputs, n_outputs) or None
         Mean decision of the plain head for the training windows of each class.
+    shares : ndarray of shape (n_families,) or None
+        Weights of the families in the kernel of a person with labels; None means equal ones.
     """
 
     decision: Decision
@@ -76,6 +78,7 @@ class AdaptiveHead:
     within_reference: np.ndarray | None = None
     usual_scale: np.ndarray | None = None
     class_means: np.ndarray | None = None
+    shares: np.ndarray | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and arrays, for a file."""
@@ -203,7 +206,7 @@ def _self_trained(adaptive: AdaptiveHead, base: Linear, features: np.ndarray) ->
     kernel = person_kernel(features[rows], adaptive.families)
     decisions = outputs_of(base, features[rows])
     coefficients = self_trained(kernel, decisions, adaptive.adapted_sharpness, adaptive.usual_scale)
-    guessed = _corrected(adaptive, base, features[rows], coefficients)
+    guessed = _corrected(adaptive, base, features[rows], coefficients, None)
     return _restrained(adaptive, guessed, base, features[rows])
 
 
@@ -242,24 +245,31 @@ def _with_labels(
     room = max(0, _MOST_WINDOWS - int(known.sum()))
     rows = np.concatenate([np.flatnonzero(known), others[_spread(len(others), room)]])
     features, targets, known = features[rows], targets[rows], known[rows]
-    kernel, decisions = person_kernel(features, adaptive.families), outputs_of(base, features)
+    # Families that tell the classes of other people apart do so for this person as well.
+    shares = adaptive.shares
+    kernel = person_kernel(features, adaptive.families, shares)
+    decisions = outputs_of(base, features)
     noise = _label_noise(adaptive, kernel, decisions, targets, known)
     if np.isinf(noise):
         return None
     coefficients = label_correction(kernel, decisions, targets, noise)
-    by_labels = _corrected(adaptive, base, features, coefficients)
+    by_labels = _corrected(adaptive, base, features, coefficients, shares)
     if usual is None or known.all():
         return by_labels
     labels = np.where(known, np.nan_to_num(targets).argmax(axis=1), -1)
     coefficients = self_trained(kernel, decisions, adaptive.adapted_sharpness, usual, labels, noise)
-    guessed = _corrected(adaptive, base, features, coefficients)
+    guessed = _corrected(adaptive, base, features, coefficients, shares)
     return _restrained(adaptive, guessed, by_labels, features[~known])
 
 
 def _corrected(
-    adaptive: AdaptiveHead, base: Linear, features: np.ndarray, coefficients: np.ndarray
+    adaptive: AdaptiveHead,
+    base: Linear,
+    features: np.ndarray,
+    coefficients: np.ndarray,
+    shares: np.ndarray | None,
 ) -> Linear:
-    weight, bias = correction_head(features, adaptive.families, coefficients)
+    weight, bias = correction_head(features, adaptive.families, coefficients, shares)
     return base[0] + weight, base[1] + bias
 
 

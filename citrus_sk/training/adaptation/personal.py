@@ -33,8 +33,10 @@ def canonical_order(values: np.ndarray) -> np.ndarray:
     return np.lexsort(values.T[::-1])
 
 
-def person_kernel(features: np.ndarray, families: list[int]) -> np.ndarray:
-    """Inner products of one person's centred windows, with the same weight for each family.
+def person_kernel(
+    features: np.ndarray, families: list[int], shares: np.ndarray | None = None
+) -> np.ndarray:
+    """Inner products of one person's centred windows, with a weight for each family.
 
     Parameters
     ----------
@@ -42,41 +44,49 @@ def person_kernel(features: np.ndarray, families: list[int]) -> np.ndarray:
         Standardised features.
     families : list of int
         Number of columns of each family.
+    shares : ndarray of shape (n_families,), optional
+        Weights of the families, with a sum of 1. Equal by default.
 
     Returns
     -------
     ndarray of shape (n, n)
         The mean of its diagonal is 1.
     """
-    scaled = scale_families(features - ordered_mean(features), families)
+    scaled = scale_families(features - ordered_mean(features), families, shares)
     return np.asarray(scaled @ scaled.T)
 
 
-def scale_families(centred: np.ndarray, families: list[int]) -> np.ndarray:
-    """Divide the columns of each family so that its mean squared norm is 1 / number of families.
+def scale_families(
+    centred: np.ndarray, families: list[int], shares: np.ndarray | None = None
+) -> np.ndarray:
+    """Divide the columns of each family so that its mean squared norm is its share.
 
     Parameters
     ----------
     centred : ndarray of shape (n, n_features)
         Features of mean 0.
-    families : list of int
-        Number of columns of each family.
+    families, shares
+        As in `person_kernel`.
 
     Returns
     -------
     ndarray of shape (n, n_features)
     """
-    parts = _families(centred, families)
+    parts = _families(centred, families, shares)
     return np.concatenate([part / np.sqrt(size) for part, size in parts], axis=1)
 
 
-def _families(centred: np.ndarray, families: list[int]) -> list[tuple[np.ndarray, float]]:
-    """Columns of each family, with its mean squared norm times the number of families."""
+def _families(
+    centred: np.ndarray, families: list[int], shares: np.ndarray | None
+) -> list[tuple[np.ndarray, float]]:
+    """Columns of each family, with its mean squared norm divided by its share."""
     parts = np.split(np.asarray(centred, np.float64), np.cumsum(families)[:-1], axis=1)
     norms = [np.sort((part**2).sum(axis=1)).sum() / len(part) for part in parts]
+    if shares is None:
+        shares = np.full(len(parts), 1 / len(parts))
     return [
-        (part, float(max(norm, 1e-12) * len(parts)))
-        for part, norm in zip(parts, norms, strict=True)
+        (part, float(max(norm, 1e-12) / max(share, 1e-6)))
+        for part, norm, share in zip(parts, norms, shares, strict=True)
     ]
 
 
@@ -319,7 +329,10 @@ def guess_scale(
 
 
 def correction_head(
-    features: np.ndarray, families: list[int], coefficients: np.ndarray
+    features: np.ndarray,
+    families: list[int],
+    coefficients: np.ndarray,
+    shares: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias that add the correction of `self_trained` to a linear head.
 
@@ -327,8 +340,8 @@ def correction_head(
     ----------
     features : ndarray of shape (n, n_features)
         Standardised features of the windows that the kernel was computed from.
-    families : list of int
-        Number of columns of each family.
+    families, shares
+        Those of the kernel, see `person_kernel`.
     coefficients : ndarray of shape (n, n_classes)
         Result of `self_trained`.
 
@@ -339,8 +352,6 @@ def correction_head(
     """
     middle = ordered_mean(features)
     # Both factors of the kernel are scaled, so the scale enters squared.
-    weight = np.concatenate(
-        [coefficients.T @ part / size for part, size in _families(features - middle, families)],
-        axis=1,
-    )
+    parts = _families(features - middle, families, shares)
+    weight = np.concatenate([coefficients.T @ part / size for part, size in parts], axis=1)
     return weight, -weight @ middle
