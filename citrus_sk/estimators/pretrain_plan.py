@@ -55,6 +55,7 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_number("batch_size", params.batch_size, Integral, low=1)
     check_number("learning_rate", params.learning_rate, open_low=True)
     check_number("weight_decay", params.weight_decay)
+    check_number("sigreg_weight", params.sigreg_weight)
     for name in ("warmup", "ema", "unknown"):
         check_number(name, getattr(params, name), high=1.0)
     _check_episodes(params)
@@ -229,6 +230,7 @@ def make_settings(
         evaluate_every=max(10, n_steps // 50),
         seed=seed,
         episode_weight=params.episode_weight,
+        sigreg_weight=params.sigreg_weight,
         bf16=bf16,
         compiled=params.compile,
     )

@@ -50,9 +50,6 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     spectrum from the others. A fitted pre-trainer, or the file that `save` writes, can be passed
     as ``pretrained=`` to `CitrusClassifier`, `CitrusRegressor` and `CitrusEmbedder`.
 
-    The parameters describe, in this order, the network and its task, the data, the training, and
-    the run.
-
     Parameters
     ----------
     objective : {"freq", "time", "both"}, default="freq"
@@ -65,8 +62,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     mask_ratio : float, default=0.5
         Share of the tokens to hide, above 0 and at most 0.95.
     run_length : tuple of two int, default=(4, 8)
-        Shortest and longest run of hidden tokens. Visible tokens, which see some 65 samples to each
-        side, would cover shorter runs.
+        Shortest and longest run of hidden tokens; a token sees some 65 samples to each side.
     frame : int, default=128
         Number of samples of the frame whose spectrum is predicted, which must be even.
     cross_channel : bool, default=False
@@ -92,6 +88,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     episode_classes : dict of str to str or None, default=None
         Further classes for these tasks: for a data set, a regular expression whose first group in
         the name of a recording is the class of the recording, such as an activity.
+    sigreg_weight : float, default=0.0
+        Weight of SIGReg (Balestriero and LeCun, 2025), which makes the features independent of each
+        other; 0.25 is suitable for batches of hundreds of windows.
     unknown : float, default=0.5
         Share of windows, in [0, 1], whose modality is hidden from the network. They train the
         embedding of all other kinds of signal.
@@ -113,8 +112,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Span of the moving average of the weights that is kept, as a share of the run in [0, 1];
         0 keeps the weights of the last step.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Precision of the forward pass. ``"auto"`` means bfloat16 on a GPU that supports it, else
-        float32.
+        Precision of the forward pass; ``"auto"`` means bfloat16 on a GPU that supports it.
     compile : bool, default=False
         Whether to use `torch.compile`.
     device : str or torch.device, default="auto"
@@ -136,9 +134,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     autoencoder_ : torch.nn.Module
         The masked auto-encoder with the averaged weights, in evaluation mode.
     history_ : list of dict
-        About 50 rows with ``step``, mean masked ``loss`` since the previous row, ``seconds``; with
-        `episodes`, ``episode_loss``; and, if people were held out, ``held_out_loss`` and
-        ``held_out_by_modality``.
+        About 50 rows with ``step``, ``seconds``, and the mean masked ``loss`` since the previous
+        row; ``episode_loss`` and ``sigreg_loss`` for the losses that are added to it; and, if
+        people were held out, ``held_out_loss`` and ``held_out_by_modality``.
     modalities_ : tuple of str
         Kinds of signal in training.
     n_steps_ : int
@@ -198,6 +196,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         episodes: float = 0.0,
         episode_weight: float = 0.02,
         episode_classes: Mapping[str, str] | None = None,
+        sigreg_weight: float = 0.0,
         unknown: float = 0.5,
         validation_fraction: float = 0.1,
         n_passes: float = 10.0,
@@ -230,6 +229,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.episodes = episodes
         self.episode_weight = episode_weight
         self.episode_classes = episode_classes
+        self.sigreg_weight = sigreg_weight
         self.unknown = unknown
         self.validation_fraction = validation_fraction
         self.n_passes = n_passes

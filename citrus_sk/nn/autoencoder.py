@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,7 +92,8 @@ class MaskedAutoencoder(nn.Module):
         modality: Tensor,
         known: Tensor | None = None,
         window: Tensor | None = None,
-    ) -> Tensor:
+        with_means: bool = False,
+    ) -> Any:
         """Predict every token from those that are visible.
 
         Parameters
@@ -107,11 +110,17 @@ class MaskedAutoencoder(nn.Module):
         window : Tensor of int of shape (batch,), optional
             Number that is equal for channels of the same recording and time, between which
             cross-channel attention works. None switches this attention off.
+        with_means : bool, default=False
+            Whether to return means of the trunk's outputs as well.
 
         Returns
         -------
-        Tensor of shape (batch, n_tokens, n_outputs)
+        prediction : Tensor of shape (batch, n_tokens, n_outputs)
             Predictions in units of the standardised targets.
+        latent : Tensor of shape (batch, latent_width)
+            Mean latent of each window. Only with `with_means`, like the next one.
+        token : Tensor of shape (batch, dim)
+            Mean token of each window.
         """
         row = torch.zeros_like(modality) if known is None else torch.where(known, modality + 1, 0)
         if self.task.masking == "input":
@@ -120,14 +129,16 @@ class MaskedAutoencoder(nn.Module):
             z = z * visible
         else:
             hidden = (mask, self.mask_token)
-        _, sequence = self.trunk(z, row, hidden)
+        latent, sequence = self.trunk(z, row, hidden)
+        means = (latent.mean(2), sequence.mean(1)) if with_means else ()
         if self.cross_channel is not None and window is not None:
             sequence = self.cross_channel(sequence, window)
         # A matrix product, because the gradient of indexing is summed in the order of the threads.
         chosen = F.one_hot(modality, len(self.decoder_bias)).to(self.decoder_bias.dtype)
         weight = (chosen @ self.decoder_weight.flatten(1)).unflatten(1, (-1, self.n_outputs))
         bias = chosen @ self.decoder_bias
-        return torch.baddbmm(bias[:, None], sequence, weight)
+        prediction = torch.baddbmm(bias[:, None], sequence, weight)
+        return (prediction, *means) if with_means else prediction
 
     def loss(self, prediction: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Mean smooth L1 loss over the hidden tokens of each window, ``(batch,)``.

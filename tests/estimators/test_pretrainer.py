@@ -22,7 +22,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from citrus_sk import CitrusEmbedder, CitrusPretrainer, load_pretrained, read_corpus
 from citrus_sk.checkpoints.registry import describe_checkpoint
+from citrus_sk.datasets import load_watch
 from citrus_sk.nn import PRESETS
+from citrus_sk.nn.readout import ReadOut
 from citrus_sk.signals.recordings.arrays import array_corpus
 from citrus_sk.signals.recordings.reading import Corpus
 from citrus_sk.training.pretraining.processes import is_launched
@@ -516,6 +518,8 @@ def test_modality_names_what_an_array_is():
         ({"learning_rate": 0}, ValueError),
         ({"learning_rate": np.nan}, ValueError),
         ({"weight_decay": -1}, ValueError),
+        ({"sigreg_weight": -0.1}, ValueError),
+        ({"sigreg_weight": "auto"}, TypeError),
         ({"warmup": 1.1}, ValueError),
         ({"episodes": 1.1}, ValueError),
         ({"episodes": 0.01}, ValueError),  # of a batch, less than a task needs
@@ -619,13 +623,14 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_recordings_of_its_batch
 def test_a_batch_with_an_infinite_loss_is_never_learnt_from(monkeypatch):
     from citrus_sk.training.pretraining.run import PretrainRun
 
-    true_loss, seen = PretrainRun._masked_loss, []
+    true_losses, seen = PretrainRun._losses, []
 
-    def loss(run, batch):
+    def losses(run, *batch):
         seen.append((run, {k: v.clone() for k, v in run.model.state_dict().items()}))
-        return true_loss(run, batch) * (np.inf if run.step == 3 else 1.0)
+        found = true_losses(run, *batch)
+        return found | {"loss": found["loss"] * (np.inf if run.step == 3 else 1.0)}
 
-    monkeypatch.setattr(PretrainRun, "_masked_loss", loss)
+    monkeypatch.setattr(PretrainRun, "_losses", losses)
     with pytest.raises(FloatingPointError, match="became inf at step 3,"):
         pretrainer(max_steps=5).fit(X)
     run, state = seen[-1]
@@ -641,6 +646,31 @@ def test_few_label_tasks_have_a_loss_of_their_own():
     assert np.abs(fitted.transform(X) - plain.transform(X)).max() > 1e-4
     heavy = pretrainer(episodes=0.5, episode_weight=1.0, batch_size=32, max_steps=3).fit(X)
     assert np.abs(heavy.transform(X) - fitted.transform(X)).max() > 1e-4
+
+
+def rank_of_trunk(features):
+    """Effective rank of the segments' means, the first view of the read-out."""
+    with torch.random.fork_rng(devices=[]):
+        n_features = ReadOut(PRESETS["tiny"], 3).views[0]
+    trunk = features[:, :n_features]
+    singular = np.linalg.svd((trunk - trunk.mean(0)) / (trunk.std(0) + 1e-6), compute_uv=False)
+    share = singular / singular.sum()
+    return np.exp(-(share * np.log(share + 1e-12)).sum())
+
+
+def test_sigreg_makes_features_more_independent():
+    acceleration = load_watch(overlap=0).X[:, :3]
+
+    def row_of(weight):
+        fitted = pretrainer(sigreg_weight=weight, batch_size=128, max_steps=60).fit(acceleration)
+        return fitted.history_[-1], fitted.transform(acceleration)
+
+    plain, without = row_of(0.0)
+    regularised, features = row_of(0.25)
+    assert "sigreg_loss" not in plain
+    assert 0 < regularised["sigreg_loss"] < 0.2
+    assert rank_of_trunk(features) > 1.2 * rank_of_trunk(without)
+    assert regularised["loss"] < 1.5 * plain["loss"]
 
 
 def test_classes_of_a_data_set_that_is_not_there_warn():

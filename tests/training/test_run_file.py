@@ -127,8 +127,9 @@ def test_a_run_may_be_stopped_again_and_again(path, never_stopped):
         {"validation_fraction": 0, "warmup": 0.5, "ema": 0.5, "weight_decay": 0.5},
         {"precision": "bfloat16"},
         {"episodes": 0.5, "batch_size": 24, "flip": True},
+        {"episodes": 0.5, "batch_size": 24, "sigreg_weight": 0.25},
     ],
-    ids=["tasks", "schedule", "bfloat16", "episodes"],
+    ids=["tasks", "schedule", "bfloat16", "episodes", "sigreg"],
 )
 def test_other_runs_go_on_to_the_same_bits_as_well(path, parameters):
     with at_step(4, control_c()), pytest.raises(KeyboardInterrupt):

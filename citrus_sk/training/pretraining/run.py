@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...nn import MaskedAutoencoder
 from ...nn.encoder import normalise
 from ...nn.episodes import EpisodeLoss
+from ...nn.sigreg import sigreg
 from ..draws import own_draws
 from ..schedule import average_share, warmup_cosine
 from .episodes import Episodes, EpisodeSampler
@@ -45,8 +46,8 @@ class PretrainSettings:
         Number of steps between two rows of the history.
     seed : int
         Seed of dropout.
-    episode_weight : float
-        Weight of the few-label tasks beside the masked task.
+    episode_weight, sigreg_weight : float
+        Weights of the losses of few-label tasks and of `sigreg` beside the masked loss.
     bf16 : bool
         Whether the forward pass has bfloat16 precision.
     compiled : bool
@@ -61,6 +62,7 @@ class PretrainSettings:
     evaluate_every: int
     seed: int
     episode_weight: float = 0.0
+    sigreg_weight: float = 0.0
     bf16: bool = False
     compiled: bool = False
 
@@ -112,7 +114,13 @@ class PretrainRun:
         self.average = {k: v.detach().clone() for k, v in autoencoder.state_dict().items()}
         self.step, self.seconds, self.in_step = 0, 0.0, False
         self.history: list[dict[str, Any]] = []
-        self._loss_sum, self._episode_sum, self._loss_count = 0.0, 0.0, 0
+        self._weights: dict[str, float] = {}  # of the losses beside the masked one
+        if episodes is not None:
+            self._weights["episode_loss"] = settings.episode_weight
+        if settings.sigreg_weight:
+            self._weights["sigreg_loss"] = settings.sigreg_weight
+        self._sums = self._no_sums()
+        self._loss_count = 0
         self._pool = ThreadPoolExecutor(1)  # without a thread until the first task
         self._ahead: tuple[int, Future[tuple[Batch, Episodes | None]]] | None = None
         self._forward: Any = torch.compile(autoencoder) if settings.compiled else autoencoder
@@ -159,13 +167,15 @@ class PretrainRun:
         # Kernels of a compiled network can only draw from the global state.
         shared = self.settings.compiled
         with own_draws(seed, self.device, shared=shared) as draws, draws.dropout(self.model):
-            masked = self._masked_loss(batch)
-            episodes = None if tasks is None else self._loss_of_episodes(tasks)
+            losses = self._losses(batch, tasks, seed)
         self.optimizer.zero_grad(set_to_none=True)
-        weight = self.settings.episode_weight
-        (masked if episodes is None else masked + weight * episodes).backward()
-        value, episode_value = self._share(masked, episodes)
-        if not math.isfinite(value + episode_value):
+        total = losses["loss"]
+        for name, weight in self._weights.items():
+            total = total + weight * losses[name]
+        total.backward()
+        values = self._share(losses)
+        value = values["loss"]
+        if not math.isfinite(sum(values.values())):
             drawn = "; ".join(self.sampler.describe(self.step)[:4])
             raise FloatingPointError(
                 f"The pre-training loss became {value} at step {self.step}, in the batch of "
@@ -176,8 +186,7 @@ class PretrainRun:
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        self._loss_sum += value
-        self._episode_sum += episode_value
+        self._sums = {name: total + values[name] for name, total in self._sums.items()}
         self._loss_count += 1
         return value
 
@@ -200,7 +209,8 @@ class PretrainRun:
         held_out = next(
             (r["held_out_loss"] for r in self.history[::-1] if "held_out_loss" in r), None
         )
-        loss = self._loss_sum / self._loss_count if self._loss_count else self.history[-1]["loss"]
+        known = self._loss_count > 0
+        loss = self._sums["loss"] / self._loss_count if known else self.history[-1]["loss"]
         text = f"masked loss {loss:.4f}"
         return text if held_out is None else f"{text}, held out {held_out:.4f}"
 
@@ -212,10 +222,29 @@ class PretrainRun:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _masked_loss(self, batch: Batch) -> Tensor:
+    def _losses(self, batch: Batch, tasks: Episodes | None, seed: int) -> dict[str, Tensor]:
+        """The losses of a step, with the names of `history`."""
+        means: list[Tensor] = []
+
+        def forward(*inputs: Tensor) -> Tensor:
+            prediction, *found = self._forward(*inputs, with_means=True)
+            means.extend(found)
+            return prediction
+
+        regularised = bool(self.settings.sigreg_weight)
         with self._precision():
-            losses = window_losses(self.model, batch, self.device, self._forward)
-        return (losses * batch.weight.to(self.device)).sum()
+            by_window = window_losses(
+                self.model, batch, self.device, forward if regularised else self._forward
+            )
+        losses = {"loss": (by_window * batch.weight.to(self.device)).sum()}
+        if tasks is not None:
+            losses["episode_loss"] = self._loss_of_episodes(tasks)
+        if regularised:
+            generator = torch.Generator().manual_seed(seed)
+            # Each process has a part of the batch, and the gradients of all are summed.
+            both = torch.stack([sigreg(each, generator) for each in means])
+            losses["sigreg_loss"] = both.sum() / self.part[1]
+        return losses
 
     def _loss_of_episodes(self, tasks: Episodes) -> Tensor:
         x, modality, labels = (
@@ -228,17 +257,16 @@ class PretrainRun:
             )
         return losses.sum() * tasks.weight
 
-    def _share(self, masked: Tensor, episodes: Tensor | None) -> tuple[float, float]:
+    def _share(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Sum the losses and their gradient over all processes, and return the losses."""
-        both = torch.stack([masked, masked * 0 if episodes is None else episodes]).detach()
+        values = torch.stack(list(losses.values())).detach()
         if self.part[1] > 1:
             for parameter in self.parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 torch.distributed.all_reduce(parameter.grad)
-            torch.distributed.all_reduce(both)
-        value, episode_value = both.tolist()
-        return value, episode_value
+            torch.distributed.all_reduce(values)
+        return dict(zip(losses, values.tolist(), strict=True))
 
     def _update_average(self) -> None:
         share = average_share(self.step, self.settings.n_steps, self.settings.ema)
@@ -250,13 +278,15 @@ class PretrainRun:
 
     def _record(self) -> None:
         n = max(1, self._loss_count)
-        row: dict[str, Any] = {"step": self.step, "loss": self._loss_sum / n}
-        if self.episodes is not None:
-            row["episode_loss"] = self._episode_sum / n
-        self._loss_sum, self._episode_sum, self._loss_count = 0.0, 0.0, 0
+        row: dict[str, Any] = {"step": self.step}
+        row |= {name: total / n for name, total in self._sums.items()}
+        self._sums, self._loss_count = self._no_sums(), 0
         if self.held_out is not None:
             row |= self.evaluate(self.held_out)
         self.history.append(row)
+
+    def _no_sums(self) -> dict[str, float]:
+        return dict.fromkeys(("loss", *self._weights), 0.0)
 
     @torch.no_grad()
     def evaluate(self, sampler: CropSampler) -> dict[str, Any]:
@@ -281,8 +311,7 @@ class PretrainRun:
             "step": self.step,
             "seconds": self.seconds,
             "history": self.history,
-            "loss_sum": self._loss_sum,
-            "episode_sum": self._episode_sum,
+            "loss_sums": self._sums,
             "loss_count": self._loss_count,
         }
         return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, json.dumps(
@@ -305,8 +334,7 @@ class PretrainRun:
         self.step, self.seconds, self.history = (
             loaded["step"], loaded["seconds"], loaded["history"],
         )  # fmt: skip
-        self._loss_sum, self._loss_count = loaded["loss_sum"], loaded["loss_count"]
-        self._episode_sum = loaded["episode_sum"]
+        self._sums, self._loss_count = loaded["loss_sums"], loaded["loss_count"]
 
 
 def window_losses(
