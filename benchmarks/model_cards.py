@@ -26,6 +26,8 @@ EPISODES = """{share:.0%} of the windows of each batch were for few-label tasks,
 added (see [Few-label tasks](../../docs/guide/pretrain.md#few-label-tasks)). Half of the tasks had
 synthetic classes. The classes of the others were recordings, people, channels and, in {annotated},
 the activities that the names of recordings contain. """
+SIGREG = """SIGReg ([Balestriero and LeCun, 2025](https://arxiv.org/abs/2511.08544)) with a weight
+of {weight:g} kept the features from collapsing. """
 HARDWARE = "one CPU core that was shared with other work"
 CARD = """---
 license: bsd-3-clause
@@ -57,7 +59,7 @@ table names the sources. Keep it with the weights.
 The network has {n_parameters:.2f} M parameters. Windows of {n_times} samples are made by resampling crops of {crop_low:g}
 to {crop_high:g} windows, and half of the tokens are masked in runs of {run_low} to {run_high}. Training took {n_steps} batches
 of {batch_size} channel-windows with AdamW, a peak learning rate of {learning_rate:g} and a cosine schedule. The weights are averaged over batches. Every
-signal type has the same weight. {episodes}The run took {minutes:.0f} minutes on {hardware}.
+signal type has the same weight. {episodes}{sigreg}The run took {minutes:.0f} minutes on {hardware}.
 {note}The recipe, `{name}.toml`, is stored with the weights:
 
     citrus-sk pretrain RECORDINGS --config {name}.toml --out {name}.safetensors
@@ -129,6 +131,7 @@ def card(path: Path, scores: dict) -> str:
         without="" if episodes else " without labels",
         tasks=", and with few-label tasks" if episodes else "",
         episodes=episodes,
+        sigreg=SIGREG.format(weight=weight) if (weight := training.get("sigreg_weight")) else "",
         hardware=training.get("hardware", HARDWARE),
         note=f"{training['note']} " if "note" in training else "",
         task=TASK[task["objective"]].format(frame=task["frame"]),
