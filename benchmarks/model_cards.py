@@ -27,7 +27,7 @@ added (see [Few-label tasks](../../docs/guide/pretrain.md#few-label-tasks)). Hal
 synthetic classes. The classes of the others were recordings, people, channels and, in {annotated},
 the activities that the names of recordings contain. """
 SIGREG = """SIGReg ([Balestriero and LeCun, 2025](https://arxiv.org/abs/2511.08544)) with a weight
-of {weight:g} kept the features from collapsing. """
+of {weight:g} was added to the loss, against features that collapse. """
 HARDWARE = "one CPU core that was shared with other work"
 CARD = """---
 license: bsd-3-clause

@@ -15,7 +15,7 @@ from .._utils.validation import all_or_nothing, check_choice, check_number
 from ..nn import CitrusNetwork, NetworkConfig
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import resolve_labels
-from ..signals.windows import read_windows, to_float32
+from ..signals.windows import finite, read_windows
 from ..training.draws import own_draws
 from ..training.nets import infer
 from .base import (
@@ -217,7 +217,7 @@ or mne.Epochs
     def _features(self, X: Any, *, one_by_one: bool = False) -> np.ndarray:
         device = next(self.module_.parameters()).device
         with usual_modes(), out_of_memory_hint(self.batch_size):
-            values = to_float32(read_windows(self, X, reset=False))
+            values = finite(read_windows(self, X, reset=False))
             warn_of_other_amplitude(self, values)
             return infer(
                 self.module_, values, device, self.batch_size, features=True, one_by_one=one_by_one
@@ -238,7 +238,7 @@ or mne.Epochs
         config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         reference = make_reference(self.store_weights, self.pretrained, frozen=True)
         device = resolve_device(self.device)
-        self._amplitude = amplitude_range(to_float32(read_windows(self, X, reset=True)))
+        self._amplitude = amplitude_range(finite(read_windows(self, X, reset=True)))
         self._config, self._reference = config, reference
         self._modality_rows = modality_rows(self.modality, config, self.n_chans_)
         with own_draws(draw_seed(self.random_state), torch.device("cpu")) as draws:

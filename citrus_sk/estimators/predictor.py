@@ -19,7 +19,7 @@ from ..nn import CitrusNetwork
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
-from ..signals.windows import read_windows, to_float32
+from ..signals.windows import finite, read_windows
 from ..training.adaptation.heads import AdaptiveHead, Linear
 from ..training.fine_tuning import TuningSettings
 from ..training.foreign import ForeignModule
@@ -189,7 +189,7 @@ class NetworkPredictor(NetworkEstimator):
             )
         check_is_fitted(self)
         with usual_modes(), out_of_memory_hint(self.batch_size):
-            values = to_float32(read_windows(self, X, reset=False))
+            values = finite(read_windows(self, X, reset=False))
             warn_of_other_amplitude(self, values)
             return torch.stack([self._infer(net, values).double() for net in self.members_])
 

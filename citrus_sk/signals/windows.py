@@ -118,13 +118,21 @@ def float32_chunks(windows: Windows, max_bytes: int = CHUNK_BYTES) -> Iterator[t
 def to_float32(windows: Windows) -> np.ndarray:
     """Return all windows as one finite, C-contiguous float32 array, copied only if needed."""
     if windows.data.dtype == np.float32 and windows.data.flags.c_contiguous:
-        for _ in float32_chunks(windows):
-            pass
-        return np.asarray(windows.data)
+        return finite(windows)
     out = np.empty(windows.data.shape, np.float32)
     for start, chunk in float32_chunks(windows):
         out[start : start + len(chunk)] = chunk
     return out
+
+
+def finite(windows: Windows) -> np.ndarray:
+    """Return all windows as they are, after a check that they are finite in single precision.
+
+    Unlike `to_float32`, it never copies them, so a memory map of any type stays on the disk.
+    """
+    for _ in float32_chunks(windows):
+        pass
+    return np.asarray(windows.data)
 
 
 def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

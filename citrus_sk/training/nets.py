@@ -282,8 +282,9 @@ def infer(
 ) -> Tensor:
     """Compute the logits, or the features, of the windows ``X[rows]`` in evaluation mode.
 
-    The result is on the CPU. With `one_by_one`, each batch is a single window, so that no window
-    has an effect on the rounding of another one.
+    Windows of another type are converted to float32 batch by batch. The result is on the CPU. With
+    `one_by_one`, each batch is a single window, so that no window has an effect on the rounding of
+    another one.
     """
     rows = np.arange(len(X)) if rows is None else rows
     # Without gradients, four times a training batch fits into memory, unless windows are long.
@@ -291,9 +292,14 @@ def infer(
     step = 1 if one_by_one else max(1, min(4 * batch_size, most))
     function: Any = module.features if features else module
     module.eval()
+    found = np.empty(0, np.float32)
     with torch.inference_mode(), fast_kernels():
-        parts = [
-            function(torch.from_numpy(X[rows[start : start + step]]).to(device)).cpu()
-            for start in range(0, len(rows), step)
-        ]
-    return torch.cat(parts)
+        for start in range(0, len(rows), step):
+            x = np.ascontiguousarray(X[rows[start : start + step]], np.float32)
+            part = function(torch.from_numpy(x).to(device)).cpu().numpy()
+            if start == 0:
+                found = np.empty((len(rows), *part.shape[1:]), part.dtype)
+            # One array from the first batch on: a small result for each batch, between the large
+            # values that the batch takes, would fragment the memory.
+            found[start : start + step] = part
+    return torch.from_numpy(found)
