@@ -2,6 +2,9 @@
 
 import pickle
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -654,3 +657,33 @@ def test_apples_gpu_is_taken_only_where_it_has_all_operations(monkeypatch):
     assert devices.resolve_device("auto") == torch.device(expected)
     monkeypatch.setattr(devices, "_mps_is_usable", lambda: True)
     assert devices.resolve_device("auto") == torch.device("mps")
+
+
+MANY_WINDOWS = """
+import numpy as np
+from citrus_sk import CitrusClassifier
+
+def used():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1e3
+
+rng = np.random.default_rng(0)
+X = np.lib.format.open_memmap({path!r}, "w+", np.float64, (3000, 1, 128))
+for start in range(0, len(X), 500):
+    X[start : start + 500] = rng.standard_normal((500, 1, 128))
+clf = CitrusClassifier(random_state=0).fit(np.array(X[:20]), np.arange(20) % 2)
+first = clf.predict_proba(X[:200])
+before = used()
+proba = clf.predict_proba(X)
+np.testing.assert_array_equal(proba[:192], first[:192])
+print(used() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory from /proc")
+def test_the_memory_of_a_prediction_does_not_grow_with_the_number_of_windows(tmp_path):
+    code = MANY_WINDOWS.format(path=str(tmp_path / "windows.npy"))
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert float(run.stdout) < 40  # MB; the features of all windows take 180
