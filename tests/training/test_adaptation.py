@@ -242,6 +242,7 @@ def test_contradictory_labels_get_a_larger_penalty():
     shuffled = np.random.default_rng(0).permutation(labels)
     right = choose_label_noise(kernel, decisions[:15], labels, 2.0)
     assert choose_label_noise(kernel, decisions[:15], shuffled, 2.0) > right
+    assert choose_label_noise(kernel, decisions[:15], labels, 2.0, usual=5.0) > right
 
 
 @pytest.mark.parametrize("shares", [None, np.array([0.9, 0.1])])

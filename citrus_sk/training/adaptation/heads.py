@@ -10,6 +10,8 @@ import numpy as np
 from .decision import Decision, shrunk_shift
 from .people import mean_weight, ordered_mean, share_of_others
 from .personal import (
+    LABEL_NOISE,
+    RECENTRED_LABEL_NOISE,
     canonical_order,
     choose_label_noise,
     choose_value_noise,
@@ -246,7 +248,8 @@ def _with_labels(
     shares = adaptive.shares
     kernel = person_kernel(features, adaptive.families, shares)
     decisions = outputs_of(base, features)
-    noise = _label_noise(adaptive, kernel, decisions, targets, known)
+    prior = LABEL_NOISE if usual is None else RECENTRED_LABEL_NOISE
+    noise = _label_noise(adaptive, kernel, decisions, targets, known, prior)
     if np.isinf(noise):
         return None
     coefficients = label_correction(kernel, decisions, targets, noise)
@@ -276,13 +279,14 @@ def _label_noise(
     decisions: np.ndarray,
     targets: np.ndarray,
     known: np.ndarray,
+    usual: float,
 ) -> float:
     """Ridge penalty of the labelled windows."""
     inner = kernel[np.ix_(known, known)]
     if not adaptive.of_classes:
         return choose_value_noise(inner, decisions[known], targets[known])
     labels = targets[known].argmax(axis=1)
-    return choose_label_noise(inner, decisions[known], labels, adaptive.adapted_sharpness)
+    return choose_label_noise(inner, decisions[known], labels, adaptive.adapted_sharpness, usual)
 
 
 def _spread(n: int, most: int) -> np.ndarray:

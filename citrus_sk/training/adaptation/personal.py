@@ -9,7 +9,9 @@ import numpy as np
 from .decision import log_softmax
 from .people import ordered_mean
 
-LABEL_NOISE = 0.3  # ridge penalty of a labelled window, before it is chosen by cross-validation
+LABEL_NOISE = 0.3  # usual ridge penalty of a labelled window, the median of its prior
+# The same where the decisions are recentred. They are closer to the truth, so labels add less.
+RECENTRED_LABEL_NOISE = 1.0
 _GUESS_NOISE = 2.0  # ridge penalty of a window with a guessed label, in mean squared norms
 _LABEL_NOISES = np.array([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0])
 _N_ROUNDS = 5
@@ -186,7 +188,11 @@ def _mean_entropy(scores: np.ndarray) -> float:
 
 
 def choose_label_noise(
-    kernel: np.ndarray, decisions: np.ndarray, labels: np.ndarray, sharpness: float
+    kernel: np.ndarray,
+    decisions: np.ndarray,
+    labels: np.ndarray,
+    sharpness: float,
+    usual: float = LABEL_NOISE,
 ) -> float:
     """Ridge penalty of a person's labelled windows, chosen by leaving out each of them.
 
@@ -200,11 +206,13 @@ def choose_label_noise(
     kernel : ndarray of shape (n, n)
         Inner products of the labelled windows: the rows and columns of `person_kernel`.
     decisions : ndarray of shape (n, n_classes)
-        Recentred decisions.
+        The population's decisions, which may be recentred.
     labels : ndarray of int, shape (n,)
         Class of each window.
     sharpness : float
         Factor of the decisions before the softmax.
+    usual : float, default=0.3
+        Median of the prior of the penalty.
 
     Returns
     -------
@@ -219,7 +227,7 @@ def choose_label_noise(
         return float(-log_softmax(sharpness * predicted)[rows, labels].sum())
 
     several = np.unique(labels, return_counts=True)[1].min() > 2
-    return _choose_noise(kernel, decisions, targets, loss, several)
+    return _choose_noise(kernel, decisions, targets, loss, several, usual)
 
 
 def choose_value_noise(kernel: np.ndarray, predicted: np.ndarray, values: np.ndarray) -> float:
@@ -244,7 +252,7 @@ def choose_value_noise(kernel: np.ndarray, predicted: np.ndarray, values: np.nda
     def loss(left_out: np.ndarray) -> float:
         return float(0.5 * ((left_out - values) ** 2).sum())
 
-    return _choose_noise(kernel, predicted, values, loss, len(values) > 3)
+    return _choose_noise(kernel, predicted, values, loss, len(values) > 3, LABEL_NOISE)
 
 
 def _choose_noise(
@@ -253,6 +261,7 @@ def _choose_noise(
     targets: np.ndarray,
     loss: Callable[[np.ndarray], float],
     may_have_no_effect: bool,
+    usual: float,
 ) -> float:
     """Penalty with the smallest sum of left-out loss and negative logarithm of its prior."""
     losses, costs = [], []
@@ -260,7 +269,7 @@ def _choose_noise(
         inverse = np.linalg.inv(kernel + noise * np.eye(len(kernel)))
         left_out = targets - inverse @ (targets - decisions) / np.diag(inverse)[:, None]
         losses.append(loss(left_out))
-        costs.append(losses[-1] + 0.5 * np.log(noise / LABEL_NOISE) ** 2)
+        costs.append(losses[-1] + 0.5 * np.log(noise / usual) ** 2)
     best = int(np.argmin(costs))
     if may_have_no_effect and losses[best] > loss(decisions):
         return np.inf
