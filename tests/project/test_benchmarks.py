@@ -641,7 +641,8 @@ def test_the_time_and_the_memory_of_many_windows_are_measured(load):
     assert X.shape == (1200, 1, 256)
     assert np.isfinite(X).all()
     assert set(y) == {0, 1, 2, 3}
-    seconds, accuracy, peak = many.measure(100)
-    assert seconds > 0
-    assert 0.3 < accuracy < 1
-    assert 0.1 < peak < 20
+    for measure in (many.measure, many.measure_prediction):
+        seconds, accuracy, peak = measure(100)
+        assert seconds > 0
+        assert 0.3 < accuracy < 1
+        assert 0.1 < peak < 20
