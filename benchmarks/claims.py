@@ -37,7 +37,7 @@ def pairs_of(first: str, second: str, **choices: tuple[str, ...]) -> list[tuple[
 
 def comparisons() -> dict[str, list[tuple[str, str]]]:
     """Pairs of models of each claim, of which the first is said to be better."""
-    aligned = pairs_of("probe, eeg-freq, hybrid", "probe, {method}", method=ALIGNMENTS)
+    aligned = pairs_of("network", "probe, {method}", method=ALIGNMENTS)
     aligned += pairs_of("default", "default, {method}", method=ALIGNMENTS)
     start = ("scratch", "eeg-freq")
     hybrid = pairs_of("{kind}, {name}, hybrid", "{kind}, {name}, conv", kind=KINDS, name=start)
