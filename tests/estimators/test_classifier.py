@@ -308,15 +308,17 @@ def tuned(quick):
 
 def test_the_head_of_zeros_learns_in_the_few_steps_of_a_small_set(watch, tuned, monkeypatch):
     known = np.isin(watch.groups, np.unique(watch.groups)[:3])
-    X, y = watch.X[known], watch.y[known]
+    X, y, X_new, y_new = watch.X[known], watch.y[known], watch.X[~known], watch.y[~known]
 
-    def loss():
-        clf = tuned(early_stopping=False, max_epochs=5).fit(X, y)
-        return log_loss(y, clf.predict_proba(X))
+    def losses(**parameters):
+        clf = tuned(early_stopping=False, **parameters).fit(X, y)
+        return log_loss(y, clf.predict_proba(X)), log_loss(y_new, clf.predict_proba(X_new))
 
-    with_own_rate = loss()
+    soon, _ = losses(max_epochs=5)
+    _, with_own_rate = losses(max_epochs=20)
     monkeypatch.setattr(CitrusClassifier, "_head_step", None)  # the rate of all other layers
-    assert with_own_rate < loss() / 2
+    assert soon < losses(max_epochs=5)[0] / 2
+    assert with_own_rate < losses(max_epochs=20)[1] - 0.1
 
 
 def test_a_training_has_150_steps_however_few_windows_there_are(tones, quick):

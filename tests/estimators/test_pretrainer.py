@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from edf_files import write_edf
+from effective_rank import effective_rank
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -652,10 +653,7 @@ def rank_of_trunk(features):
     """Effective rank of the segments' means, the first view of the read-out."""
     with torch.random.fork_rng(devices=[]):
         n_features = ReadOut(PRESETS["tiny"], 3).views[0]
-    trunk = features[:, :n_features]
-    singular = np.linalg.svd((trunk - trunk.mean(0)) / (trunk.std(0) + 1e-6), compute_uv=False)
-    share = singular / singular.sum()
-    return np.exp(-(share * np.log(share + 1e-12)).sum())
+    return effective_rank(features[:, :n_features])
 
 
 def test_sigreg_makes_features_more_independent():

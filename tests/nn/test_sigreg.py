@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from effective_rank import effective_rank
 
 from citrus_sk.nn.sigreg import sigreg
 
@@ -12,12 +13,6 @@ def generator(seed=0):
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=generator(seed))
-
-
-def effective_rank(features):
-    singular = torch.linalg.svdvals((features - features.mean(0)) / features.std(0))
-    share = singular / singular.sum()
-    return float((-share * share.log()).sum().exp())
 
 
 def test_it_is_small_for_independent_features_and_large_for_copies_of_one():
@@ -51,13 +46,13 @@ def test_gradient_descent_raises_the_effective_rank():
     basis = normal(3, 16, seed=1)
     weights = torch.eye(16, requires_grad=True)
     inputs = normal(400, 3, seed=3) @ basis + 0.3 * normal(400, 16, seed=4)
-    before = effective_rank((inputs @ weights).detach())
+    before = effective_rank((inputs @ weights).detach().numpy())
     optimizer = torch.optim.Adam([weights], lr=0.003)
     for step in range(300):
         optimizer.zero_grad()
         sigreg(inputs @ weights, generator(step)).backward()
         optimizer.step()
-    assert effective_rank((inputs @ weights).detach()) > before + 3
+    assert effective_rank((inputs @ weights).detach().numpy()) > before + 3
 
 
 @pytest.mark.parametrize("features", [torch.ones(4, 8), normal(1, 8)])
