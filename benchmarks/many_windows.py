@@ -79,8 +79,8 @@ def main() -> None:
     print(f"| windows | {timed}, s | peak, GB | accuracy |\n|---|---|---|---|")
     for n in options.windows:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            seconds, accuracy, peak = pool.apply(function, (n,))
-        print(f"| {n} | {seconds:.0f} | {peak:.1f} | {accuracy:.3f} |", flush=True)
+            seconds, accuracy, gigabytes = pool.apply(function, (n,))
+        print(f"| {n} | {seconds:.0f} | {gigabytes:.1f} | {accuracy:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

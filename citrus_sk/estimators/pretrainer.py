@@ -155,8 +155,8 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     Notes
     -----
     With ``torchrun`` or ``accelerate launch``, each process trains on a part of every batch. The
-    loss curve is that of a single process, except for the effects of dropout and of the synthetic
-    classes of `episodes`. To resume a run, every process needs access to the file `run_file`.
+    loss curve is that of a single process, except for the effects of dropout, `sigreg_weight` and
+    the synthetic classes of `episodes`. To resume a run, every process needs access to `run_file`.
 
     References
     ----------

@@ -167,9 +167,9 @@ def _recentred_head(
 ) -> tuple[Linear, np.ndarray, np.ndarray]:
     """Mean of the ridges of the probe and of ridges on differences within people.
 
-    The network and the band power have the weight of their left-out errors even for few windows:
-    what makes them worse than the kernels there are mostly the people, whose means are taken away.
-    On inner folds of five sets this gained half a point of macro-F1.
+    Unlike in the probe, the weights of the network and the band power are not reduced for few
+    windows, because recentring removes differences between people that make them worse there. On
+    inner folds of five sets, this gained half a point of macro-F1.
 
     Returns
     -------

@@ -205,7 +205,7 @@ def _self_trained(adaptive: AdaptiveHead, base: Linear, features: np.ndarray) ->
     kernel = person_kernel(features[rows], adaptive.families)
     decisions = outputs_of(base, features[rows])
     coefficients = self_trained(kernel, decisions, adaptive.adapted_sharpness, adaptive.usual_scale)
-    guessed = _corrected(adaptive, base, features[rows], coefficients, None)
+    guessed = _corrected(adaptive, base, features[rows], coefficients)
     return _restrained(adaptive, guessed, base, features[rows])
 
 
@@ -244,7 +244,7 @@ def _with_labels(
     room = max(0, _MOST_WINDOWS - int(known.sum()))
     rows = np.concatenate([np.flatnonzero(known), others[_spread(len(others), room)]])
     features, targets, known = features[rows], targets[rows], known[rows]
-    # Families that tell the classes of other people apart do so for this person as well.
+    # Families that separate the classes of other people also separate those of this person.
     shares = adaptive.shares
     kernel = person_kernel(features, adaptive.families, shares)
     decisions = outputs_of(base, features)
@@ -267,7 +267,7 @@ def _corrected(
     base: Linear,
     features: np.ndarray,
     coefficients: np.ndarray,
-    shares: np.ndarray | None,
+    shares: np.ndarray | None = None,
 ) -> Linear:
     weight, bias = correction_head(features, adaptive.families, coefficients, shares)
     return base[0] + weight, base[1] + bias
