@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import DTYPE, NetworkConfig
+
+_DROPOUT: ContextVar[torch.Generator | None] = ContextVar("dropout", default=None)
 
 
 class EncoderLayer(nn.TransformerEncoderLayer):
@@ -21,11 +24,9 @@ class EncoderLayer(nn.TransformerEncoderLayer):
     the same bits.
     """
 
-    generator: torch.Generator | None = None
-
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Transform a sequence ``(batch, n_tokens, dim)``; the other arguments are torch's."""
-        if self.generator is None or not self.training:
+        if _DROPOUT.get() is None or not self.training:
             return super().forward(src, *args, **kwargs)
         x = src + self._drop(self._attend(self.norm1(src)), self.dropout1.p)
         hidden = self._drop(self.activation(self.linear1(self.norm2(x))), self.dropout.p)
@@ -45,21 +46,18 @@ class EncoderLayer(nn.TransformerEncoderLayer):
     def _drop(self, x: Tensor, share: float) -> Tensor:
         if share == 0:
             return x
-        kept = torch.empty_like(x).bernoulli_(1 - share, generator=self.generator)
+        kept = torch.empty_like(x).bernoulli_(1 - share, generator=_DROPOUT.get())
         return x * kept.div_(1 - share)
 
 
 @contextmanager
-def dropout_from(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Let dropout in the layers of `module` draw from `generator`, which is on the CPU."""
-    layers = [part for part in module.modules() if isinstance(part, EncoderLayer)]
-    for layer in layers:
-        layer.generator = generator
+def dropout_from(generator: torch.Generator) -> Iterator[None]:
+    """Let dropout in this thread draw from `generator`, which is on the CPU."""
+    token = _DROPOUT.set(generator)
     try:
         yield
     finally:
-        for layer in layers:
-            layer.generator = None
+        _DROPOUT.reset(token)
 
 
 class PatchTransformer(nn.Module):

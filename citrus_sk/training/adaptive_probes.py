@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .._utils.threads import in_threads
 from .adaptation.decision import (
     Decision,
     decide,
@@ -20,6 +21,7 @@ from .adaptation.personal import guess_scale
 from .labelled import LabelledWindows
 from .probes import (
     FusedProbe,
+    Ridge,
     class_targets,
     family_shares,
     fit_fused_probe,
@@ -183,10 +185,13 @@ def _recentred_head(
     _, _, targets, ridge_weights = class_targets(labelled)
     weights, groups = labelled.weights, labelled.groups
     assert groups is not None
-    fits = []
-    for part in np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1):
+
+    def fit_within(part: np.ndarray) -> Ridge:
         centred, centred_targets = within_people(part, targets, weights, groups)
-        fits.append(fit_ridge(centred, centred_targets, ridge_weights, groups))
+        return fit_ridge(centred, centred_targets, ridge_weights, groups)
+
+    parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
+    fits = in_threads(fit_within, parts)
     shares = family_shares(probe.fits, targets, ridge_weights, network=False)
     plain, within = fuse(probe.fits, shares), fuse(fits, shares)
     level = np.average(plain.left_out, axis=0, weights=weights)

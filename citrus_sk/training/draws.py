@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .._utils.devices import ForkSafeLock, isolated_seed
@@ -45,9 +44,9 @@ class Draws:
         with _MAKING.lock, _DrawsFrom(self.generator):
             return build()
 
-    def dropout(self, module: nn.Module) -> AbstractContextManager[None]:
+    def dropout(self) -> AbstractContextManager[None]:
         """Make a context in which dropout in our networks draws from `generator`."""
-        return nullcontext() if self.borrowed else dropout_from(module, self.generator)
+        return nullcontext() if self.borrowed else dropout_from(self.generator)
 
 
 @contextmanager

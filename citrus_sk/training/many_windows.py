@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.linalg
 
+from .._utils.threads import in_threads
 from .labelled import LabelledWindows
 from .probes import FusedProbe, Ridge, class_targets, families_of_values, probe_of
 
@@ -78,8 +79,7 @@ def fit_to_all(probe: FusedProbe, families: list[int], everything: AllWindows | 
     cuts = np.cumsum(families)[:-1]
     for rows, features in everything.blocks():
         parts = np.split(features, cuts, axis=1)
-        for i, of_family in sums.items():
-            of_family.add(parts[i], targets[rows], weights[rows])
+        in_threads(lambda i: sums[i].add(parts[i], targets[rows], weights[rows]), sums)  # noqa: B023
     fits = [sums[i].solve(fit) if i in sums else fit for i, fit in enumerate(probe.fits)]
     return probe_of(fits, probe.shares, probe.sharpness, probe.outputs, labelled.n_outputs)
 

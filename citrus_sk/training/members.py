@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._utils.threads import one_thread_each
 from ..nn import CitrusNetwork
 from .adaptation.heads import AdaptiveHead, Linear
 from .draws import Draws, own_draws
@@ -127,13 +129,15 @@ def fit_members(
     """
     members: list[Member] = []
     selections, validated = [], None
-    for seed, train, valid in splits:
-        if valid is None and validated is None:
-            # Once for all seeds, because it takes several trainings.
-            validated = _cross_validated(plan, labelled, seed, bar)
-        found, selection = _fit_split(plan, labelled, (seed, train, valid), validated, bar)
-        members.append(found)
-        selections.append(selection)
+    # The modules of other libraries are trained by torch's own threads.
+    with nullcontext() if plan.foreign is not None else one_thread_each(blas=True):
+        for seed, train, valid in splits:
+            if valid is None and validated is None:
+                # Once for all seeds, because it takes several trainings.
+                validated = _cross_validated(plan, labelled, seed, bar)
+            found, selection = _fit_split(plan, labelled, (seed, train, valid), validated, bar)
+            members.append(found)
+            selections.append(selection)
     return members, selections
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,19 @@ from torch.utils.data import Dataset
 
 from .._utils.devices import fast_kernels
 from .._utils.interrupts import notice_interrupt
+from .._utils.threads import in_threads, one_thread_each
+from ..nn import CitrusNetwork, dropout_from
 from .callbacks import WeightAverage
 from .draws import Draws
 from .hooks import Augment
 from .labelled import LabelledWindows
 
-# Samples times channels of one inference batch: about 0.5 GB of activations for preset="small".
-_INFERENCE_SAMPLES = 2**18
+# Samples times channels of one inference batch. On a GPU: about 0.5 GB of activations for
+# preset="small". On a CPU: most activations of a layer stay in the cache of a core.
+_INFERENCE_SAMPLES = {"gpu": 2**18, "cpu": 2**15}
+# Parts of a training batch on a CPU: their largest number, and the smallest number of samples times
+# channels, with which the operations take longer than the calls of Python between them.
+_MOST_PARTS, _PART_SAMPLES = 8, 2**14
 
 
 # --- batches -------------------------------------------------------------------------------------
@@ -146,18 +153,59 @@ class FineTuner(NeuralNet):
             other = torch.randperm(len(x), generator=self.draws.generator).to(x.device)
             x = _mix_windows(x, x[other], share)
             expected = tuple(share * part + (1 - share) * part[other] for part in expected)
-        with self.draws.dropout(self.module_):
+        n_parts = self._n_parts(x)
+        if n_parts > 1:
+            return self._step_in_parts(x, expected, n_parts)
+        with self.draws.dropout():
             outputs = self.infer(x, **fit_params)
         loss = self._loss(outputs, *expected)
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
 
+    def _n_parts(self, x: Tensor) -> int:
+        """Number of parts of a batch, which does not depend on the number of threads."""
+        if x.device.type != "cpu" or not isinstance(self.module_, CitrusNetwork):
+            return 1  # in other networks, windows can have an effect on each other
+        return min(len(x), _MOST_PARTS, max(1, x.numel() // _PART_SAMPLES))
+
+    def _step_in_parts(
+        self, x: Tensor, expected: tuple[Tensor, ...], n_parts: int
+    ) -> dict[str, Tensor]:
+        """Compute the gradients of a batch in parts, each of them in one thread.
+
+        Each part draws its dropout from its own generator. The gradients are added in the order of
+        the parts.
+        """
+        assert self.draws is not None
+        seeds = torch.randint(2**62, (n_parts,), generator=self.draws.generator).tolist()
+        weights = [weight for weight in self.module_.parameters() if weight.requires_grad]
+
+        def forward(part: tuple[Tensor, int]) -> Tensor:
+            with dropout_from(torch.Generator().manual_seed(part[1])):
+                return self.infer(part[0])
+
+        def backward(part: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(part[0], weights, part[1], materialize_grads=True)
+
+        parts = in_threads(forward, zip(x.tensor_split(n_parts), seeds, strict=True))
+        outputs = torch.cat([part.detach() for part in parts]).requires_grad_()
+        loss = self._loss(outputs, *expected)
+        (slopes,) = torch.autograd.grad(loss, outputs)
+        gradients = in_threads(backward, zip(parts, slopes.tensor_split(n_parts), strict=True))
+        for weight, *of_parts in zip(weights, *gradients, strict=True):
+            weight.grad = torch.stack(of_parts).sum(0)
+        return {"loss": loss, "y_pred": outputs}
+
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         self._set_training(False)
         x, expected = self._unpack(batch, training=False)
-        with torch.no_grad(), fast_kernels():
-            outputs = self.kept_module(x)
-            return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
+
+        def forward(part: Tensor) -> Tensor:
+            with torch.no_grad(), fast_kernels():
+                return self.kept_module(part)
+
+        outputs = torch.cat(in_threads(forward, x.tensor_split(self._n_parts(x))))
+        return {"loss": self._loss(outputs, *expected), "y_pred": outputs}
 
     def _unpack(self, batch: Any, *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         inputs, targets = unpack_data(batch)
@@ -285,21 +333,33 @@ def infer(
     Windows of another type are converted to float32 batch by batch. The result is on the CPU. With
     `one_by_one`, each batch is a single window, so that no window has an effect on the rounding of
     another one.
+
+    On a CPU, the batches of our own networks are computed in parallel by as many threads as torch
+    has. The bits do not depend on their number.
     """
     rows = np.arange(len(X)) if rows is None else rows
+    on_cpu = device.type == "cpu"
     # Without gradients, four times a training batch fits into memory, unless windows are long.
-    most = _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])
+    most = _INFERENCE_SAMPLES["cpu" if on_cpu else "gpu"] // (X.shape[1] * X.shape[2])
     step = 1 if one_by_one else max(1, min(4 * batch_size, most))
     function: Any = module.features if features else module
     module.eval()
-    found = np.empty(0, np.float32)
-    with torch.inference_mode(), fast_kernels():
-        for start in range(0, len(rows), step):
-            x = np.ascontiguousarray(X[rows[start : start + step]], np.float32)
-            part = function(torch.from_numpy(x).to(device)).cpu().numpy()
-            if start == 0:
-                found = np.empty((len(rows), *part.shape[1:]), part.dtype)
-            # One array from the first batch on: a small result for each batch, between the large
-            # values that the batch takes, would fragment the memory.
-            found[start : start + step] = part
+
+    def compute(start: int) -> np.ndarray:
+        x = np.ascontiguousarray(X[rows[start : start + step]], np.float32)
+        with torch.inference_mode(), fast_kernels():
+            return function(torch.from_numpy(x).to(device)).cpu().numpy()
+
+    def keep(start: int) -> None:
+        # One array for all batches: a small result for each of them, between the large values
+        # that the batch takes, would fragment the memory.
+        found[start : start + step] = compute(start)
+
+    # The code of other people's modules need not be thread-safe.
+    parallel = on_cpu and isinstance(module, CitrusNetwork)
+    with one_thread_each() if parallel else nullcontext():
+        first = compute(0)
+        found = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        found[:step] = first
+        list((in_threads if parallel else map)(keep, range(step, len(rows), step)))
     return torch.from_numpy(found)

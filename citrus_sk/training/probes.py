@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from .._utils.threads import in_threads
 from .adaptation.clusters import FEW_WINDOWS, alike_clusters
 from .adaptation.personal import person_kernel
 from .labelled import LabelledWindows
@@ -90,7 +91,7 @@ def fit_fused_probe(
     """
     present, codes, targets, weights = class_targets(labelled)
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
-    fits = [fit_ridge(part, targets, weights, labelled.groups) for part in parts]
+    fits = in_threads(lambda part: fit_ridge(part, targets, weights, labelled.groups), parts)
     shares = family_shares(fits, targets, weights, network)
     fused = fuse(fits, shares)
     sharpness = fit_sharpness(fused.left_out, codes, labelled.weights)
@@ -203,10 +204,10 @@ def fit_fused_values(
     families = families_of_values(families)
     parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
     targets = labelled.targets.astype(np.float64)
-    fits = [
-        fit_ridge(part, targets, labelled.weights, labelled.groups, VALUE_PENALTIES)
-        for part in parts
-    ]
+    fits = in_threads(
+        lambda part: fit_ridge(part, targets, labelled.weights, labelled.groups, VALUE_PENALTIES),
+        parts,
+    )
     errors = [
         np.average((fit.left_out - targets) ** 2, axis=0, weights=labelled.weights) for fit in fits
     ]

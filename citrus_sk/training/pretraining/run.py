@@ -166,7 +166,7 @@ class PretrainRun:
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         # Kernels of a compiled network can only draw from the global state.
         shared = self.settings.compiled
-        with own_draws(seed, self.device, shared=shared) as draws, draws.dropout(self.model):
+        with own_draws(seed, self.device, shared=shared) as draws, draws.dropout():
             losses = self._losses(batch, tasks, seed)
         self.optimizer.zero_grad(set_to_none=True)
         total = losses["loss"]
