@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import platform
 import sqlite3
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import nn
 from .._utils.row_store import MOST_BYTES, RowStore
 from .._utils.version import __version__
 from ..nn import CitrusNetwork
@@ -209,7 +209,7 @@ def _has_an_effect(network: CitrusNetwork, name: str) -> bool:
 def _platform() -> tuple[str, ...]:
     """What decides, beside numbers, how features are computed."""
     code = hashlib.blake2b(digest_size=16)
-    for path in sorted(Path(nn.__path__[0]).glob("*.py")):
+    for path in sorted(Path(inspect.getfile(CitrusNetwork)).parent.glob("*.py")):
         code.update(path.read_bytes())
     capability = torch.backends.cpu.get_cpu_capability()
     return code.hexdigest(), __version__, torch.__version__, platform.machine(), capability
