@@ -4,7 +4,8 @@
 
 Five folds and seven fractions of the watch recordings, aligned to 1024 samples, with the default
 classifier on one thread. The parts are those of a fit or a prediction: the network, the random
-kernels, the ridges, and the rest, such as the aligner, scores, and reading and writing the cache.
+kernels, the ridges, and the rest, such as scores, and reading and writing the cache. Seconds are
+those of the process, which depend less on other programs than those of a clock.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ def _timed(method: Callable[..., Any], part: str, seconds: dict[str, float]) -> 
         nonlocal running
         if running:  # a method that calls itself
             return method(*args, **kwargs)
-        start, running = time.perf_counter(), True
+        start, running = time.process_time(), True
         try:
             return method(*args, **kwargs)
         finally:
             running = False
-            seconds[part] += time.perf_counter() - start
+            seconds[part] += time.process_time() - start
 
     return call
 
@@ -61,13 +62,13 @@ def _timed(method: Callable[..., Any], part: str, seconds: dict[str, float]) -> 
 def curve_of(X: Any, y: Any, groups: Any, cached: bool) -> tuple[FractionCurve, dict[str, float]]:
     """The curve, and the seconds of all parts."""
     seconds = dict.fromkeys(PARTS, 0.0)
-    start = time.perf_counter()
+    start = time.process_time()
     with timed(seconds):
         curve = fraction_curve(
             CitrusClassifier(device="cpu", random_state=0), X, y, groups=groups, cv=5, n_repeats=1,
             cache_features=cached,
         )  # fmt: skip
-    total = time.perf_counter() - start
+    total = time.process_time() - start
     return curve, {**seconds, "rest": total - sum(seconds.values()), "all": total}
 
 
