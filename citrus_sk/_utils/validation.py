@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -122,6 +123,15 @@ def check_text(name: str, value: Any, alternatives: tuple[Any, ...] = ()) -> Non
     """Raise TypeError unless `value` is a non-empty string."""
     if value not in alternatives and not (isinstance(value, str) and value):
         raise TypeError(f"{name}={value!r}; expected a name such as 'EEG'.")
+
+
+def check_folder(name: str, value: Any) -> None:
+    """Raise TypeError unless `value` is a path or None."""
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}; expected a folder, as a str or a path, "
+            "or None."
+        )
 
 
 class Documented:

@@ -55,6 +55,7 @@ def run_evaluate(
     sfreq: float | None = None,
     picks: Sequence[str] | None = None,
     oracle: bool = False,
+    cache: bool = True,
     jobs: int = -1,
     seed: int = 0,
     title: str | None = None,
@@ -84,6 +85,7 @@ def run_evaluate(
     print(_about(bunch, sfreq, models), flush=True)
     shared: dict[str, Any] = {
         "scoring": list(scoring), "random_state": seed, "n_jobs": jobs, "verbose": int(progress),
+        "cache_features": cache,
     }  # fmt: skip
     new_person = None
     with warnings.catch_warnings(record=True) as raised:

@@ -305,6 +305,11 @@ def _add_evaluate(commands: Any) -> None:
         "--jobs", type=int, default=-1, metavar="N", help="processes; default: all cores"
     )
     parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compute features of frozen networks again in every fit; results are the same",
+    )
+    parser.add_argument(
         "--seed", type=_integer_between(0, 2**31 - 1), default=0, help="random seed; default: 0"
     )
     parser.add_argument("--title", help="title of the report")
@@ -321,6 +326,7 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
     any_fit = run_evaluate(
         arguments.out,
         oracle=arguments.report_oracle_epoch,
+        cache=not arguments.no_cache,
         progress=not arguments.quiet,
         command=arguments.command_line,
         **{name: getattr(arguments, name) for name in passed},

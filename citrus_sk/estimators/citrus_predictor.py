@@ -12,9 +12,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._utils.validation import as_flag, check_choice
+from .._utils.validation import as_flag, check_choice, check_folder
 from ..nn import PRESETS, CitrusNetwork, NetworkConfig
 from ..signals.containers import Windows
+from ..training.feature_cache import FeatureCache
 from ..training.labelled import LabelledWindows
 from ..training.selection import Selection, summary
 from .base import (
@@ -49,6 +50,7 @@ class CitrusPredictor(PeoplePredictor):
     random_kernels: bool
     preset: str
     store_weights: str
+    memory: Any
 
     _fewest_steps = 150  # of the optimiser, however few windows there are
     _smallest_batch = 1
@@ -77,6 +79,11 @@ class CitrusPredictor(PeoplePredictor):
 
     def _rebuild_module(self, weights: dict[str, Any], device: torch.device) -> CitrusNetwork:
         return unpack(self._build, weights, device, self._reference)
+
+    def _feature_cache(self, *, fitting: bool = False) -> FeatureCache | None:
+        if self.strategy_ != "linear-probe":
+            return None
+        return (FeatureCache.for_fit if fitting else FeatureCache.for_prediction)(self.memory)
 
     @property
     def selection_(self) -> dict[str, Any]:
@@ -130,6 +137,7 @@ class CitrusPredictor(PeoplePredictor):
             )
         as_flag("random_kernels", self.random_kernels)
         check_choice("store_weights", self.store_weights, STORE_WEIGHTS)
+        check_folder("memory", self.memory)
         super()._check_parameters()
         if self.augmentation is not None and self.strategy == "linear-probe":
             raise ValueError(

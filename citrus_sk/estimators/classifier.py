@@ -126,6 +126,12 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
     device : str or torch.device, default="auto"
         Device to train and predict on. ``"auto"`` is a CUDA device or Apple's GPU (MPS) if there
         is one, else the CPU.
+    memory : str, path-like or None, default=None
+        Folder in which the features of the network are kept for each window, made by ``fit`` if
+        needed. Further fits and predictions with the same windows then only compute the rest. It
+        has an effect on a linear probe on the CPU, and changes no result. The folder can be used by
+        several processes, should be on a local disk, and takes 1 GB at most. See
+        docs/guide/speed.md.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the kernels and the training. An int gives the same bits on
         every run on one CPU, alone or beside other fits in one process; None draws a new seed each
@@ -262,6 +268,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         callbacks: list[Any] | None = None,
         store_weights: str = "full",
         device: Any = "auto",
+        memory: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -289,6 +296,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         self.callbacks = callbacks
         self.store_weights = store_weights
         self.device = device
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 

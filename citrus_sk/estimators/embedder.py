@@ -11,12 +11,13 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import draw_seed, out_of_memory_hint, resolve_device, usual_modes
-from .._utils.validation import all_or_nothing, check_choice, check_number
+from .._utils.validation import all_or_nothing, check_choice, check_folder, check_number
 from ..nn import CitrusNetwork, NetworkConfig
 from ..signals.consistency import amplitude_range, warn_of_other_amplitude
 from ..signals.containers import resolve_labels
 from ..signals.windows import finite, read_windows
 from ..training.draws import own_draws
+from ..training.feature_cache import FeatureCache, remembered
 from ..training.nets import infer
 from .base import (
     NetworkEstimator,
@@ -63,6 +64,11 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
     device : str or torch.device, default="auto"
         Device of the network. ``"auto"`` means a CUDA device, or Apple's GPU (MPS), if there is
         one, else the CPU.
+    memory : str, path-like or None, default=None
+        Folder in which the features of the network are kept for each window, made by ``fit`` if
+        needed. Further calls with the same windows then read them. It has an effect on the CPU, and
+        changes no result. The folder can be used by several processes, should be on a local disk,
+        and takes 1 GB at most. See docs/guide/speed.md.
     random_state : int, RandomState instance or None, default=None
         Seed of random weights.
     store_weights : {"full", "reference"}, default="full"
@@ -119,6 +125,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         adaptation: str | None = "auto",
         batch_size: int = 16,
         device: Any = "auto",
+        memory: Any = None,
         random_state: Any = None,
         store_weights: str = "full",
     ) -> None:
@@ -129,6 +136,7 @@ class CitrusEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkE
         self.adaptation = adaptation
         self.batch_size = batch_size
         self.device = device
+        self.memory = memory
         self.random_state = random_state
         self.store_weights = store_weights
 
@@ -219,9 +227,11 @@ or mne.Epochs
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = finite(read_windows(self, X, reset=False))
             warn_of_other_amplitude(self, values)
-            return infer(
-                self.module_, values, device, self.batch_size, features=True, one_by_one=one_by_one
-            ).numpy()
+            cache = FeatureCache.for_prediction(self.memory)
+            with remembered(self.module_, cache, values.shape) as network:
+                return infer(
+                    network, values, device, self.batch_size, features=True, one_by_one=one_by_one
+                ).numpy()
 
     def _fit_recenter(self, X: Any, y: Any, groups: Any) -> GroupRecenter | None:
         if self.adaptation is not None:
@@ -235,6 +245,7 @@ or mne.Epochs
 
     def _fit(self, X: Any) -> None:
         check_number("batch_size", self.batch_size, Integral, low=1)
+        check_folder("memory", self.memory)
         config, weights = starting_point(self.pretrained, self.preset, self.backbone)
         reference = make_reference(self.store_weights, self.pretrained, frozen=True)
         device = resolve_device(self.device)
@@ -246,6 +257,7 @@ or mne.Epochs
         if weights is not None:
             module.trunk.load_state_dict(weights)
         self.module_ = module.to(device).eval()
+        FeatureCache.for_fit(self.memory)  # which makes the folder
 
     @property
     def _n_features_out(self) -> int:

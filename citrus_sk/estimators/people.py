@@ -20,6 +20,7 @@ from ..signals.targets import check_groups
 from ..signals.windows import read_windows, to_float32
 from ..training.adaptation.heads import AdaptiveHead, Linear, personal_head
 from ..training.adaptive_probes import NO_GROUPS, adapt_trained_head
+from ..training.feature_cache import FeatureCache, remembered
 from ..training.labelled import LabelledWindows
 from ..training.nets import FineTuner, infer, make_net
 from .predictor import NetworkPredictor
@@ -122,21 +123,27 @@ default=None
         values = self._read_for_person(X)
         warn_of_other_amplitude(self, values)
         groups = check_groups(resolve_labels(X, groups, "groups"), len(values))
+        cache = self._feature_cache()
         with usual_modes(), out_of_memory_hint(self.batch_size):
             return torch.stack(
                 [
-                    self._outputs_of_people(net, adaptive, values, groups)
+                    self._outputs_of_people(net, adaptive, values, groups, cache)
                     for net, adaptive in zip(self.members_, self._adaptive, strict=True)
                 ]
             )
 
     def _outputs_of_people(
-        self, net: FineTuner, adaptive: AdaptiveHead | None, values: np.ndarray, groups: np.ndarray
+        self,
+        net: FineTuner,
+        adaptive: AdaptiveHead | None,
+        values: np.ndarray,
+        groups: np.ndarray,
+        cache: FeatureCache | None,
     ) -> Tensor:
         outputs = torch.empty(len(values), self._n_outputs, dtype=torch.float64)
         for person in np.unique(groups):
             rows = np.flatnonzero(groups == person)
-            features = _features(net, values[rows])
+            features = _features(net, values[rows], cache)
             module = net.module_
             if adaptive is not None and self.adaptation is not None:
                 head = personal_head(adaptive, _head(net.module_), _standard(net, features))
@@ -147,17 +154,19 @@ default=None
             outputs[rows] = torch.cat(found).double()
         return outputs
 
-    def _infer(self, net: FineTuner, values: np.ndarray) -> Tensor:
+    def _infer(self, net: FineTuner, values: np.ndarray, cache: FeatureCache | None) -> Tensor:
         device = torch.device(net.device)
-        return infer(net.module_, values, device, self.batch_size, one_by_one=self._is_personal)
+        with remembered(net.module_, cache, values.shape) as network:
+            return infer(network, values, device, self.batch_size, one_by_one=self._is_personal)
 
     # --- an estimator for one person -------------------------------------------------------------
 
     def _for_person(self, values: np.ndarray, targets: np.ndarray | None = None) -> Self:
         new = copy.copy(self)
+        cache = self._feature_cache()
         with usual_modes(), out_of_memory_hint(self.batch_size):
             new.members_ = [
-                self._personal_net(net, adaptive, values, targets)
+                self._personal_net(net, adaptive, values, targets, cache)
                 for net, adaptive in zip(self.members_, self._adaptive, strict=True)
             ]
         new.net_ = new.members_[0]
@@ -170,9 +179,10 @@ default=None
         adaptive: AdaptiveHead | None,
         values: np.ndarray,
         targets: np.ndarray | None,
+        cache: FeatureCache | None,
     ) -> FineTuner:
         assert adaptive is not None  # of every network that is not foreign
-        standard = _standard(net, _features(net, values))
+        standard = _standard(net, _features(net, values, cache))
         known = None if targets is None else targets[:, adaptive.outputs]
         head = personal_head(adaptive, _head(net.module_), standard, known)
         personal = make_net(_with_head(net, head), self._n_classes, torch.device(net.device))
@@ -247,10 +257,11 @@ def _summary(adaptation: dict[str, Any]) -> str:
     return f"{action}. {adaptation['reason']} Loss of left-out people: {losses}."
 
 
-def _features(net: FineTuner, values: np.ndarray) -> Tensor:
+def _features(net: FineTuner, values: np.ndarray, cache: FeatureCache | None) -> Tensor:
     """Features, with the same bits for a window alone and among others."""
     device = torch.device(net.device)
-    return infer(net.module_, values, device, 1, features=True, one_by_one=True)
+    with remembered(net.module_, cache, values.shape) as network:
+        return infer(network, values, device, 1, features=True, one_by_one=True)
 
 
 def _standard(net: FineTuner, features: Tensor) -> np.ndarray:

@@ -21,6 +21,7 @@ from ..signals.containers import Windows, resolve_labels
 from ..signals.targets import unwrap
 from ..signals.windows import finite, read_windows
 from ..training.adaptation.heads import AdaptiveHead, Linear
+from ..training.feature_cache import FeatureCache
 from ..training.fine_tuning import TuningSettings
 from ..training.foreign import ForeignModule
 from ..training.holdout import hold_out
@@ -128,6 +129,10 @@ class NetworkPredictor(NetworkEstimator):
         """Whether windows may be held out, where ``early_stopping`` is `asked`."""
         raise NotImplementedError
 
+    def _feature_cache(self, *, fitting: bool = False) -> FeatureCache | None:
+        """Cache for one call; None where features are not cached."""
+        return None
+
     @property
     def _trunk_factor(self) -> float:
         """Learning rate of the trunk, as a share of that of the head."""
@@ -169,7 +174,7 @@ class NetworkPredictor(NetworkEstimator):
             self._foreign,
             self._tuning_settings(labelled), device, self.augmentation, self.callbacks,
             verbose=max(0, self.verbose - 1), leaves_out=self._leaves_out,
-            in_blocks=self._in_blocks,
+            in_blocks=self._in_blocks, cache=self._feature_cache(fitting=True),
         )  # fmt: skip
         splits = [(int(seed), *self._hold_out(labelled, int(seed))) for seed in seeds]
         with self._progress(n_steps(plan, labelled, splits)) as bar:
@@ -191,9 +196,13 @@ class NetworkPredictor(NetworkEstimator):
         with usual_modes(), out_of_memory_hint(self.batch_size):
             values = finite(read_windows(self, X, reset=False))
             warn_of_other_amplitude(self, values)
-            return torch.stack([self._infer(net, values).double() for net in self.members_])
+            cache = self._feature_cache()
+            outputs = [self._infer(net, values, cache) for net in self.members_]
+            return torch.stack([each.double() for each in outputs])
 
-    def _infer(self, net: FineTuner, values: np.ndarray) -> torch.Tensor:
+    def _infer(
+        self, net: FineTuner, values: np.ndarray, cache: FeatureCache | None
+    ) -> torch.Tensor:
         return infer(net.module_, values, torch.device(net.device), self.batch_size)
 
     def _targets_to_score(self, X: Any, y: Any) -> Any:

@@ -12,12 +12,12 @@ from functools import partial, wraps
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.metrics import confusion_matrix
 from threadpoolctl import threadpool_limits
 
 from ..signals.containers import take_windows
 from .best_epoch import BestEpoch
+from .memory import clone_with_memory
 from .routing import PREDICTIONS, Routed, route
 
 BINS = 10  # bins of confidence in the reliability of a row
@@ -35,6 +35,7 @@ def run_cell(
     n_threads: int | None,
     oracle: bool = False,
     groups: np.ndarray | None = None,
+    memory: str | None = None,
 ) -> dict[str, Any]:
     """Fit a clone and score it; an exception becomes the row's ``error``, with NaN as scores.
 
@@ -59,6 +60,8 @@ def run_cell(
         Whether to add the best score over the epochs, measured on the test windows.
     groups : ndarray of shape (n_windows,), default=None
         Person or recording of each window, for methods that request ``groups``.
+    memory : str or None, default=None
+        Folder for the features of frozen networks, see `clone_with_memory`.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def run_cell(
         try:
             start = time.perf_counter()
             routed = route(estimator, scorers, params, groups, train, test, len(y))
-            model, held_out = clone(estimator), take_windows(X, test)
+            model, held_out = clone_with_memory(estimator, memory), take_windows(X, test)
             if oracle:
                 best_epoch = BestEpoch(scorers, held_out, y[test])
                 row |= best_epoch.scores

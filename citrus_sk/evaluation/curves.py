@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn import get_config
 
+from .._utils.validation import as_flag
 from .arguments import SCORING, check_data, check_estimators, check_scorers
 from .cell import run_cell
 from .leakage import warn_of_leaks
+from .memory import temporary_memory
 from .plan import Draw, check_amounts, check_repeats, plan_draws
 from .result import FractionCurve
 from .run_directory import fingerprint
@@ -39,6 +41,7 @@ def fraction_curve(
     n_threads: int | None = 1,
     run_dir: str | PathLike[str] | None = None,
     report_oracle_epoch: bool = False,
+    cache_features: bool = True,
     verbose: int = 0,
 ) -> FractionCurve:
     """Score classifiers trained on fractions of each training fold.
@@ -101,6 +104,10 @@ def fraction_curve(
         performance that can be reached; use it only to compare with such tables. Computed for
         estimators, or pipelines that end in one, with skorch's ``callbacks`` or with
         ``staged_predict_proba``; NaN for others. Fits take longer.
+    cache_features : bool, default=True
+        Whether the features of frozen networks are computed once for each window and shared by
+        all fits, on the CPU. This changes no result. They are kept in a temporary folder of 1 GB
+        at most, which is the ``memory`` of each estimator of this package that has none.
     verbose : int, default=0
         1 shows a progress bar with the remaining time.
 
@@ -150,6 +157,7 @@ def fraction_curve(
     scorers = check_scorers(scoring)
     amounts = check_amounts(fractions, shots)
     check_repeats(n_repeats)
+    cache_features = as_flag("cache_features", cache_features)
     params = dict(params or {})
     y, groups = check_data(X, y, groups)
     seed = as_seed(random_state)
@@ -164,12 +172,13 @@ def fraction_curve(
     if get_config()["enable_metadata_routing"]:  # which decides who is given the people
         others.append("metadata routing")
     keys = run.keys([name for name, _ in tasks], windows, models, scorers, others)
-    cells = [
-        (models[name], X, y, draw.train, draw.test, scorers, params, n_threads,
-         report_oracle_epoch, groups)
-        for name, draw in tasks
-    ]  # fmt: skip
-    outcomes = run.outcomes(run_cell, cells, keys, n_jobs=n_jobs, verbose=verbose)
+    with temporary_memory(cache_features) as memory:
+        cells = [
+            (models[name], X, y, draw.train, draw.test, scorers, params, n_threads,
+             report_oracle_epoch, groups, memory)
+            for name, draw in tasks
+        ]  # fmt: skip
+        outcomes = run.outcomes(run_cell, cells, keys, n_jobs=n_jobs, verbose=verbose)
     # By estimator and amount; the sort is stable, and tasks are ordered by repeat and fold already.
     order = {key: i for i, key in enumerate((n, a) for n in models for a in amounts)}
     by_estimator = sorted(range(len(tasks)), key=lambda i: order[tasks[i][0], tasks[i][1].amount])

@@ -14,6 +14,7 @@ import numpy as np
 from .._utils.validation import as_flag, check_number
 from .arguments import SCORING, check_data, check_estimators, check_scorers
 from .leakage import warn_of_calibration_leaks
+from .memory import temporary_memory
 from .new_person_cell import LeftOut, run_person
 from .new_person_result import NOTHING, UNLABELLED, NewPersonCurve, about
 from .person_splitter import FEWEST_RESERVED, LeaveOnePersonOut
@@ -42,6 +43,7 @@ def new_person_curve(
     n_jobs: int | None = None,
     n_threads: int | None = 1,
     run_dir: str | PathLike[str] | None = None,
+    cache_features: bool = True,
     verbose: int = 0,
 ) -> NewPersonCurve:
     """Score classifiers on people who are not in the training windows, by what is known of them.
@@ -92,6 +94,9 @@ def new_person_curve(
         Folder in which the scores of each estimator on each person are stored as soon as they are
         computed, and from which the same call resumes, as in `fraction_curve`. Use another folder
         than for `fraction_curve`.
+    cache_features : bool, default=True
+        Whether the features of frozen networks are computed once for each window, as in
+        `fraction_curve`.
     verbose : int, default=0
         1 shows a progress bar with the remaining time.
 
@@ -163,6 +168,7 @@ def new_person_curve(
     counts = check_n_calibration(n_calibration)
     check_number("n_reserved", n_reserved, Integral, alternatives=(None,))
     shuffle = as_flag("shuffle", shuffle)
+    cache_features = as_flag("cache_features", cache_features)
     if groups is None:
         raise ValueError(
             "groups is None; expected the person of each window, because one person is left out at "
@@ -185,10 +191,12 @@ def new_person_curve(
         for each in [(split.train, split.test, *split.calibration.values())] * len(models)
     ]
     keys = run.keys([name for name, _ in tasks], windows, models, scorers, ["new person", known])
-    cells = [
-        (models[name], X, y, groups, split, scorers, known, n_threads) for name, split in tasks
-    ]
-    outcomes = run.outcomes(run_person, cells, keys, n_jobs=n_jobs, verbose=verbose)
+    with temporary_memory(cache_features) as memory:
+        cells = [
+            (models[name], X, y, groups, split, scorers, known, n_threads, memory)
+            for name, split in tasks
+        ]
+        outcomes = run.outcomes(run_person, cells, keys, n_jobs=n_jobs, verbose=verbose)
     by_fit = {
         (name, id(split)): outcome["rows"]
         for (name, split), outcome in zip(tasks, outcomes, strict=True)

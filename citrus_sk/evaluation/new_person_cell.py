@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from ..signals.containers import take_windows
 from .cell import empty_row, limited_threads, reason, score_model
+from .memory import clone_with_memory
 from .new_person_result import NOTHING, UNLABELLED
 from .routing import PREDICTIONS, Routed, requested
 
@@ -41,6 +42,7 @@ def run_person(
     scorers: Mapping[str, Callable[..., float]],
     known: list[str | int],
     n_threads: int | None,
+    memory: str | None = None,
 ) -> dict[str, Any]:
     """Fit a clone on the other people and score it for each state of knowledge.
 
@@ -54,6 +56,7 @@ def run_person(
     people = groups[left_out.test]
     with limited_threads(n_threads), config_context(enable_metadata_routing=True):
         try:
+            estimator = clone_with_memory(estimator, memory)
             fitted = _FittedOnOthers(estimator, X, y, groups, left_out)
         except Exception as error:  # noqa: BLE001 - any exception of an estimator is a result
             rows = [row | {"error": reason(error)} for row in rows]

@@ -122,16 +122,30 @@ class CitrusNetwork(nn.Module):
         if self.kernels is not None:
             self.kernels.fit(x, normalise(x)[0], seed)
 
-    def features(self, x: Tensor) -> Tensor:
-        """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``."""
+    def features(self, x: Tensor, of_network: Tensor | None = None) -> Tensor:
+        """``(n_windows, n_chans, n_times)`` in physical units to ``(n_windows, n_features)``.
+
+        `of_network` is the result of `network_features` where it is known already.
+        """
         z, scalars = normalise(x)
-        modality = None if self.modality is None else self.modality.repeat(x.shape[0])
-        latent, sequence = self.trunk(z.flatten(0, 1), modality)
-        features = self.readout(x, z, latent, sequence, scalars)
+        features = self._read_out(x, z, scalars) if of_network is None else of_network
         if self.kernels is None:
             return features
         bands = log_band_power(z, scalars[..., 0]).flatten(1)
         return torch.cat([features, bands, self.kernels(x, z)], dim=1)
+
+    def network_features(self, x: Tensor) -> Tensor:
+        """The first family of features, which depends on the windows and on the weights alone."""
+        return self._read_out(x, *normalise(x))
+
+    def _read_out(self, x: Tensor, z: Tensor, scalars: Tensor) -> Tensor:
+        if not torch.compiler.is_exporting() and x.shape[:2] == (1, 1):
+            # A single channel is convolved by other code of torch, which rounds differently.
+            x, z, scalars = (each.expand(2, -1, -1) for each in (x, z, scalars))
+            return self._read_out(x, z, scalars)[:1]
+        modality = None if self.modality is None else self.modality.repeat(x.shape[0])
+        latent, sequence = self.trunk(z.flatten(0, 1), modality)
+        return self.readout(x, z, latent, sequence, scalars)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n_windows, n_chans, n_times)`` to logits ``(n_windows, n_outputs)``."""

@@ -51,6 +51,9 @@ def log_covariance(x: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
     peak = centred.abs().amax((1, 2), keepdim=True)
     centred = centred / torch.where(peak > 0, peak, torch.ones_like(peak))
+    if not torch.compiler.is_exporting():
+        # With zeros up to a multiple of 64 bytes, rounding is the same at any place in a batch.
+        centred = F.pad(centred, (0, -x.shape[-1] % 16))
     covariance = centred @ centred.mT / x.shape[-1]
     power = covariance.diagonal(dim1=1, dim2=2).amax(-1)[:, None, None]
     covariance = covariance / torch.where(power > 0, power, torch.ones_like(power))

@@ -15,6 +15,7 @@ from .._utils.threads import one_thread_each
 from ..nn import CitrusNetwork
 from .adaptation.heads import AdaptiveHead, Linear
 from .draws import Draws, own_draws
+from .feature_cache import FeatureCache, remembered
 from .fine_tuning import TuningSettings, fine_tune
 from .foreign import ForeignModule, settle_batch_norm
 from .hooks import prepare_augmentation
@@ -63,6 +64,8 @@ class MemberPlan:
         Whether windows may be left out to choose between the trained network and the probe.
     in_blocks : bool
         Whether `fit_head` can fit the head to some of many windows, and then to all in blocks.
+    cache : FeatureCache or None
+        Cache of the features of the network, for ``strategy="linear-probe"`` alone.
     """
 
     strategy: str
@@ -78,6 +81,7 @@ class MemberPlan:
     verbose: int = 0
     leaves_out: bool = True
     in_blocks: bool = False
+    cache: FeatureCache | None = None
 
     @property
     def selects(self) -> bool:
@@ -293,7 +297,8 @@ def _start_head(
 
 def _features(plan: MemberPlan, module: CitrusNetwork, windows: LabelledWindows) -> Tensor:
     device, batch_size = plan.device, plan.tuning.batch_size
-    return infer(module, windows.X, device, batch_size, rows=windows.rows, features=True)
+    with remembered(module, plan.cache, (len(windows), *windows.X.shape[1:])) as network:
+        return infer(network, windows.X, device, batch_size, rows=windows.rows, features=True)
 
 
 def _blocks(

@@ -17,7 +17,7 @@ from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.evaluate import make_estimators
 from citrus_sk.cli.parser import main
-from citrus_sk.evaluation import FractionCurve, NewPersonCurve, write_report
+from citrus_sk.evaluation import FractionCurve, NewPersonCurve, fraction_curve, write_report
 from citrus_sk.evaluation.new_person_report import new_person_block
 from citrus_sk.signals.recordings.label_tables import read_labelled
 
@@ -61,6 +61,19 @@ def evaluate(*more, out="out", estimators="my_own_models:logistic,prior=my_own_m
     return main(
         [*arguments, *(["--estimators", estimators] if estimators else []), *map(str, more)]
     )
+
+
+@pytest.mark.parametrize(("options", "cached"), [([], True), (["--no-cache"], False)])
+def test_features_are_shared_unless_told_otherwise(folder, monkeypatch, options, cached):
+    asked = []
+
+    def curve(*args, cache_features, **kwargs):
+        asked.append(cache_features)
+        return fraction_curve(*args, cache_features=cache_features, **kwargs)
+
+    monkeypatch.setattr("citrus_sk.cli.evaluate.fraction_curve", curve)
+    assert evaluate("mine.npz", "--fractions", "1", *options) == 0
+    assert asked == [cached]
 
 
 def test_it_writes_tables_and_a_report(folder, capsys):
