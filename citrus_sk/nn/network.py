@@ -70,6 +70,7 @@ class CitrusNetwork(nn.Module):
         None leaves both out.
     """
 
+    independent_windows = True  # no window has an effect on another one in any mode
     modality: Tensor | None
 
     def __init__(

@@ -129,6 +129,8 @@ def remembered(network: Any, cache: FeatureCache | None, shape: tuple[int, ...])
 class _CachedNetwork:
     """What `infer` needs of a network, with a cache of the features that depend on it alone."""
 
+    independent_windows = True
+
     def __init__(
         self, network: CitrusNetwork, shape: tuple[int, ...], store: RowStore, cache: FeatureCache
     ) -> None:
@@ -164,10 +166,8 @@ class _CachedNetwork:
         return torch.from_numpy(np.stack([rows[key] for key in keys]))
 
     def _keys(self, x: Tensor) -> list[bytes]:
-        # Rounding may depend on the number of threads.
-        prefix = self._of_network + torch.get_num_threads().to_bytes(4, "little")
         return [
-            hashlib.blake2b(prefix + window.tobytes(), digest_size=16).digest()
+            hashlib.blake2b(self._of_network + window.tobytes(), digest_size=16).digest()
             for window in x.numpy()
         ]
 

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from .._utils.devices import fast_kernels
 from .._utils.interrupts import notice_interrupt
 from .._utils.threads import in_threads, one_thread_each
-from ..nn import CitrusNetwork, dropout_from
+from ..nn import dropout_from
 from .callbacks import WeightAverage
 from .draws import Draws
 from .hooks import Augment
@@ -164,8 +164,8 @@ class FineTuner(NeuralNet):
 
     def _n_parts(self, x: Tensor) -> int:
         """Number of parts of a batch, which does not depend on the number of threads."""
-        if x.device.type != "cpu" or not isinstance(self.module_, CitrusNetwork):
-            return 1  # in other networks, windows can have an effect on each other
+        if x.device.type != "cpu" or not _independent_windows(self.module_):
+            return 1
         return min(len(x), _MOST_PARTS, max(1, x.numel() // _PART_SAMPLES))
 
     def _step_in_parts(
@@ -315,6 +315,11 @@ def make_net(
     return net.initialize()
 
 
+def _independent_windows(module: Any) -> bool:
+    """Whether batches can be divided between threads; not known of other people's modules."""
+    return getattr(module, "independent_windows", False)
+
+
 # --- inference -----------------------------------------------------------------------------------
 
 
@@ -355,8 +360,7 @@ def infer(
         # that the batch takes, would fragment the memory.
         found[start : start + step] = compute(start)
 
-    # The code of other people's modules need not be thread-safe.
-    parallel = on_cpu and isinstance(module, CitrusNetwork)
+    parallel = on_cpu and _independent_windows(module)
     with one_thread_each() if parallel else nullcontext():
         first = compute(0)
         found = np.empty((len(rows), *first.shape[1:]), first.dtype)
