@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...nn import draw_mask
+from .mapped import read_at_random
 
 if TYPE_CHECKING:
     from ...signals.recordings.reading import Corpus, Recording
@@ -132,6 +133,7 @@ class StreamingStore:
 
     def __init__(self, recordings: list[Recording]) -> None:
         self.recordings = recordings
+        read_at_random([recording.data for recording in recordings], self)
 
     def __call__(self, crops: Crops) -> Tensor:
         padded = np.empty((len(crops.length), int(crops.length.max()) + 1), dtype=np.float32)
@@ -274,9 +276,7 @@ class CropSampler:
         n_windows = -(-self.sampling.batch_size // self.sampling.simultaneous)
         # Modalities alternate, so the numbers of their windows differ by one at most.
         first = int(rng.integers(len(self.present)))
-        modality = np.array(
-            [self.present[(first + i) % len(self.present)] for i in range(n_windows)]
-        )
+        modality = np.array(self.present)[(first + np.arange(n_windows)) % len(self.present)]
         row = np.empty(n_windows, dtype=np.int64)
         chance = rng.random(n_windows)
         for i in self.present:
