@@ -8,6 +8,7 @@ its own training (an NVIDIA H200 that eight runs shared; --speed 8 assumes that 
 it); the number of weights; and, in this run on one core, the seconds that the loader of a process
 takes for its part of a batch. It draws the crops and masks of the whole batch in every process, so
 that the batch does not depend on the number of processes, and reads and resamples its own windows.
+The index of usable segments, with two for each channel, is measured as well.
 
 Assumed, and set by options: recordings, their channels and length; bandwidth and latency between
 GPUs; random reads a second of the file system, with one read for each crop, about what
@@ -22,6 +23,7 @@ import argparse
 import math
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +32,13 @@ from pretraining_speed import map_recordings, write_recordings
 
 from citrus_sk.checkpoints.registry import describe_checkpoint
 from citrus_sk.nn import PRESETS
+from citrus_sk.signals.recordings.cache import Recording
+from citrus_sk.signals.recordings.corpus import Corpus, CorpusReport
 from citrus_sk.training.pretraining.sampler import CropSampler, Sampling
 
 CROP, SFREQ, VALUE_BYTES = (0.1, 1.5), 100.0, 2  # of CitrusPretrainer, and int16 on disk
 N_RUNS = 2000  # simulated for the failures
+N_INDEXED = 500  # recordings whose index is measured
 
 
 def shared_gpu() -> tuple[float, int, int]:
@@ -57,6 +62,27 @@ def loader_seconds(folder: Path, batch: int, n_gpus: int) -> float:
         sampler(step, (0, n_gpus))
         times.append(time.process_time() - start)
     return float(np.median(times[1:]))
+
+
+def index_cost(n_chans: int) -> tuple[float, float]:
+    """CPU seconds and bytes to read the index of a recording and to draw from it."""
+    names, data = tuple(map(str, range(n_chans))), np.zeros((n_chans, 10), np.int16)
+    scale, kinds = np.ones(n_chans, np.float32), ("EEG",) * n_chans
+    network = PRESETS["small"]
+    sampling = Sampling(network.n_times, network.n_tokens, 8, CROP, False, 0.5, (4, 8), 0.5, 1)
+    tracemalloc.start()
+    start = time.process_time()
+    recordings = [
+        Recording(str(i), str(i), "", names, kinds, data, scale,
+                  tuple(np.array([[0, 5], [6, 9]]) for _ in names))
+        for i in range(N_INDEXED)
+    ]  # fmt: skip
+    corpus = Corpus(recordings, SFREQ, CorpusReport())
+    CropSampler(corpus, ("EEG",), sampling, 0, torch.device("cpu"))
+    seconds = time.process_time() - start
+    n_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds / N_INDEXED, n_bytes / N_INDEXED
 
 
 def exchange_seconds(n_bytes: int, n_gpus: int, options) -> float:
@@ -102,6 +128,9 @@ def print_corpus(options) -> float:
     print(f"Reading and checking once at {options.convert_mb_s:g} MB/s a process: {convert:.1f} "
           f"hours in one process, {convert / options.gpus[-1]:.2f} in "
           f"{options.gpus[-1]}")  # fmt: skip
+    seconds, n_bytes = index_cost(options.channels)
+    print(f"Index of the recordings in every process: {n_files * seconds / 60:.1f} minutes, "
+          f"{n_files * n_bytes / 1e9:.1f} GB")  # fmt: skip
     return windows
 
 

@@ -29,7 +29,7 @@ class Clock:
     seconds: float = 0.0
     first_step_s: float | None = None
     share: float = 0.0
-    _read_at: float = field(default=0.0, repr=False)
+    _read_at: float = field(default_factory=time.perf_counter, repr=False)
 
     def start(self) -> None:
         """Count from now on."""
