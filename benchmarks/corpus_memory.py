@@ -11,8 +11,9 @@ are mapped; at another rate, they are converted first. Needs Linux.
 
     OMP_NUM_THREADS=1 python benchmarks/corpus_memory.py --cold --megabytes 2000
 
-reads random crops of files that are not in memory, with and without the system's reading ahead,
-which `CitrusPretrainer` stops for a corpus larger than half of the memory.
+reads random crops of files that are not in memory, as the system reads them, and with the advice
+that `CitrusPretrainer` gives for a corpus larger than half of the memory: not to read ahead, and
+which parts come next.
 """
 
 from __future__ import annotations
@@ -91,14 +92,14 @@ def measure(folder: str) -> dict[str, float]:
     }  # fmt: skip
 
 
-def read_cold(folder: Path, ahead: bool) -> tuple[float, float]:
+def read_cold(folder: Path, advised: bool) -> tuple[float, float]:
     """Crops a second, and kB that are read from disk for each of them."""
     for path in folder.glob("*.npy"):
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     recordings = read_mapped(folder)
-    mapped._CACHED_SHARE = np.inf if ahead else 0.0
+    mapped._CACHED_SHARE = 0.0 if advised else np.inf
     store = StreamingStore(recordings)
     rng, bytes_before, begin = np.random.default_rng(0), bytes_read(), time.perf_counter()
     for _ in range(N_BATCHES):
@@ -139,13 +140,13 @@ def read_ahead_kb(folder: str) -> str:
 
 def print_cold(sizes: list[int]) -> None:
     print(f"the system reads ahead up to {read_ahead_kb(tempfile.gettempdir())} kB\n")
-    print("| corpus, MB | reading ahead | crops/s | kB read for a crop |\n|---|---|---|---|")
+    print("| corpus, MB | advised | crops/s | kB read for a crop |\n|---|---|---|---|")
     for megabytes in sizes:
         with tempfile.TemporaryDirectory() as folder:
             write_recordings(Path(folder), megabytes, 100.0)
-            for ahead in (True, False):
-                rate, kilobytes = read_cold(Path(folder), ahead)
-                print(f"| {megabytes} | {'yes' if ahead else 'no'} | {rate:.0f} | "
+            for advised in (False, True):
+                rate, kilobytes = read_cold(Path(folder), advised)
+                print(f"| {megabytes} | {'yes' if advised else 'no'} | {rate:.0f} | "
                       f"{kilobytes:.0f} |", flush=True)  # fmt: skip
 
 
@@ -165,6 +166,8 @@ def main() -> None:
             write_recordings(Path(folder), megabytes, options.sfreq)
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 found = pool.apply(measure, (folder,))
+                pool.close()
+                pool.join()
         print(f"| {megabytes} | {found['hours']:.0f} | {found['seconds']:.0f} | "
               f"{found['reading']:.0f} | {found['training']:.0f} | {found['pages']:.0f} |",
               flush=True)  # fmt: skip

@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backends", nargs="+", choices=tuple(BACKENDS), default=list(BACKENDS))
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--stride", type=int, default=2, help="use every so many windows")
+    parser.add_argument("--stride", type=int, default=12, help="use every so many windows")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)  # windows overlap, as they do here
     first = None

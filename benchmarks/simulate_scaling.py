@@ -8,13 +8,14 @@ its own training (an NVIDIA H200 that eight runs shared; --speed 8 assumes that 
 it); the number of weights; and, in this run on one core, the seconds that the loader of a process
 takes for its part of a batch. It draws the crops and masks of the whole batch in every process, so
 that the batch does not depend on the number of processes, and reads and resamples its own windows.
+Reading from a local disk, of files that are not in memory, is measured as `corpus_memory.py --cold`
+does, and added to these seconds.
 The index of usable segments, with two for each channel, is measured as well.
 
 Assumed, and set by options: recordings, their channels and length; bandwidth and latency between
-GPUs; random reads a second of the file system, with one read for each crop, about what
-`corpus_memory.py --cold` measures; how often a GPU fails and how long a restart takes. A step takes
-the longest of computing, loading and reading, since a thread draws one batch ahead, and then the
-exchange of gradients. Failures are drawn at random.
+GPUs; random reads a second of the storage that all share, one for each crop; how often a GPU fails
+and how long a restart takes. A step takes the longest of computing, loading and the storage, since
+a thread draws one batch ahead, and then the exchange of gradients. Failures are drawn at random.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import corpus_memory
 import numpy as np
 import torch
 from pretraining_speed import map_recordings, write_recordings
@@ -38,7 +40,7 @@ from citrus_sk.training.pretraining.sampler import CropSampler, Sampling
 
 CROP, SFREQ, VALUE_BYTES = (0.1, 1.5), 100.0, 2  # of CitrusPretrainer, and int16 on disk
 N_RUNS = 2000  # simulated for the failures
-N_INDEXED = 500  # recordings whose index is measured
+N_INDEXED, COLD_MB = 500, 500  # recordings whose index is measured; files that are read
 
 
 def shared_gpu() -> tuple[float, int, int]:
@@ -62,6 +64,13 @@ def loader_seconds(folder: Path, batch: int, n_gpus: int) -> float:
         sampler(step, (0, n_gpus))
         times.append(time.process_time() - start)
     return float(np.median(times[1:]))
+
+
+def cold_crops_s() -> float:
+    """Crops a second that one process reads from files that are not in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus_memory.write_recordings(Path(folder), COLD_MB, SFREQ)
+        return corpus_memory.read_cold(Path(folder), advised=True)[0]
 
 
 def index_cost(n_chans: int) -> tuple[float, float]:
@@ -137,18 +146,20 @@ def print_corpus(options) -> float:
 def print_plan(windows: float, options) -> None:
     rate, batch, n_weights = shared_gpu()
     rate *= options.speed
-    n_bytes = 4 * n_weights
-    print(f"One GPU: {rate:,.0f} windows/s, {batch} windows a step; gradients of "
-          f"{n_bytes / 1e6:.1f} MB\n")  # fmt: skip
-    print("| GPUs | compute, s | load, s | read, s | exchange, ms | windows/s | efficiency | "
+    n_bytes, crops_s = 4 * n_weights, cold_crops_s()
+    print(
+        f"One GPU: {rate:,.0f} windows/s, {batch} windows a step; gradients of "
+        f"{n_bytes / 1e6:.1f} MB; a process reads {crops_s:,.0f} crops/s from a local disk\n"
+    )
+    print("| GPUs | compute, s | load, s | storage, s | exchange, ms | windows/s | efficiency | "
           "hours | failures | slowest |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         write_recordings(Path(folder))
         for n in options.gpus:
-            parts = {"compute": batch / rate, "load": loader_seconds(Path(folder), batch, n)}
+            load = loader_seconds(Path(folder), batch, n) + batch / crops_s
             # All GPUs share the file system.
-            parts["read"] = batch * n / options.reads_s
+            parts = {"compute": batch / rate, "load": load, "storage": batch * n / options.reads_s}
             exchange = exchange_seconds(n_bytes, n, options)
             total = batch * n / (max(parts.values()) + exchange)
             hours, failures = run_hours(options.passes * windows / total / 3600, n, options)
@@ -171,7 +182,7 @@ def main() -> None:
         "gigabytes-s": (10, "bandwidth between GPUs, GB/s"),
         "latency-us": (20, "of a message between GPUs, microseconds"),
         "reads-s": (200_000, "random reads a second of the file system"),
-        "convert-mb-s": (100, "of reading and checking recordings, MB/s"),
+        "convert-mb-s": (40, "of reading and checking recordings, MB/s"),
         "failure-hours": (50_000, "between failures of one GPU"),
         "restart-minutes": (10, "of a restart"),
         "save-minutes": (5, "between saves"),

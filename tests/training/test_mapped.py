@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from citrus_sk import CitrusPretrainer, read_corpus
 from citrus_sk.training.pretraining import mapped
-from citrus_sk.training.pretraining.sampler import StreamingStore
+from citrus_sk.training.pretraining.sampler import Crops, StreamingStore
 
 
 @pytest.fixture
@@ -55,6 +56,10 @@ def test_the_system_reads_ahead_unless_a_corpus_is_larger_than_memory(corpus, me
     before = flags(data)
     store = StreamingStore(corpus.recordings)
     assert ("rr" in flags(data)) == (memory == 10**7)  # "random read advise provided"
+    crops = Crops(*np.array([[1, 3, 1_999_900, 100, 0, 0], [0, 0, 0, 60, 0, 1]]).T)  # at the ends
+    samples = store(crops).numpy()
+    assert_array_equal(samples[0, :100], corpus.recordings[1].data[3, -100:])
+    assert_array_equal(samples[1, :60], data[0, :60])
     del store
     assert flags(data) == before
     assert "rr" not in before

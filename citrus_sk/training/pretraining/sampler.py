@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...nn import draw_mask
-from .mapped import read_at_random
+from .mapped import MappedReads
 
 if TYPE_CHECKING:
     from ...signals.recordings.reading import Corpus, Recording
@@ -133,11 +133,15 @@ class StreamingStore:
 
     def __init__(self, recordings: list[Recording]) -> None:
         self.recordings = recordings
-        read_at_random([recording.data for recording in recordings], self)
+        self.mapped = MappedReads([recording.data for recording in recordings])
 
     def __call__(self, crops: Crops) -> Tensor:
         padded = np.empty((len(crops.length), int(crops.length.max()) + 1), dtype=np.float32)
-        columns = (crops.recording, crops.channel, crops.first, crops.length)
+        columns = [
+            column.tolist()
+            for column in (crops.recording, crops.channel, crops.first, crops.length)
+        ]
+        self.mapped.announce(zip(*columns, strict=True))
         for row, index, channel, first, length in zip(padded, *columns, strict=True):
             recording = self.recordings[index]
             row[:length] = recording.data[channel, first : first + length]
