@@ -28,6 +28,7 @@ synthetic classes. The classes of the others were recordings, people, channels a
 the activities that the names of recordings contain. """
 SIGREG = """SIGReg ([Balestriero and LeCun, 2025](https://arxiv.org/abs/2511.08544)) with a weight
 of {weight:g} was added to the loss, against features that collapse. """
+LIMIT = " A time limit of {minutes:g} minutes set the number of batches."
 HARDWARE = "one CPU core that was shared with other work"
 CARD = """---
 license: bsd-3-clause
@@ -59,7 +60,7 @@ table names the sources. Keep it with the weights.
 The network has {n_parameters:.2f} M parameters. Windows of {n_times} samples are made by resampling crops of {crop_low:g}
 to {crop_high:g} windows, and half of the tokens are masked in runs of {run_low} to {run_high}. Training took {n_steps} batches
 of {batch_size} channel-windows with AdamW, a peak learning rate of {learning_rate:g} and a cosine schedule. The weights are averaged over batches. Every
-signal type has the same weight. {episodes}{sigreg}The run took {minutes:.0f} minutes on {hardware}.
+signal type has the same weight. {episodes}{sigreg}The run took {minutes:.0f} minutes on {hardware}.{limit}
 {note}The recipe, `{name}.toml`, is stored with the weights:
 
     citrus-sk pretrain RECORDINGS --config {name}.toml --out {name}.safetensors
@@ -120,6 +121,7 @@ def card(path: Path, scores: dict) -> str:
     fractions = sorted(next(iter(scores["means"].values())))
     shown = [key for key in scores["means"] if key[0] in ("random", name)]
     several = len(about["modalities"]) > 1
+    by_time = training.get("ended_by") == "time"
     episodes = ""
     if share := training.get("episodes", 0):
         annotated = ", ".join(training["episode_classes"])
@@ -133,6 +135,7 @@ def card(path: Path, scores: dict) -> str:
         episodes=episodes,
         sigreg=SIGREG.format(weight=weight) if (weight := training.get("sigreg_weight")) else "",
         hardware=training.get("hardware", HARDWARE),
+        limit=LIMIT.format(minutes=training["max_minutes"]) if by_time else "",
         note=f"{training['note']} " if "note" in training else "",
         task=TASK[task["objective"]].format(frame=task["frame"]),
         what="several signal types" if several else about["modalities"][0] + " alone",

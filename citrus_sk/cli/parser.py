@@ -180,6 +180,9 @@ def _add_pretrain(commands: Any) -> None:
     parser.add_argument(
         "--max-steps", type=int, metavar="N", help="number of batches, instead of passes"
     )
+    parser.add_argument(
+        "--max-minutes", type=float, metavar="N", help="time limit, by which the run is planned"
+    )
     parser.add_argument("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
     parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="random seed")
     parser.add_argument(
@@ -202,7 +205,8 @@ def _add_pretrain(commands: Any) -> None:
 def _run_pretrain(arguments: argparse.Namespace) -> None:
     from .pretrain import run_pretrain
 
-    passed = ("objective", "preset", "modalities", "modality", "sfreq", "n_passes", "max_steps")
+    passed = ("objective", "preset", "modalities", "modality", "sfreq", "n_passes", "max_steps",
+              "max_minutes")  # fmt: skip
     run_pretrain(
         arguments.data,
         arguments.out,

@@ -128,8 +128,10 @@ def _check_keys(path: Path, found: dict[str, Any], known: list[str]) -> None:
 
 def _report(pretrainer: CitrusPretrainer, out: Path, sha256: str) -> str:
     last = pretrainer.history_[-1]
+    limit = ", the time limit" if pretrainer.ended_by_ == "time" else ""
     lines = [
-        f"{out}: {pretrainer.n_steps_} batches in {last['seconds'] / 60:.1f} min, SHA-256 {sha256}",
+        f"{out}: {pretrainer.n_steps_} batches in {last['seconds'] / 60:.1f} min{limit}, "
+        f"SHA-256 {sha256}",
         f"masked loss {last['loss']:.4f} in training",
     ]
     if "held_out_loss" in last:

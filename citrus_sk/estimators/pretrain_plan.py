@@ -22,10 +22,11 @@ from .._utils.devices import draw_seed
 from .._utils.validation import check_choice, check_number, check_pair, first_few
 from ..nn import PRESETS, MaskedAutoencoder, NetworkConfig, TaskConfig
 from ..signals.recordings.corpus import Corpus
+from ..training.draws import own_draws
 from ..training.pretraining.episodes import EpisodeSampler
 from ..training.pretraining.processes import distributed_part, same_everywhere
-from ..training.pretraining.run import PretrainRun, PretrainSettings
-from ..training.pretraining.run_file import RunFile, saved_seed
+from ..training.pretraining.run import FEWEST_STEPS, N_ROWS, PretrainRun, PretrainSettings
+from ..training.pretraining.run_file import RunFile, run_to_end, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
 
 OBJECTIVES = ("time", "freq", "both")
@@ -35,6 +36,9 @@ _NO_EFFECT = {
     "run_file", "save_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
     "random_state",
 }  # fmt: skip
+
+# Fitted attributes that are stored in a checkpoint, without their last underscore.
+TRAINING = ("n_steps", "ended_by", "held_out_subjects", "history")
 
 
 def check_parameters(params: SimpleNamespace) -> None:
@@ -52,6 +56,7 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_number("verbose", params.verbose, Integral)
     check_number("n_passes", params.n_passes, open_low=True)
     check_number("max_steps", params.max_steps, Integral, low=1, alternatives=(None,))
+    check_number("max_minutes", params.max_minutes, open_low=True, alternatives=(None,))
     check_number("batch_size", params.batch_size, Integral, low=1)
     check_number("learning_rate", params.learning_rate, open_low=True)
     check_number("weight_decay", params.weight_decay)
@@ -214,6 +219,24 @@ def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus)
     return max(1, math.ceil(params.n_passes * windows / n_masked(params)))
 
 
+def pretrain(
+    params: SimpleNamespace,
+    network: NetworkConfig,
+    corpus: Corpus,
+    seed: int,
+    device: torch.device,
+) -> tuple[PretrainRun, list[str]]:
+    """Train on a corpus to the end, and return the run and the names of the held-out people."""
+    train, held_out = split_corpus(params, corpus, seed)
+    n_steps = count_steps(params, network, train)
+    with own_draws(seed, torch.device("cpu")) as draws:
+        autoencoder = draws.make(lambda: MaskedAutoencoder(network, task_config(params)))
+    run = make_run(params, autoencoder, train, held_out, n_steps, seed, device)
+    file = make_run_file(params, n_steps, corpus, seed)
+    run_to_end(run, file, resume=params.resume, verbose=params.verbose)
+    return run, [] if held_out is None else held_out.subjects
+
+
 def make_settings(
     params: SimpleNamespace, n_steps: int, seed: int, device: torch.device
 ) -> PretrainSettings:
@@ -227,12 +250,13 @@ def make_settings(
         weight_decay=params.weight_decay,
         warmup=params.warmup,
         ema=params.ema,
-        evaluate_every=max(10, n_steps // 50),
+        evaluate_every=max(FEWEST_STEPS, n_steps // N_ROWS),
         seed=seed,
         episode_weight=params.episode_weight,
         sigreg_weight=params.sigreg_weight,
         bf16=bf16,
         compiled=params.compile,
+        limit_s=None if params.max_minutes is None else 60.0 * params.max_minutes,
     )
 
 
@@ -294,7 +318,7 @@ def make_info(
     corpus : list of dict
         Result of `Corpus.provenance`.
     training : dict
-        Values of "n_steps", "held_out_subjects" and "history".
+        Values of `TRAINING`.
 
     Returns
     -------
@@ -316,9 +340,7 @@ def make_info(
             }
             for dataset in corpus
         ],
-        "training": settings
-        | {"n_steps": training["n_steps"], "seconds": last["seconds"]}
-        | {k: training[k] for k in ("held_out_subjects", "history")},
+        "training": settings | {"seconds": last["seconds"]} | training,
         "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
     }
 

@@ -23,17 +23,14 @@ from ..training.draws import own_draws
 from ..training.nets import infer
 from ..training.pretraining.processes import launched_together
 from ..training.pretraining.run import masked_loss
-from ..training.pretraining.run_file import run_to_end
 from .base import NetworkEstimator, pack, unpack
 from .pretrain_plan import (
+    TRAINING,
     check_parameters,
     choose_seed,
-    count_steps,
     make_info,
-    make_run,
-    make_run_file,
     make_sampler,
-    split_corpus,
+    pretrain,
     task_config,
 )
 
@@ -100,6 +97,11 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         Average number of times that every second of the recordings is used.
     max_steps : int or None, default=None
         Number of batches; None derives it from `n_passes`.
+    max_minutes : float or None, default=None
+        Minutes of training, without reading the recordings, after which the run ends if it has not
+        reached its number of batches. The learning rate then follows the share of the time or of
+        the batches that is used, whichever is larger, so that it is zero at the end. None means
+        no limit. The weights depend on the speed of the machine if there is a limit.
     batch_size : int, default=64
         Number of windows in a batch, each of a single channel.
     learning_rate : float, default=1e-3
@@ -140,7 +142,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     modalities_ : tuple of str
         Kinds of signal in training.
     n_steps_ : int
-        Number of batches.
+        Number of batches of the run.
+    ended_by_ : {"steps", "time"}
+        Whether the number of batches or `max_minutes` ended the run.
     held_out_subjects_ : list of str
         People who were held out.
     corpus_ : list of dict
@@ -201,6 +205,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         validation_fraction: float = 0.1,
         n_passes: float = 10.0,
         max_steps: int | None = None,
+        max_minutes: float | None = None,
         batch_size: int = 64,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
@@ -234,6 +239,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self.validation_fraction = validation_fraction
         self.n_passes = n_passes
         self.max_steps = max_steps
+        self.max_minutes = max_minutes
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -285,23 +291,12 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         self._grid_sfreq = corpus.sfreq
         self.corpus_ = corpus.provenance()
         seed = choose_seed(params, device)
-        train, held_out = split_corpus(params, corpus, seed)
-        self.held_out_subjects_ = held_out.subjects if held_out is not None else []
-
         self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
         self._task = task_config(params)
-        self.n_steps_ = count_steps(params, self._network, train)
-        with own_draws(seed, torch.device("cpu")) as draws:
-            autoencoder = draws.make(lambda: MaskedAutoencoder(self._network, self._task))
-        run = make_run(params, autoencoder, train, held_out, self.n_steps_, seed, device)
-        run_to_end(
-            run,
-            make_run_file(params, self.n_steps_, corpus, seed),
-            resume=self.resume,
-            verbose=self.verbose,
-        )
-        autoencoder.load_state_dict(run.average)
-        self.autoencoder_ = autoencoder.eval()
+        run, self.held_out_subjects_ = pretrain(params, self._network, corpus, seed, device)
+        self.n_steps_, self.ended_by_ = run.step, run.ended_by
+        run.model.load_state_dict(run.average)
+        self.autoencoder_ = run.model.eval()
         self.history_ = run.history
 
     def _read(self, X: Any, groups: Any, reset: bool = True) -> Corpus:
@@ -386,7 +381,7 @@ or mne.Epochs
             self._params,
             {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
             self.corpus_,
-            {k: getattr(self, f"{k}_") for k in ("n_steps", "held_out_subjects", "history")},
+            {name: getattr(self, f"{name}_") for name in TRAINING},
         )
         return Checkpoint(self._network, self._task, state, info)
 

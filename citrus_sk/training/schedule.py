@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 
-def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
+def warmup_cosine(step: int, n_steps: float, warmup: float) -> float:
     """Factor of the learning rate: a linear warm-up from zero, then a cosine to zero.
 
     Parameters
     ----------
     step : int
         Index of the step, counted from 0.
-    n_steps : int
-        Number of steps of the whole run. Later steps have a factor of zero.
+    n_steps : float
+        Number of steps of the whole run, known or expected. Later steps have a factor of zero.
     warmup : float
         Share of the steps in the warm-up, in [0, 1]. It has at least one step.
 
@@ -29,15 +29,15 @@ def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def average_share(step: float, n_steps: int, span: float) -> float:
+def average_share(step: float, n_steps: float, span: float) -> float:
     """Share of the current weights in their moving average, which is larger at first.
 
     Parameters
     ----------
     step : float
         Number of updates so far.
-    n_steps : int
-        Number of steps of the whole run.
+    n_steps : float
+        Number of steps of the whole run, known or expected.
     span : float
         Span of the average, as a share of the run. 0 means no average.
 

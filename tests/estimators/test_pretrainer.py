@@ -515,6 +515,8 @@ def test_modality_names_what_an_array_is():
         ({"max_steps": 0}, ValueError),
         ({"max_steps": 2.5}, TypeError),
         ({"max_steps": True}, TypeError),
+        ({"max_minutes": 0}, ValueError),
+        ({"max_minutes": "15"}, TypeError),
         ({"batch_size": 0}, ValueError),
         ({"learning_rate": 0}, ValueError),
         ({"learning_rate": np.nan}, ValueError),
@@ -833,6 +835,7 @@ RUNS = [
     {"max_steps": 24, "random_state": 0, "cross_channel": True},
     {"max_steps": 3, "run_file": "state.run", "save_minutes": 0},
     {"max_steps": 1},
+    {"max_steps": 10**6, "max_minutes": 0.05},
 ]
 
 
@@ -872,8 +875,15 @@ def test_processes_agree_on_a_seed_that_nobody_named_and_one_of_them_saves(toget
 
 
 def test_processes_of_a_group_can_fit_again_and_again(together):
-    assert [first.n_steps_ for first, _ in together[0]] == [24, 3, 1]
+    assert [first.n_steps_ for first, _ in together[0][:3]] == [24, 3, 1]
     assert all(same_weights(first, second) for first, second in together[0])
+
+
+def test_processes_go_by_one_clock(together):
+    first, second = together[0][3]
+    assert first.ended_by_ == second.ended_by_ == "time"
+    assert first.n_steps_ == second.n_steps_
+    assert curve(first, "loss") == curve(second, "loss")
 
 
 def test_the_command_line_under_torchrun_writes_one_checkpoint(folder, tmp_path):

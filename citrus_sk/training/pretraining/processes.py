@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -53,3 +55,11 @@ def same_everywhere(number: int, device: torch.device) -> int:
     shared = torch.tensor([number], device=device)
     torch.distributed.broadcast(shared, 0)
     return int(shared.item())
+
+
+def sum_of_all(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Sum tensors of one type over all processes, in one message instead of one per tensor."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    torch.distributed.all_reduce(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

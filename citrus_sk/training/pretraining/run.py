@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -21,8 +20,9 @@ from ...nn.episodes import EpisodeLoss
 from ...nn.sigreg import sigreg
 from ..draws import own_draws
 from ..schedule import average_share, warmup_cosine
+from .clock import Clock
 from .episodes import Episodes, EpisodeSampler
-from .processes import distributed_part
+from .processes import distributed_part, sum_of_all
 from .sampler import Batch, CropSampler
 
 # Batches for the statistics of the targets and for the held-out loss, with steps that are too large
@@ -30,6 +30,7 @@ from .sampler import Batch, CropSampler
 _STATISTICS_BATCHES, _HELD_OUT_BATCHES = 16, 8
 _STATISTICS_FROM, _HELD_OUT_FROM = 2**40, 2**41
 _CLIP = 1.0  # largest norm of a gradient
+N_ROWS, FEWEST_STEPS = 50, 10  # rows of the history, and steps between two of them
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PretrainSettings:
     Attributes
     ----------
     n_steps : int
-        Number of batches.
+        Number of batches, unless the time limit ends the run before.
     learning_rate, weight_decay, warmup, ema : float
         Parameters of the same names.
     evaluate_every : int
@@ -52,6 +53,8 @@ class PretrainSettings:
         Whether the forward pass has bfloat16 precision.
     compiled : bool
         Whether to use `torch.compile`.
+    limit_s : float or None
+        Time limit in seconds, if any.
     """
 
     n_steps: int
@@ -65,10 +68,14 @@ class PretrainSettings:
     sigreg_weight: float = 0.0
     bf16: bool = False
     compiled: bool = False
+    limit_s: float | None = None
 
 
 class PretrainRun:
     """A run, whose state after a step depends on the corpus, the settings and the seed alone.
+
+    With a time limit, the state also depends on the speed: learning rate and moving average follow
+    the share of the time or of the steps that is used, whichever is larger.
 
     Parameters
     ----------
@@ -112,7 +119,7 @@ class PretrainRun:
             fused=device.type in ("cpu", "cuda"),
         )
         self.average = {k: v.detach().clone() for k, v in autoencoder.state_dict().items()}
-        self.step, self.seconds, self.in_step = 0, 0.0, False
+        self.step, self.in_step, self.clock = 0, False, Clock(settings.limit_s)
         self.history: list[dict[str, Any]] = []
         self._weights: dict[str, float] = {}  # of the losses beside the masked one
         if episodes is not None:
@@ -138,21 +145,37 @@ class PretrainRun:
 
     def train(self, after_step: Callable[[PretrainRun], Any] | None = None) -> None:
         """Train up to the last step, and call `after_step` with the run after each step."""
-        while self.step < self.settings.n_steps:
-            begin = time.perf_counter()
+        self.clock.start()
+        while self.ended_by is None:
             self.in_step = True
             self.train_step()
-            due = (
-                self.step % self.settings.evaluate_every == 0 or self.step == self.settings.n_steps
-            )
-            if due:
+            if self._row_is_due():
                 self._record()
-            self.seconds += time.perf_counter() - begin
-            if due:
-                self.history[-1]["seconds"] = round(self.seconds, 1)
+            self.clock.read()
             self.in_step = False
             if after_step is not None:
                 after_step(self)
+
+    @property
+    def ended_by(self) -> str | None:
+        """What ended the run, "steps" or "time"; None before its end."""
+        if self.step >= self.settings.n_steps:
+            return "steps"
+        return "time" if self.clock.share >= 1 else None
+
+    @property
+    def expected_steps(self) -> float:
+        """Number of steps of the whole run, at the speed so far if its time is limited."""
+        n_steps = self.settings.n_steps
+        return min(n_steps, self.step / self.clock.share) if self.clock.share else n_steps
+
+    def _row_is_due(self) -> bool:
+        if self.ended_by is not None:
+            return True
+        if self.settings.limit_s is None:
+            return self.step % self.settings.evaluate_every == 0
+        share = self.step / self.expected_steps
+        return self._loss_count >= FEWEST_STEPS and share >= (len(self.history) + 1) / N_ROWS
 
     def train_step(self) -> float:
         """Train on one batch, and return its masked loss."""
@@ -215,7 +238,7 @@ class PretrainRun:
         return text if held_out is None else f"{text}, held out {held_out:.4f}"
 
     def _schedule(self) -> float:
-        return warmup_cosine(self.step, self.settings.n_steps, self.settings.warmup)
+        return warmup_cosine(self.step, self.expected_steps, self.settings.warmup)
 
     def _precision(self) -> Any:
         if self.settings.bf16:
@@ -260,16 +283,21 @@ class PretrainRun:
     def _share(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Sum the losses and their gradient over all processes, and return the losses."""
         values = torch.stack(list(losses.values())).detach()
-        if self.part[1] > 1:
-            for parameter in self.parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                torch.distributed.all_reduce(parameter.grad)
-            torch.distributed.all_reduce(values)
+        if self.part[1] == 1:
+            shared = values.tolist()
+            self.clock.share = self.clock.used()
+            return dict(zip(losses, shared, strict=True))
+        # All processes go by the clock of the first one.
+        used = values.new_tensor([self.clock.used() if self.part[0] == 0 else 0.0])
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        *gradients, values, used = sum_of_all([*own, values, used])
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.clock.share = used.item()
         return dict(zip(losses, values.tolist(), strict=True))
 
     def _update_average(self) -> None:
-        share = average_share(self.step, self.settings.n_steps, self.settings.ema)
+        share = average_share(self.step, self.expected_steps, self.settings.ema)
         state = self.model.state_dict()
         names = [name for name, value in self.average.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.average[k] for k in names], [state[k] for k in names], share)
@@ -283,7 +311,7 @@ class PretrainRun:
         self._sums, self._loss_count = self._no_sums(), 0
         if self.held_out is not None:
             row |= self.evaluate(self.held_out)
-        self.history.append(row)
+        self.history.append(row | {"seconds": round(self.clock.read(), 1)})
 
     def _no_sums(self) -> dict[str, float]:
         return dict.fromkeys(("loss", *self._weights), 0.0)
@@ -294,7 +322,7 @@ class PretrainRun:
         current = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
         self.model.eval()
-        result = masked_loss(self.model, sampler, self.device)
+        result = masked_loss(self.model, sampler, self.device, self.part)
         self.model.load_state_dict(current)
         return {"held_out_loss": result.pop("all"), "held_out_by_modality": result}
 
@@ -309,7 +337,7 @@ class PretrainRun:
                 tensors[f"optimizer.{i}.{name}"] = value
         rest = {
             "step": self.step,
-            "seconds": self.seconds,
+            **self.clock.state(),
             "history": self.history,
             "loss_sums": self._sums,
             "loss_count": self._loss_count,
@@ -331,9 +359,8 @@ class PretrainRun:
             state = self.optimizer.state[self.parameters[int(index)]]
             state[name] = value.to(self.device)  # also "step", which fused AdamW keeps there
         loaded = json.loads(rest)
-        self.step, self.seconds, self.history = (
-            loaded["step"], loaded["seconds"], loaded["history"],
-        )  # fmt: skip
+        self.step, self.history = loaded["step"], loaded["history"]
+        self.clock.load(loaded)
         self._sums, self._loss_count = loaded["loss_sums"], loaded["loss_count"]
 
 
@@ -350,14 +377,24 @@ def window_losses(
 
 @torch.no_grad()
 def masked_loss(
-    model: MaskedAutoencoder, sampler: CropSampler, device: torch.device
+    model: MaskedAutoencoder,
+    sampler: CropSampler,
+    device: torch.device,
+    part: tuple[int, int] = (0, 1),
 ) -> dict[str, float]:
-    """Masked loss on fixed windows of a sampler for each modality, and their mean as ``"all"``."""
+    """Masked loss on fixed windows of a sampler for each modality, and their mean as ``"all"``.
+
+    If `part` has several processes, each of them computes the loss of some of the batches.
+    """
     by_modality: dict[str, list[float]] = {name: [] for name in sampler.modalities}
-    for i in range(_HELD_OUT_BATCHES):
+    for i in range(part[0], _HELD_OUT_BATCHES, part[1]):
         batch = sampler(_HELD_OUT_FROM + i)
         losses = window_losses(model, batch, device)
         for index, loss in zip(batch.modality.tolist(), losses.tolist(), strict=True):
             by_modality[sampler.modalities[index]].append(loss)
-    means = {name: sum(values) / len(values) for name, values in by_modality.items() if values}
+    sums = [(sum(values), len(values)) for values in by_modality.values()]
+    if part[1] > 1:
+        (total,) = sum_of_all([torch.tensor(sums, dtype=torch.float64, device=device)])
+        sums = total.tolist()
+    means = {name: loss / n for name, (loss, n) in zip(by_modality, sums, strict=True) if n}
     return means | {"all": sum(means.values()) / len(means)}

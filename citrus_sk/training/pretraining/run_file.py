@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -135,7 +136,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose: int) -> None:
-    """Train up to the last step, with a progress bar and regular saves.
+    """Train up to the end, with a progress bar and regular saves.
 
     Parameters
     ----------
@@ -162,6 +163,7 @@ def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose:
 
         def after_step(run: PretrainRun) -> None:
             if not bar.disable:
+                bar.total = math.ceil(run.expected_steps)  # which changes with a time limit
                 bar.set_postfix_str(run.summary(), refresh=False)
                 bar.update(1)
             if interrupted():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...nn import draw_mask
+from .mapped import MappedReads
 
 if TYPE_CHECKING:
     from ...signals.recordings.reading import Corpus, Recording
@@ -132,10 +133,15 @@ class StreamingStore:
 
     def __init__(self, recordings: list[Recording]) -> None:
         self.recordings = recordings
+        self.mapped = MappedReads([recording.data for recording in recordings])
 
     def __call__(self, crops: Crops) -> Tensor:
         padded = np.empty((len(crops.length), int(crops.length.max()) + 1), dtype=np.float32)
-        columns = (crops.recording, crops.channel, crops.first, crops.length)
+        columns = [
+            column.tolist()
+            for column in (crops.recording, crops.channel, crops.first, crops.length)
+        ]
+        self.mapped.announce(zip(*columns, strict=True))
         for row, index, channel, first, length in zip(padded, *columns, strict=True):
             recording = self.recordings[index]
             row[:length] = recording.data[channel, first : first + length]
@@ -274,9 +280,7 @@ class CropSampler:
         n_windows = -(-self.sampling.batch_size // self.sampling.simultaneous)
         # Modalities alternate, so the numbers of their windows differ by one at most.
         first = int(rng.integers(len(self.present)))
-        modality = np.array(
-            [self.present[(first + i) % len(self.present)] for i in range(n_windows)]
-        )
+        modality = np.array(self.present)[(first + np.arange(n_windows)) % len(self.present)]
         row = np.empty(n_windows, dtype=np.int64)
         chance = rng.random(n_windows)
         for i in self.present:
