@@ -28,7 +28,7 @@ from ..evaluation import (
 from ..evaluation.peers import can_be_recentred, recentred_name
 from ..evaluation.result import KEYS
 from ..evaluation.score_table import TIMES, writable
-from ..signals.recordings.label_tables import read_labelled
+from ..signals.recordings.labelled import read_labelled
 
 # Default of --fractions, which takes minutes.
 FRACTIONS = (0.02, 0.1, 0.5)
