@@ -225,10 +225,9 @@ class RawPredictionDisplay:
         ax.set_ylim(-0.8, n_chans - 0.2)
 
     def _draw_events(self, ax: Axes) -> None:
-        shift = 0.0 if self.prediction.meas_date is None else self.prediction.first_time
         colors = self._colors()
         for event in self.events:
-            start, name = event["onset"] - shift, event["description"]
+            start, name = event["onset"] - self.prediction.event_shift, event["description"]
             ax.axvspan(start, start + event["duration"], color=colors[name], alpha=0.25, lw=0)
         present = [name for name in colors if name in set(self.events.description)]
         if present:

@@ -126,27 +126,34 @@ class WindowPlan:
         Name of the recording, for messages.
     picks : list of int
         Channels, in the order of the training windows.
-    starts : ndarray of shape (n_windows,)
-        First sample of each window.
-    n_times : int
-        Samples of a window.
+    onset : ndarray of shape (n_windows,)
+        Start of each window in seconds. Its first sample is the nearest one, so that windows
+        without overlap leave no gap at any rate.
+    duration : float
+        Length of a window in seconds.
     """
 
     model: RecordingModel
     raw: BaseRaw
     where: str
     picks: list[int]
-    starts: np.ndarray
-    n_times: int
+    onset: np.ndarray
+    duration: float
+
+    @property
+    def n_times(self) -> int:
+        """Samples of a window."""
+        return round(self.duration * self.raw.info["sfreq"])
 
     def read(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield starts and windows of shape (n, n_chans, n_times), without missing values."""
-        for first in range(0, len(self.starts), _AT_A_TIME):
-            starts = self.starts[first : first + _AT_A_TIME]
-            values = np.stack([self._window(start) for start in starts.tolist()])
+        """Yield onsets and windows of shape (n, n_chans, n_times), without missing values."""
+        sfreq = self.raw.info["sfreq"]
+        for first in range(0, len(self.onset), _AT_A_TIME):
+            onset = self.onset[first : first + _AT_A_TIME]
+            values = np.stack([self._window(round(each * sfreq)) for each in onset.tolist()])
             complete = np.isfinite(values).all(axis=(1, 2))
             if complete.any():
-                yield starts[complete], values[complete]
+                yield onset[complete], values[complete]
 
     def _window(self, start: int) -> np.ndarray:
         values = self.raw.get_data(self.picks, start, start + self.n_times, verbose="error")
@@ -195,7 +202,7 @@ def plan_windows(
             f"overlap={overlap!r} is out of range; expected at least one sample ({1 / sfreq:g} s) "
             f"less than the window of {length:g} s."
         )
-    chosen = _channels(known, raw, picks, where)
+    chosen = model_channels(known, raw, picks, where)
     _check_rate(known, sfreq, where)
     check_rates(raw, chosen, stacklevel=4)
     n_times = round(length * sfreq)
@@ -204,13 +211,15 @@ def plan_windows(
             f"{where} lasts {raw.n_times / sfreq:g} s, which is less than a window of "
             f"{length:g} s. Leave it out, or use a model of shorter windows."
         )
-    n_windows = math.floor((raw.n_times - n_times) / (step * sfreq) + 1e-6) + 1
-    starts = np.round(np.arange(n_windows) * step * sfreq).astype(int)
+    onset = np.arange(math.ceil(raw.n_times / (step * sfreq))) * step
+    starts = np.round(onset * sfreq).astype(int)
+    fits = starts + n_times <= raw.n_times
     if reject_by_annotation:
-        starts = _without_bad(starts, n_times, bad_samples(raw, list(bad_spans)))
-    if not len(starts):
+        for first, last in bad_samples(raw, list(bad_spans)):
+            fits[(starts < last) & (starts + n_times > first)] = False
+    if not fits.any():
         raise _no_window_left(where, length)
-    return WindowPlan(known, raw, where, chosen, starts, n_times)
+    return WindowPlan(known, raw, where, chosen, onset[fits], length)
 
 
 def predict_plans(plans: Sequence[WindowPlan], *, adapt: bool) -> list[RawPrediction]:
@@ -232,20 +241,20 @@ def predict_plans(plans: Sequence[WindowPlan], *, adapt: bool) -> list[RawPredic
         If all windows of a recording have missing values, or with `adapt` if the model was fitted
         without groups.
     """
-    starts, parts = [], []  # of each recording: probabilities, or aligned windows to adapt to
+    onset, parts = [], []  # of each recording: probabilities, or aligned windows to adapt to
     compute = _aligned if adapt else _probabilities
     for plan in plans:
         found = [(each, compute(plan, values)) for each, values in plan.read()]
         if not found:
-            raise _no_window_left(plan.where, plan.n_times / plan.raw.info["sfreq"])
-        starts.append(np.concatenate([each for each, _ in found]))
+            raise _no_window_left(plan.where, plan.duration)
+        onset.append(np.concatenate([each for each, _ in found]))
         parts.append(np.concatenate([each for _, each in found]))
     if adapt:
         together = np.concatenate(parts)
         last = last_step(plans[0].model.estimator)
         proba = last.predict_proba(together, groups=np.zeros(len(together), int))
         parts = np.split(proba, np.cumsum([len(part) for part in parts])[:-1])
-    return [_result(*each) for each in zip(plans, starts, parts, strict=True)]
+    return [_result(*each) for each in zip(plans, onset, parts, strict=True)]
 
 
 def _aligned(plan: WindowPlan, values: np.ndarray) -> np.ndarray:
@@ -274,10 +283,33 @@ def _input(plan: WindowPlan, values: np.ndarray) -> Any:
     return values if same_length else list(values)
 
 
-def _channels(
-    model: RecordingModel, raw: BaseRaw, picks: str | Sequence[str] | None, where: str
+def model_channels(
+    model: RecordingModel,
+    raw: BaseRaw,
+    picks: str | Sequence[str] | None = None,
+    where: str = "the recording",
 ) -> list[int]:
-    """Return the channels of a recording in the order of the training windows."""
+    """Return the channels of a recording in the order of the training windows.
+
+    Parameters
+    ----------
+    model : RecordingModel
+    raw : mne.io.Raw
+    picks : str, sequence of str or None, default=None
+        Names or kinds of channels; None means those of the model by name, or all signals if it
+        does not know names.
+    where : str, default="the recording"
+        Name of the recording, for messages.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+        If a channel is missing or marked bad, or their number is not that of the training windows.
+    """
     if picks is not None or model.ch_names is None:
         chosen = pick_channels(raw, picks, where=where)
     else:
@@ -323,14 +355,6 @@ def _channel(raw: BaseRaw, name: str, where: str) -> int:
     return found[0]
 
 
-def _without_bad(starts: np.ndarray, n_times: int, bad: list[tuple[int, int]]) -> np.ndarray:
-    """Return the starts of the windows that overlap no bad stretch."""
-    keep = np.ones(len(starts), bool)
-    for first, last in bad:
-        keep[(starts < last) & (starts + n_times > first)] = False
-    return starts[keep]
-
-
 def _no_window_left(where: str, duration: float) -> ValueError:
     return ValueError(
         f"{where} has no window of {duration:g} s without bad or missing stretches. Check its "
@@ -338,11 +362,10 @@ def _no_window_left(where: str, duration: float) -> ValueError:
     )
 
 
-def _result(plan: WindowPlan, starts: np.ndarray, proba: np.ndarray) -> RawPrediction:
-    sfreq = float(plan.raw.info["sfreq"])
+def _result(plan: WindowPlan, onset: np.ndarray, proba: np.ndarray) -> RawPrediction:
     return RawPrediction(
-        onset=starts / sfreq,
-        duration=plan.n_times / sfreq,
+        onset=onset,
+        duration=plan.duration,
         proba=proba,
         classes=plan.model.classes_,
         meas_date=plan.raw.info["meas_date"],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mne import Annotations
 
 _TOLERANCE_S = 1e-6  # within which two times are equal
+_DECIMALS = 6  # of the times of events in seconds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -85,6 +86,11 @@ class RawPrediction:
     def labels(self) -> np.ndarray:
         """Most probable class of each window, of shape (n_windows,)."""
         return self.classes[np.argmax(self.proba, axis=1)]
+
+    @property
+    def event_shift(self) -> float:
+        """Time in seconds to add for onsets of annotations, which count from `meas_date`."""
+        return 0.0 if self.meas_date is None else self.first_time
 
     def on_axis(self) -> tuple[np.ndarray, np.ndarray]:
         """Average the windows that overlap, for a single probability at each time.
@@ -156,16 +162,16 @@ class RawPrediction:
         check_number("low", low, high=high)
         check_number("min_duration", min_duration, unit="seconds")
         edges, proba = self.on_axis()
+        edges = edges.round(_DECIMALS)
         found = [
-            (edges[start], edges[stop] - edges[start], str(self.classes[column]))
+            (edges[start], (edges[stop] - edges[start]).round(_DECIMALS), str(self.classes[column]))
             for column in self._columns(classes)
             for start, stop in runs(_hysteresis(proba[:, column], low, high))
             if edges[stop] - edges[start] >= min_duration - _TOLERANCE_S
         ]
         onset, duration, description = zip(*sorted(found), strict=True) if found else ((), (), ())
-        shift = 0.0 if self.meas_date is None else self.first_time
         return mne.Annotations(
-            np.array(onset) + shift, np.array(duration), list(description),
+            np.array(onset) + self.event_shift, np.array(duration), list(description),
             orig_time=self.meas_date,
         )  # fmt: skip
 
@@ -175,14 +181,14 @@ class RawPrediction:
         Returns
         -------
         pandas.DataFrame
-            Columns ``start`` and ``end`` (seconds after the first sample), ``label``, and the
-            probability of each class, named by the class. A row for each window.
+            Columns ``start`` and ``end`` (seconds after the first sample), ``label``, and
+            ``p_`` with the name of each class, its probability. A row for each window.
         """
         require("pandas", "to_data_frame")
         import pandas as pd
 
         table = {"start": self.onset, "end": self.onset + self.duration, "label": self.labels}
-        frame = pd.DataFrame(self.proba, columns=[str(each) for each in self.classes.tolist()])
+        frame = pd.DataFrame(self.proba, columns=probability_columns(self.classes))
         return pd.concat([pd.DataFrame(table), frame], axis=1)
 
     def _columns(self, classes: Sequence[Any] | None) -> list[int]:
@@ -196,6 +202,11 @@ class RawPrediction:
                 f"classes holds {unknown[0]!r}; expected classes among {first_few(known)}."
             )
         return [known.index(each) for each in classes]
+
+
+def probability_columns(classes: np.ndarray) -> list[str]:
+    """Return the names of the columns of a table with the probability of each class."""
+    return [f"p_{each}" for each in classes.tolist()]
 
 
 def _hysteresis(values: np.ndarray, low: float, high: float) -> np.ndarray:

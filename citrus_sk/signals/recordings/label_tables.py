@@ -15,6 +15,8 @@ import numpy as np
 from ..missing import is_missing
 
 COLUMNS = ("file", "onset", "duration", "label")
+PEOPLE_COLUMNS = ("file", "group")
+Lines = dict[int, dict[str, str]]  # cells by column, by row
 
 
 def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
@@ -36,6 +38,33 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     ValueError
         If the table cannot be read, or a value is missing or not valid; the row is named.
     """
+    lines, delimiter = _read_lines(table, COLUMNS, "and optionally group")
+    _refuse_missing(table.name, lines)
+    rows = [_parse_row(table.name, row, line, delimiter) for row, line in lines.items()]
+    has_groups = any(row["group"] for row in rows)
+    return (
+        rows,
+        f"column 'group' of {table.name}"
+        if has_groups
+        else "the files, because no row has a group",
+    )
+
+
+def read_people(table: Path) -> list[tuple[int, str, str]]:
+    """Return the rows of a table of people: line in the file, file, and group.
+
+    Raises
+    ------
+    ValueError
+        If the table cannot be read, or a value is missing; the row is named.
+    """
+    lines, _ = _read_lines(table, PEOPLE_COLUMNS)
+    _refuse_missing_values(table.name, lines, PEOPLE_COLUMNS)
+    return [(row, line["file"], line["group"]) for row, line in lines.items()]
+
+
+def _read_lines(table: Path, required: tuple[str, ...], more: str = "") -> tuple[Lines, str]:
+    """Return the cells of each row by column, and the delimiter."""
     text = _read_text(table)
     separator = re.match(r"sep=(.)\s*\n", text)  # a line that only Excel uses
     start = 0 if separator is None else separator.end()
@@ -45,7 +74,8 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     try:
         if separator is not None:
             next(reader)
-        return _parse_table(table.name, reader, delimiter)
+        columns = _read_head(table.name, reader, required, more)
+        return _read_cells(table.name, reader, columns, delimiter), delimiter
     except csv.Error as error:
         raise ValueError(f"{table.name} cannot be read: {error}.") from error
 
@@ -71,16 +101,21 @@ def _read_text(table: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _parse_table(name: str, reader: Any, delimiter: str) -> tuple[list[dict[str, Any]], str]:
+def _read_head(name: str, reader: Any, required: tuple[str, ...], more: str) -> list[str]:
     columns = [column.strip().lower() for column in next(reader, [])]
-    if missing := [column for column in COLUMNS if column not in columns]:
+    if missing := [column for column in required if column not in columns]:
         raise ValueError(
             f"{name} has no column {', '.join(missing)}; it has "
-            f"{', '.join(columns) or 'none'}. Expected {', '.join(COLUMNS)} and optionally group."
+            f"{', '.join(columns) or 'none'}. Expected {', '.join(required)} {more}".rstrip()
+            + "."
         )
-    if twice := [column for column in (*COLUMNS, "group") if columns.count(column) > 1]:
+    if twice := [column for column in {*required, "group"} if columns.count(column) > 1]:
         raise ValueError(f"{name} has the column {twice[0]!r} more than once. Keep one of them.")
-    lines: dict[int, dict[str, str]] = {}
+    return columns
+
+
+def _read_cells(name: str, reader: Any, columns: list[str], delimiter: str) -> Lines:
+    lines: Lines = {}
     for cells in reader:
         if any(cell.strip() for cell in cells):
             if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
@@ -91,18 +126,12 @@ def _parse_table(name: str, reader: Any, delimiter: str) -> tuple[list[dict[str,
                 )
             values = (unicodedata.normalize("NFC", cell.strip()) for cell in cells)
             lines[reader.line_num] = dict(zip(columns, values, strict=False))
-    _refuse_missing(name, lines)
-    rows = [_parse_row(name, row, line, delimiter) for row, line in lines.items()]
-    has_groups = any(row["group"] for row in rows)
-    return (
-        rows,
-        f"column 'group' of {name}" if has_groups else "the files, because no row has a group",
-    )
+    return lines
 
 
-def _refuse_missing(name: str, lines: dict[int, dict[str, str]]) -> None:
-    """Raise ValueError if a value is missing; groups may be missing in all rows together."""
-    for column in COLUMNS:
+def _refuse_missing_values(name: str, lines: Lines, columns: tuple[str, ...]) -> None:
+    """Raise ValueError if a value is missing in one of these columns."""
+    for column in columns:
         found = [row for row, line in lines.items() if is_missing(line.get(column, ""))]
         if found:
             text = lines[found[0]].get(column, "")
@@ -111,6 +140,11 @@ def _refuse_missing(name: str, lines: dict[int, dict[str, str]]) -> None:
                 f"{name}, row {found[0]}: {column} {problem}{_others(found)}. Fill it in, or "
                 "delete the row."
             )
+
+
+def _refuse_missing(name: str, lines: Lines) -> None:
+    """Raise ValueError if a value is missing; groups may be missing in all rows together."""
+    _refuse_missing_values(name, lines, COLUMNS)
     found = [row for row, line in lines.items() if is_missing(line.get("group", ""))]
     if found and len(found) < len(lines):
         raise ValueError(

@@ -238,8 +238,33 @@ def open_picked(path: Path, name: str, picks: Sequence[str] | None) -> Any:
     """
     raw = open_named(path, name)
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
-    raw.pick(chosen, verbose="error")
-    remedy = "Select channels of one rate with --picks."
+    return only_channels(raw, path, chosen, "Select channels of one rate with --picks.")
+
+
+def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> Any:
+    """Drop all other channels, and read these at the rate at which they were sampled.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording as `open_named` returns it.
+    path : Path
+        Its file.
+    chosen : sequence of int
+        Channels.
+    remedy : str
+        Advice for channels of unequal rates, for the message.
+
+    Returns
+    -------
+    mne.io.Raw
+
+    Raises
+    ------
+    ValueError
+        If the channels have unequal rates.
+    """
+    raw.pick(list(chosen), verbose="error")
     if check_one_rate(path, raw.ch_names, remedy) is not None:
         # Without the faster channels, MNE does not resample these.
         raw = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
