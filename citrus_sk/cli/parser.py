@@ -15,7 +15,7 @@ from typing import Any
 
 from .._utils.version import __version__
 from .arguments import DATA, add_data, data_source, integer_between, numbers, repeats
-from .recording_parsers import add_fit, add_predict
+from .recording_parsers import add_fit, add_inspect, add_predict
 
 PROGRAM = "citrus-sk"
 INTERRUPTED = 130  # exit status of shells after Ctrl-C
@@ -316,4 +316,4 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"no fit could be scored; see {arguments.out / 'report.html'}.")
 
 
-COMMANDS = (_add_demo, _add_evaluate, add_fit, _add_models, add_predict, _add_pretrain)
+COMMANDS = (_add_demo, _add_evaluate, add_fit, add_inspect, _add_models, add_predict, _add_pretrain)

@@ -11,6 +11,29 @@ from .arguments import DATA, add_data, data_source, integer_between, names
 STRATEGIES = ("auto", "linear-probe", "finetune", "probe-then-finetune")
 
 
+def add_inspect(commands: Any) -> None:
+    """Add the parser of ``citrus-sk inspect``."""
+    parser = commands.add_parser(
+        "inspect",
+        help="show what is in your data",
+        description=(
+            "Show what is in recordings or labelled windows before anything is trained: people, "
+            "lengths, channels and their rates, flat, clipped and missing parts, mains hum, "
+            "copies, and with labels the windows of each person and class. "
+            f"{DATA} Recordings can be inspected without labels."
+        ),
+    )
+    add_data(parser)
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.set_defaults(run=_run_inspect)
+
+
+def _run_inspect(arguments: argparse.Namespace) -> None:
+    from .inspect import run_inspect
+
+    run_inspect(data_source(arguments), progress=not arguments.quiet)
+
+
 def add_fit(commands: Any) -> None:
     """Add the parser of ``citrus-sk fit``."""
     parser = commands.add_parser(
