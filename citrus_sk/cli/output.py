@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sklearn.exceptions import InconsistentVersionWarning
+
 from .._utils.files import make_folder
 
 
@@ -36,8 +38,9 @@ def collected_warnings() -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", UserWarning)
         yield notes
-    # Only warnings about the data: joblib also warns that a worker stopped.
-    texts = [str(each.message) for each in raised if each.category is UserWarning]
+    # Only warnings about the data and the model: joblib also warns that a worker stopped.
+    shown = (UserWarning, InconsistentVersionWarning)
+    texts = [str(each.message) for each in raised if each.category in shown]
     notes += dict.fromkeys(text for text in texts if not text.startswith("A worker stopped"))
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)

@@ -23,7 +23,7 @@ from .._utils.version import __version__
 from ..mne import RawPrediction, RecordingModel
 from ..mne.prediction import WindowPlan, model_channels, plan_windows, predict_plans
 from ..mne.result import probability_columns
-from ..signals.recordings.folders import EXTENSIONS, search
+from ..signals.recordings.folders import EXTENSIONS, Search, search
 from ..signals.recordings.formats import open_named
 from ..signals.recordings.label_tables import find_file, read_people
 from ..signals.recordings.labelled import only_channels
@@ -173,18 +173,26 @@ def _warn_of_letters(model: RecordingModel) -> None:
 
 def _find(recordings: Sequence[Path]) -> tuple[dict[str, Path], Path]:
     """Return the recordings by a name that differs for each, and the folder of these names."""
-    found = search(list(recordings), "RECORDING").files
-    files = [file for file in found if file.suffix.lower() not in _ARRAYS]
+    found = search(list(recordings), "RECORDING")
+    files = [file for file in found.files if file.suffix.lower() not in _ARRAYS]
     if not files:
-        listed = ", ".join(str(each) for each in recordings)
-        known = ", ".join(each for each in EXTENSIONS if each not in _ARRAYS)
-        raise ValueError(
-            f"there is no recording in {listed}; looked for files that end in {known}."
-        )
+        raise ValueError(_no_recording(recordings, found))
     folders = [str(file.absolute().parent) for file in files]
     folders += [str(each.absolute()) for each in recordings if each.is_dir()]
     base = Path(os.path.commonpath(folders))
     return {file.absolute().relative_to(base).as_posix(): file for file in files}, base
+
+
+def _no_recording(recordings: Sequence[Path], found: Search) -> str:
+    listed = ", ".join(str(each) for each in recordings)
+    if found.files:
+        return (
+            f"{listed} holds arrays, and predictions are made of recordings. In Python, "
+            "joblib.load(MODEL).estimator.predict_proba(X) predicts windows in an array."
+        )
+    known = ", ".join(each for each in EXTENSIONS if each not in _ARRAYS)
+    others = "".join(f" {name} was passed over: {why}." for name, why in found.passed_over[:3])
+    return f"there is no recording in {listed}; looked for files that end in {known}.{others}"
 
 
 def _annotation_files(
@@ -315,7 +323,7 @@ def _summary(predicted: dict[str, RawPrediction], out: Path, annotations: Path |
     labels = Counter(np.concatenate([each.labels for each in predicted.values()]).tolist())
     first = next(iter(predicted.values()))
     lines = [
-        f"{len(predicted)} recordings, {labels.total()} windows of {first.duration:g} s: "
+        f"{len(predicted)} recording(s), {labels.total()} windows of {first.duration:g} s: "
         + ", ".join(f"{label} {n}" for label, n in labels.most_common())
         + ".",
         f"Predictions: {out}",

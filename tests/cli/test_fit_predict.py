@@ -14,8 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from citrus_sk import SignalAligner
+from citrus_sk.cli import recording_parsers
 from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
+from citrus_sk.estimators.citrus_predictor import STRATEGIES
 from citrus_sk.mne import RecordingModel, predict_raw
 
 EXERCISES = ("row", "abduction", "pendulum")
@@ -65,7 +67,7 @@ def test_exercises_of_new_people_are_recognised(trained, tmp_path, capsys):
     arguments = (trained / "new", "--out", out, "--annotations", folder, "--min-duration", 10)
     assert run("predict", trained / "my.joblib", *arguments, "--quiet") == 0
     printed = capsys.readouterr()
-    assert "2 recordings, 48 windows of 2.56 s" in printed.out
+    assert "2 recording(s), 48 windows of 2.56 s" in printed.out
     assert printed.err == ""
     table = pd.read_csv(out)
     assert list(table) == ["recording", "start", "end", "label", "p_abduction", "p_pendulum",
@@ -211,6 +213,7 @@ def test_windows_may_overlap(work):
         (("mixed.edf",), "signals of unequal sampling rates"),
         (("torn.edf",), "torn.edf cannot be read"),
         (("empty",), "there is no recording in empty; looked for files that end in .edf"),
+        (("arrays.npz",), "arrays.npz holds arrays, and predictions are made of recordings"),
         (("nowhere",), "RECORDING: there is no file or folder 'nowhere'"),
         (("rec", "--step", "3"), "--step=3.0 is out of range; expected a number in seconds"),
         (("rec", "--low", "0.9"), "--low=0.9 is out of range"),
@@ -227,6 +230,7 @@ def test_what_cannot_be_predicted_is_named_and_nothing_is_written(work, capsys, 
     write_edf(work / "mixed.edf", {"EEG Fz": (noise(), 100), "EEG Cz": (noise(sfreq=50), 50)})
     (work / "torn.edf").write_bytes(b"0       torn")
     (work / "empty").mkdir()
+    np.savez(work / "arrays.npz", X=np.zeros((2, 2, 200)))
     edf(work / "b.edf")
     (work / "people.csv").write_text("file,group\nb.edf,p\n")
     if "--people" in arguments:
@@ -317,6 +321,10 @@ def test_what_cannot_be_fitted_is_named(tmp_path, monkeypatch, capsys, more, sai
     np.savez("names.npz", **whole, sfreq=100, ch_names=["a"])
     assert said in error_of(capsys, "fit", *more, "--out", "m.joblib")
     assert not (tmp_path / "m.joblib").exists()
+
+
+def test_the_strategies_are_those_of_the_classifier():
+    assert recording_parsers.STRATEGIES == STRATEGIES
 
 
 def test_an_array_with_names_is_enough(tmp_path, monkeypatch):
