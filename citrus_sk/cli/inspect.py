@@ -18,12 +18,14 @@ from ..signals.recordings.survey import (
     RecordingSurvey,
     survey_file,
     survey_windows,
+    unit_of,
 )
 from .arguments import DataSource
 from .data import about, load_labelled
 from .output import collected_warnings
 
 _MOST_CHANNELS, _MOST_PEOPLE = 60, 30  # rows of a table
+_OTHER_UNIT = 300.0  # ratio of two standard deviations that suggests another unit
 # Least share of people with several classes for which adaptation can be recommended.
 _MOST_HAVE_SEVERAL = 0.5
 
@@ -91,8 +93,8 @@ def _length(recordings: Sequence[RecordingSurvey]) -> str:
     people = Counter(each.person for each in recordings)
     several = max(people.values())
     text = (
-        f"{len(recordings)} recordings of {len(people)} people (by BIDS, or one for each file), "
-        f"{seconds.sum() / 3600:.2f} h in total. A recording lasts {seconds.min():.4g} to "
+        f"{len(recordings)} recordings of {len(people)} people (as the files name them, or one for "
+        f"each file), {seconds.sum() / 3600:.2f} h in total. A recording lasts {seconds.min():.4g} to "
         f"{seconds.max():.4g} s, {np.median(seconds):.4g} s in the median."
     )
     return text + (f" A person has up to {several} recordings." if several > 1 else "")
@@ -123,7 +125,7 @@ def _channel_table(recordings: Sequence[RecordingSurvey]) -> str:
             "citrus-sk fit and evaluate."
         )
     if any(row[5] for row in rows):
-        lines.append("unit: the one in which the sd is usual for the kind of signal; a guess")
+        lines.append("unit: a guess, the one in which the sd is usual for the kind of signal")
     return "\n".join(lines)
 
 
@@ -131,19 +133,26 @@ def _channel_row(found: Sequence[ChannelSurvey]) -> list[str]:
     weights = [each.seconds for each in found]
     rates = sorted({each.sfreq for each in found})
     sds = np.array([each.typical for each in found])
-    units = {each.unit for each in found if each.typical > 0}
     hums = [f"{f:g} Hz in {n}" for f, n in sorted(Counter(f for e in found for f in e.hum).items())]
     return [
         str(len(found)),
         first_few((f"{rate:g}" for rate in rates), 3),
         f"{np.median(sds):.3g}",
-        units.pop() if len(units) == 1 else "mixed" if units else "",
+        _unit(found[0].kind, sds),
         *(
             _percent(np.average([getattr(each, name) for each in found], weights=weights))
             for name in ("flat", "clipped", "missing")
         ),
         ", ".join(hums) or "no",
     ]
+
+
+def _unit(kind: str, sds: np.ndarray) -> str:
+    """Return the unit that the scale suggests, or "mixed" if recordings seem to differ in it."""
+    sds = sds[sds > 0]
+    if not len(sds):
+        return ""
+    return "mixed" if sds.max() > _OTHER_UNIT * sds.min() else unit_of(kind, float(np.median(sds)))
 
 
 def _percent(share: float) -> str:
@@ -177,7 +186,7 @@ def _person_table(people: np.ndarray, y: np.ndarray) -> list[str]:
         for name in names[:_MOST_PEOPLE]
     ]
     total = ["all", *(str(np.sum(y == each)) for each in classes)]
-    more = [f"{len(names) - _MOST_PEOPLE} more people"] if len(names) > _MOST_PEOPLE else []
+    more = [f"and {len(names) - _MOST_PEOPLE} more people"] if len(names) > _MOST_PEOPLE else []
     return [*_aligned([["windows of", *classes], *rows, total]), *more]
 
 

@@ -6,7 +6,7 @@ from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
-from citrus_sk.signals.recordings.survey import survey_file, survey_windows
+from citrus_sk.signals.recordings.survey import survey_file, survey_windows, unit_of
 
 SECONDS, SFREQ = 60, 200
 
@@ -52,7 +52,8 @@ def test_flaws_hum_and_units_are_found(folder):
     assert cz.clipped > 0.3
     assert (fz.clipped, cz.flat, pz.flat, pz.clipped) == (0, 0, 0, 0)
     assert [set(each.hum) for each in found.channels] == [set(), set(), {50.0}, set()]
-    assert [each.unit for each in found.channels] == ["uV"] * 4
+    assert {unit_of(each.kind, each.typical) for each in found.channels} == {"uV"}
+    assert [unit_of("EEG", 10.0**power) for power in (-5, -2, 0)] == ["V", "mV", ""]
     assert (ecg.kind, ecg.sfreq, ecg.seconds) == ("ECG", 100, SECONDS)
     assert ecg.typical == pytest.approx(200, rel=0.05)
 

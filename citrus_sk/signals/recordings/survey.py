@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..modalities import Choice
+from ..modalities import Choice, modality_of
 from .conversion import Conversion
-from .origin import Origin, person_of
+from .origin import Origin
 from .quality import Segments
 from .readers import Block, read_file
 
@@ -57,13 +57,25 @@ class ChannelSurvey:
     missing: float
     hum: dict[float, float]
 
-    @property
-    def unit(self) -> str:
-        """Unit that the scale suggests; empty if it suggests none."""
-        low, high = _VOLTS.get(self.kind, (np.inf, 0.0))
-        fitting = [name for name, per_volt in _UNITS.items()
-                   if low <= self.typical / per_volt <= high]  # fmt: skip
-        return fitting[0] if len(fitting) == 1 else ""
+
+def unit_of(kind: str, typical: float) -> str:
+    """Return the unit in which a standard deviation is usual for a kind of signal.
+
+    Parameters
+    ----------
+    kind : str
+        Modality.
+    typical : float
+        Standard deviation within a second.
+
+    Returns
+    -------
+    str
+        Unit; empty if none, or more than one, fits.
+    """
+    low, high = _VOLTS.get(kind, (np.inf, 0.0))
+    fitting = [name for name, per_volt in _UNITS.items() if low <= typical / per_volt <= high]
+    return fitting[0] if len(fitting) == 1 else ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ def survey_file(path: Path, name: str) -> list[RecordingSurvey]:
         here = name if len(sources) == 1 else f"{name}:{i + 1}"
         blocks = [block for block in source.blocks if block.n_times]
         if blocks:
-            found.append(_survey(here, person_of(path, name), blocks))
+            found.append(_survey(here, source.subject, blocks))
     return found
 
 
@@ -148,8 +160,9 @@ def survey_windows(
     windows = X[:, None] if X.ndim == 2 else X
     values = np.ascontiguousarray(windows.swapaxes(0, 1)).reshape(windows.shape[1], -1)
     names = tuple(ch_names or (f"channel {i}" for i in range(len(values))))
+    kinds = tuple(modality_of(name) or "unknown" for name in names)
     block = Block(
-        sfreq or _ASSUMED_SFREQ, values.shape[1], names, ("unknown",) * len(names),
+        sfreq or _ASSUMED_SFREQ, values.shape[1], names, kinds,
         lambda start, stop: values[:, start:stop], np.ones(len(names)),
     )  # fmt: skip
     return _survey("windows", "", [block])
