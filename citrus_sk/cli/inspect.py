@@ -94,8 +94,8 @@ def _length(recordings: Sequence[RecordingSurvey]) -> str:
     several = max(people.values())
     text = (
         f"{len(recordings)} recordings of {len(people)} people (as the files name them, or one for "
-        f"each file), {seconds.sum() / 3600:.2f} h in total. A recording lasts {seconds.min():.4g} to "
-        f"{seconds.max():.4g} s, {np.median(seconds):.4g} s in the median."
+        f"each file), {seconds.sum() / 3600:.2f} h in total. A recording lasts "
+        f"{seconds.min():.4g} to {seconds.max():.4g} s, {np.median(seconds):.4g} s in the median."
     )
     return text + (f" A person has up to {several} recordings." if several > 1 else "")
 
