@@ -229,14 +229,11 @@ class RawPredictionDisplay:
         for event in self.events:
             start, name = event["onset"] - self.prediction.event_shift, event["description"]
             ax.axvspan(start, start + event["duration"], color=colors[name], alpha=0.25, lw=0)
-        present = [name for name in colors if name in set(self.events.description)]
-        if present:
-            patches = [ax.axvspan(np.nan, np.nan, color=colors[n], alpha=0.25) for n in present]
-            ax.legend(
-                patches, [literal(name) for name in present], loc="lower left",
-                bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize="small",
-                borderaxespad=0.1,
-            )  # fmt: skip
+        patches = [ax.axvspan(np.nan, np.nan, color=each, alpha=0.25) for each in colors.values()]
+        ax.legend(
+            patches, [literal(name) for name in colors], loc="lower left", bbox_to_anchor=(0, 1),
+            ncols=4, frameon=False, fontsize="small", borderaxespad=0.1,
+        )  # fmt: skip
 
     def _draw_probabilities(self, ax: Axes) -> None:
         edges, proba = self.prediction.on_axis()

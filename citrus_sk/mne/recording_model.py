@@ -25,11 +25,11 @@ class RecordingModel:
         Model with ``predict_proba`` for windows of shape ``(n_windows, n_chans, n_times)``.
     duration : float
         Length of a window in seconds.
+    sfreq : float
+        Sampling rate of the training windows in Hz.
     step : float or None, default=None
         Time between the starts of successive windows in seconds. None means `duration`, for
         windows without overlap.
-    sfreq : float
-        Sampling rate of the training windows in Hz.
     ch_names : tuple of str or None, default=None
         Names of the channels, in the order of the training windows; None if they are unknown.
     ch_kinds : tuple of str or None, default=None
