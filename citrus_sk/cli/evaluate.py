@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -28,7 +27,9 @@ from ..evaluation import (
 from ..evaluation.peers import can_be_recentred, recentred_name
 from ..evaluation.result import KEYS
 from ..evaluation.score_table import TIMES, writable
-from ..signals.recordings.label_tables import read_labelled
+from .arguments import DataSource
+from .data import about, load_labelled
+from .output import collected_warnings
 
 # Default of --fractions, which takes minutes.
 FRACTIONS = (0.02, 0.1, 0.5)
@@ -41,9 +42,7 @@ ALIGNMENTS = ("resample", "crop", "pad", "native", "rate")
 def run_evaluate(
     out: Path,
     *,
-    data: Path | None = None,
-    labels: Path | None = None,
-    dataset: str | None = None,
+    source: DataSource,
     estimators: str | None = None,
     ablation: bool = False,
     adapt: bool = False,
@@ -52,8 +51,6 @@ def run_evaluate(
     folds: int = 3,
     repeats: int | str = 1,
     scoring: Sequence[str] = ("f1_macro", "accuracy", "neg_log_loss"),
-    sfreq: float | None = None,
-    picks: Sequence[str] | None = None,
     oracle: bool = False,
     cache: bool = True,
     jobs: int = -1,
@@ -74,22 +71,20 @@ def run_evaluate(
     require("matplotlib", "The report")
     names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
     paths = {name: writable(out / name) for name in names}
-    bunch = _load(data, labels, dataset, picks)
+    bunch = load_labelled(source)
     _check_groups(bunch, folds)
     if adapt:
         _check_people(bunch)
-    sfreq = bunch.sfreq if sfreq is None else sfreq
-    models = make_estimators(estimators, sfreq=sfreq, seed=seed, ablation=ablation)
+    models = make_estimators(estimators, sfreq=bunch.sfreq, seed=seed, ablation=ablation)
     if fractions is None and shots is None:
         fractions = FRACTIONS
-    print(_about(bunch, sfreq, models), flush=True)
+    print(f"{about(bunch)}\n{len(models)} estimators: {'; '.join(models)}.", flush=True)
     shared: dict[str, Any] = {
         "scoring": list(scoring), "random_state": seed, "n_jobs": jobs, "verbose": int(progress),
         "cache_features": cache,
     }  # fmt: skip
     new_person = None
-    with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always", UserWarning)
+    with collected_warnings() as notes:
         curve = fraction_curve(
             models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
             cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle, **shared,
@@ -97,42 +92,19 @@ def run_evaluate(
         if adapt:
             if progress:
                 print("New person:", file=sys.stderr, flush=True)
+            adapting = make_adapting(estimators, sfreq=bunch.sfreq, seed=seed)
             new_person = new_person_curve(
-                make_adapting(estimators, sfreq=sfreq, seed=seed), bunch.X, bunch.y, bunch.groups,
+                adapting, bunch.X, bunch.y, bunch.groups,
                 shuffle=False, run_dir=out / "run-new-person", **shared,
             )  # fmt: skip
-    # Only warnings about the data: joblib also warns that a worker stopped.
-    texts = [str(w.message) for w in raised if w.category is UserWarning]
-    notes = list(dict.fromkeys(text for text in texts if not text.startswith("A worker stopped")))
-    for note in notes:
-        print(f"warning: {note}", file=sys.stderr)
     _write(curve, new_person, paths)
     write_report(
         curve, paths["report.html"], notes=notes, command=command, new_person=new_person,
-        title=title or f"Classifiers on {dataset or (data.name if data else '')}",
+        title=title or f"Classifiers on {bunch.name}",
     )  # fmt: skip
     print(_closing_words(curve, new_person, out))
     curves = (curve, new_person) if new_person else (curve,)
     return any(np.isfinite(row[m]) for each in curves for row in each.rows for m in each.metrics)
-
-
-def _load(
-    data: Path | None, labels: Path | None, dataset: str | None, picks: Sequence[str] | None
-) -> Bunch:
-    if (data is None) == (dataset is None):
-        raise ValueError("expected either DATA (a file or folder) or --dataset, but not both.")
-    if data is not None:
-        return read_labelled(data, labels, picks=picks)
-    for option, value in (("--labels", labels), ("--picks", picks)):
-        if value is not None:
-            raise ValueError(f"{option} is for a folder of recordings; omit it with --dataset.")
-    from ..datasets import load_watch
-
-    watch = load_watch()
-    return Bunch(
-        X=watch.X, y=watch.y, groups=watch.groups, sfreq=watch.sfreq, ch_names=watch.ch_names,
-        groups_from="people",
-    )  # fmt: skip
 
 
 def _check_groups(bunch: Bunch, folds: int) -> None:
@@ -266,20 +238,6 @@ def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
         aligner = SignalAligner(method=method, sfreq=sfreq if method == "rate" else None)
         models[f"{method}, {backbone}, {weights or 'scratch'}"] = make_pipeline(aligner, probe)
     return models
-
-
-def _about(bunch: Bunch, sfreq: float | None, models: dict[str, Any]) -> str:
-    shape = np.shape(bunch.X)
-    channels = f"{shape[1] if len(shape) == 3 else 1} channels"
-    if bunch.ch_names is not None:
-        channels += f" ({', '.join(bunch.ch_names)})"
-    length = f"{shape[-1]} samples" + (f" ({shape[-1] / sfreq:g} s)" if sfreq else "")
-    text = f"{shape[0]} windows of {length}, {channels}, {len(np.unique(bunch.y))} classes"
-    if bunch.groups is None:
-        text += "; no groups: scores are too high if windows of one person or recording are similar"
-    else:
-        text += f", {len(np.unique(bunch.groups))} groups ({bunch.groups_from})"
-    return f"{text}.\n{len(models)} estimators: {'; '.join(models)}."
 
 
 def _write(curve: FractionCurve, new_person: NewPersonCurve | None, paths: dict[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``citrus-sk demo``, ``evaluate``, ``models`` and ``pretrain``.
+"""The command line: ``citrus-sk demo``, ``evaluate``, ``fit``, ``predict`` and others.
 
 Each command has a function that adds its parser and a function that runs it; `COMMANDS` lists
 the former. Commands import their modules when they run, so that ``--help`` is fast.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .._utils.version import __version__
+from .arguments import DATA, add_data, data_source, integer_between, numbers, repeats
+from .recording_parsers import add_fit, add_inspect, add_predict
 
 PROGRAM = "citrus-sk"
 INTERRUPTED = 130  # exit status of shells after Ctrl-C
@@ -81,14 +83,14 @@ def _add_demo(commands: Any) -> None:
     )
     parser.add_argument(
         "--folds",
-        type=_integer_between(2, 10),
+        type=integer_between(2, 10),
         default=3,
         metavar="N",
         help="number of folds for the ten people, 2 to 10",
     )
     parser.add_argument(
         "--seed",
-        type=_integer_between(0, 2**32 - 1),
+        type=integer_between(0, 2**32 - 1),
         default=0,
         help="seed of the folds, the draws and the training",
     )
@@ -184,7 +186,7 @@ def _add_pretrain(commands: Any) -> None:
         "--max-minutes", type=float, metavar="N", help="time limit, by which the run is planned"
     )
     parser.add_argument("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
-    parser.add_argument("--seed", type=_integer_between(0, 2**31 - 1), help="random seed")
+    parser.add_argument("--seed", type=integer_between(0, 2**31 - 1), help="random seed")
     parser.add_argument(
         "--on-error", choices=("skip", "raise"), help="if a file cannot be read; default: skip"
     )
@@ -228,25 +230,11 @@ def _add_evaluate(commands: Any) -> None:
         description=(
             "Cross-validate classifiers on fractions of the training folds, by person if there are "
             "groups, and write a report (HTML), scores and times (CSV), and all results (JSON). "
-            "DATA is an .npz file with X, y, and optionally groups and sfreq, or a folder of EDF, "
-            "BDF or FIF recordings with --labels. To continue an interrupted run, repeat the "
+            f"{DATA} To continue an interrupted run, repeat the "
             'command. Peers need: pip install "citrus-sk[peers]".'
         ),
     )
-    parser.add_argument("data", type=Path, nargs="?", metavar="DATA", help=".npz file or folder")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="CSV",
-        help="table of windows: columns file, onset, duration (s), label, and optionally group",
-    )
-    parser.add_argument(
-        "--picks",
-        type=_names,
-        metavar="LIST",
-        help="channels of the recordings, by name or kind, such as EEG,EOG; default: all signals",
-    )
-    parser.add_argument("--dataset", choices=("watch",), help="installed data, instead of DATA")
+    add_data(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -273,21 +261,21 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument(
         "--fractions",
-        type=_numbers(float),
+        type=numbers(float),
         metavar="LIST",
         help="fractions of the training folds; default: 0.02,0.1,0.5",
     )
-    parser.add_argument("--shots", type=_numbers(int), metavar="LIST", help="windows per class")
+    parser.add_argument("--shots", type=numbers(int), metavar="LIST", help="windows per class")
     parser.add_argument(
         "--folds",
-        type=_integer_between(2, 1000),
+        type=integer_between(2, 1000),
         default=3,
         metavar="N",
         help="number of folds; default: 3",
     )
     parser.add_argument(
         "--repeats",
-        type=_repeats,
+        type=repeats,
         default=1,
         metavar="N",
         help="number of draws, or auto; default: 1",
@@ -299,7 +287,6 @@ def _add_evaluate(commands: Any) -> None:
         metavar="LIST",
         help="scorers of scikit-learn; default: f1_macro,accuracy,neg_log_loss",
     )
-    parser.add_argument("--sfreq", type=float, metavar="HZ", help="rate, if not in DATA")
     parser.add_argument(
         "--report-oracle-epoch",
         action="store_true",
@@ -314,7 +301,7 @@ def _add_evaluate(commands: Any) -> None:
         help="compute features of frozen networks again in every fit; results are the same",
     )
     parser.add_argument(
-        "--seed", type=_integer_between(0, 2**31 - 1), default=0, help="random seed; default: 0"
+        "--seed", type=integer_between(0, 2**31 - 1), default=0, help="random seed; default: 0"
     )
     parser.add_argument("--title", help="title of the report")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
@@ -324,11 +311,11 @@ def _add_evaluate(commands: Any) -> None:
 def _run_evaluate(arguments: argparse.Namespace) -> None:
     from .evaluate import run_evaluate
 
-    passed = ("data", "labels", "picks", "dataset", "estimators", "ablation", "adapt",
-              "fractions", "shots", "folds", "repeats", "scoring", "sfreq", "jobs", "seed",
-              "title")  # fmt: skip
+    passed = ("estimators", "ablation", "adapt", "fractions", "shots", "folds", "repeats",
+              "scoring", "jobs", "seed", "title")  # fmt: skip
     any_fit = run_evaluate(
         arguments.out,
+        source=data_source(arguments),
         oracle=arguments.report_oracle_epoch,
         cache=not arguments.no_cache,
         progress=not arguments.quiet,
@@ -339,40 +326,4 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"no fit could be scored; see {arguments.out / 'report.html'}.")
 
 
-def _names(text: str) -> list[str]:
-    names = [name for each in text.split(",") if (name := each.strip())]
-    if not names:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as EEG,EOG")
-    return names
-
-
-def _numbers(kind: type) -> Callable[[str], list[Any]]:
-    def numbers(text: str) -> list[Any]:
-        try:
-            return [kind(each) for each in text.split(",") if each.strip()]
-        except ValueError:
-            example = "0.05,0.2" if kind is float else "1,5"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a list such as {example}") from None
-
-    return numbers
-
-
-def _repeats(text: str) -> int | str:
-    if text != "auto" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto")
-    return text if text == "auto" else int(text)
-
-
-def _integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Return a type for argparse; its name, integer, is in the error for other values."""
-
-    def integer(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
-        return value
-
-    return integer
-
-
-COMMANDS = (_add_demo, _add_evaluate, _add_models, _add_pretrain)
+COMMANDS = (_add_demo, _add_evaluate, add_fit, add_inspect, _add_models, add_predict, _add_pretrain)

@@ -84,7 +84,7 @@ def _find(raw: Any, pick: str, argument: str, where: str) -> list[int]:
             f"{argument} has {pick!r}, and {where} has {len(numbered)} channels of that name, to "
             f"which MNE appends a number. Pick one of {', '.join(numbered)}."
         )
-    kinds = _kinds(raw)
+    kinds = channel_kinds(raw)
     bads = set(raw.info["bads"])
     of_kind = [i for i, each in enumerate(kinds) if each.casefold() == as_named(pick).casefold()]
     if found := [i for i in of_kind if names[i] not in bads]:
@@ -104,7 +104,7 @@ def _find(raw: Any, pick: str, argument: str, where: str) -> list[int]:
     )
 
 
-def _kinds(raw: Any) -> list[str]:
+def channel_kinds(raw: Any) -> list[str]:
     """Return the kind of signal in each channel; empty for events and slow readings.
 
     The name of a channel overrides a type that MNE's readers give by default.

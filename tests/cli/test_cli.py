@@ -142,7 +142,7 @@ def test_help_names_every_command(capsys):
     assert "models" in printed
 
 
-@pytest.mark.parametrize("command", ["demo", "models"])
+@pytest.mark.parametrize("command", ["demo", "fit", "inspect", "models", "predict"])
 def test_every_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
@@ -159,6 +159,9 @@ def test_command_line_imports_no_plotting_and_no_demo():
         "seglearn",
         "braindecode",
         "mne",
+        "numpy",
+        "sklearn",
+        "torch",
         "citrus_sk.cli.demo",
     }
 

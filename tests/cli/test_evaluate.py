@@ -19,7 +19,7 @@ from citrus_sk.cli.evaluate import make_estimators
 from citrus_sk.cli.parser import main
 from citrus_sk.evaluation import FractionCurve, NewPersonCurve, fraction_curve, write_report
 from citrus_sk.evaluation.new_person_report import new_person_block
-from citrus_sk.signals.recordings.label_tables import read_labelled
+from citrus_sk.signals.recordings.labelled import read_labelled
 
 MODELS = """
 from sklearn.dummy import DummyClassifier

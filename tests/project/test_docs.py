@@ -5,6 +5,7 @@ import importlib
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -18,11 +19,12 @@ from edf_files import write_edf
 from numpydoc.validate import validate
 
 import citrus_sk
+from citrus_sk.cli.parser import main
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 # Pages whose blocks need what a test of their own prepares, or leave what one of their own reads.
-PREPARED = {"evaluate.md", "pretrain.md", "save_and_share.md", "track.md"}
+PREPARED = {"evaluate.md", "pretrain.md", "recordings.md", "save_and_share.md", "track.md"}
 PACKAGE = ROOT / "citrus_sk"
 DOCUMENTED = [
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
@@ -113,6 +115,24 @@ def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_commands_and_blocks_of_the_page_on_recordings_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (GUIDE / "recordings.md").read_text(encoding="utf-8")
+    names = {}
+    for language, block in re.findall(r"```(python|sh)\n(.*?)```", page, flags=re.DOTALL):
+        if language == "python":
+            exec(compile(block, "recordings.md", "exec"), names)
+        else:
+            assert main(shlex.split(block)[1:]) == 0, capsys.readouterr().err
+    assert list(names["events"].description) == ["row", "abduction", "pendulum"]
+    assert (tmp_path / "prediction.png").stat().st_size > 10_000
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) > 70
+    assert {each.name for each in (tmp_path / "events").iterdir()} == {
+        "person9_raw.fif_annot.txt", "person10_raw.fif_annot.txt",
+    }  # fmt: skip
+    plt.close("all")
+
+
 def run(arguments, folder):
     # Threads on cores that other tests use too would wait for each other.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -140,8 +160,9 @@ def test_docstring_examples_run(module):
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     tests = finder.find(home)
     for name, value in vars(home).items():
-        # The estimators give the package as their module, and the finder passes them over.
-        if inspect.isclass(value) and value.__module__ == "citrus_sk" and name in CLASSES[module]:
+        # Stored classes give a package as their module, and the finder passes them over.
+        is_stored = inspect.isclass(value) and value.__module__ in ("citrus_sk", "citrus_sk.mne")
+        if is_stored and name in CLASSES[module]:
             tests += finder.find(value, name, module=False, globs=dict(vars(home)))
     with drawing:
         for test in tests:

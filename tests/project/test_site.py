@@ -117,7 +117,7 @@ def test_each_command_is_shown_as_its_parser_prints_it(site):
     text = re.sub(r"<[^>]+>", "", page)
     assert len(cli.COMMANDS) >= 4
     for add in cli.COMMANDS:
-        command = add.__name__.removeprefix("_add_")
+        command = add.__name__.removeprefix("_").removeprefix("add_")
         assert f"usage: citrus-sk {command}" in text
 
 

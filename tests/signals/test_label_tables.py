@@ -7,7 +7,8 @@ import pytest
 from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.parser import main
-from citrus_sk.signals.recordings.label_tables import read_label_table, read_labelled
+from citrus_sk.signals.recordings.label_tables import read_label_table
+from citrus_sk.signals.recordings.labelled import read_labelled
 
 HEAD = "file,onset,duration,label,group"
 

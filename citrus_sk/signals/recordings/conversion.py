@@ -134,11 +134,19 @@ def _fill(values: np.ndarray) -> np.ndarray:
     return values
 
 
-class _Conversion:
-    """Conversion of a block.
+class Conversion:
+    """Conversion of a block to another rate, and the flaws of its values.
+
+    Parameters
+    ----------
+    block : Block
+    sfreq : float
+        New rate in Hz.
 
     Attributes
     ----------
+    statistics : Statistics
+        Range and typical standard deviation of each channel.
     unchanged : bool
         Whether the values are stored as in the source.
     step : ndarray of shape (n_chans,) or None
@@ -207,7 +215,7 @@ class Writer:
     def add(self, source: Source) -> None:
         """Find the usable segments of a recording, and write it if there are any."""
         conversions = [
-            _Conversion(block, self.settings.sfreq) for block in source.blocks if block.n_times
+            Conversion(block, self.settings.sfreq) for block in source.blocks if block.n_times
         ]
         if not conversions:
             return

@@ -58,10 +58,11 @@ class Search:
     passed_over: list[tuple[str, str]] = field(default_factory=list)
 
 
-def search(source: str | Path | Sequence[str | Path]) -> Search:
+def search(source: str | Path | Sequence[str | Path], argument: str = "source") -> Search:
     """Find all recordings in files and folders.
 
-    Links to folders are followed. A file with several paths is found once.
+    Links to folders are followed. A file with several paths is found once. `argument` is the name
+    of the argument, for messages.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def search(source: str | Path | Sequence[str | Path]) -> Search:
     listed = [source] if isinstance(source, str | Path) else source
     if not isinstance(listed, list | tuple) or not all(isinstance(p, str | Path) for p in listed):
         raise TypeError(
-            f"source={source!r}; expected a path to a file or folder, or a list of them."
+            f"{argument}={source!r}; expected a path to a file or folder, or a list of them."
         )
     result = Search()
     found: dict[tuple[int, int], Path] = {}
@@ -86,7 +87,7 @@ def search(source: str | Path | Sequence[str | Path]) -> Search:
 
     for path in map(Path, listed):
         if not path.exists():
-            raise FileNotFoundError(f"source: there is no file or folder {str(path)!r}.")
+            raise FileNotFoundError(f"{argument}: there is no file or folder {str(path)!r}.")
         if path.is_dir():
             for file in _files_in(path, result):
                 add(file)
@@ -94,7 +95,8 @@ def search(source: str | Path | Sequence[str | Path]) -> Search:
             add(path)
         else:
             raise ValueError(
-                f"source: {str(path)!r} has an unknown extension; expected {', '.join(EXTENSIONS)}."
+                f"{argument}: {str(path)!r} has an unknown extension; expected "
+                f"{', '.join(EXTENSIONS)}."
             )
     result.files = sorted(found.values())
     later = _later_parts(result.files)

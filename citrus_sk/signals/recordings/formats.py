@@ -54,6 +54,16 @@ def open_raw(
     return mne.io.read_raw(path, preload=False, verbose="error", **only)
 
 
+def open_named(path: Path, name: str) -> Any:
+    """Open a recording as `open_raw`; the errors of the readers become ValueError with `name`."""
+    try:
+        return open_raw(path)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # each reader has its own errors
+        raise ValueError(f"{name} cannot be read: {error}") from error
+
+
 def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:
     import mne
 
@@ -66,6 +76,11 @@ def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:
         raw = mne.io.read_raw_fif(path, preload=False, on_split_missing="ignore", verbose="error")
         note(f"its first {len(raw.filenames)} part(s) are read: {error}")
         return raw
+
+
+def is_boundary(text: str) -> bool:
+    """Return True if an annotation marks the boundary of two parts of a recording."""
+    return _BOUNDARY.match(text) is not None
 
 
 def bad_samples(raw: Any, spans: list[tuple[float, float]]) -> list[tuple[int, int]]:
@@ -85,7 +100,7 @@ def bad_samples(raw: Any, spans: list[tuple[float, float]]) -> list[tuple[int, i
     sfreq, marked = float(raw.info["sfreq"]), list(spans)
     for note in raw.annotations:
         onset = float(note["onset"]) - raw.first_time
-        if _BOUNDARY.match(note["description"]):
+        if is_boundary(note["description"]):
             marked += [(onset, onset)] if onset > 0 else []
         elif marks_bad(note["description"]):
             marked.append((onset, onset + float(note["duration"])))

@@ -64,20 +64,22 @@ class Origin:
         """Read the BIDS table of channels; it is empty if there is none."""
         return ChannelTable(*self._rows("channels.tsv"))
 
+    def events(self) -> list[tuple[float, float, str]] | None:
+        """Read onset and duration, in seconds, and the ``trial_type`` of BIDS events.
+
+        None if there is no table of events.
+        """
+        name, rows = self._rows("events.tsv")
+        if not name:
+            return None
+        return [(*_span(name, row, "has an event"), row.get("trial_type") or "") for row in rows]
+
     def bad_spans(self) -> list[tuple[float, float]]:
         """Read onset and end, in seconds, of the events that a BIDS table marks as bad."""
         name, rows = self._rows("events.tsv")
-        spans = []
-        for row in rows:
-            if marks_bad(row.get("trial_type") or ""):
-                try:
-                    onset, duration = float(row["onset"]), _seconds(row.get("duration"))
-                except (KeyError, ValueError, TypeError) as error:
-                    raise ValueError(
-                        f"{name} marks data as bad without a valid onset or duration: {row}"
-                    ) from error
-                spans.append((onset, onset + duration))
-        return spans
+        bad = [row for row in rows if marks_bad(row.get("trial_type") or "")]
+        spans = [_span(name, row, "marks data as bad") for row in bad]
+        return [(onset, onset + duration) for onset, duration in spans]
 
     def _rows(self, ending: str) -> tuple[str, list[dict[str, str]]]:
         """Read the name and rows of a table among the companions; empty if there is none."""
@@ -86,6 +88,20 @@ class Origin:
                 with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                     return path.name, list(csv.DictReader(file, delimiter="\t"))
         return "", []
+
+
+def person_of(path: Path, name: str) -> str:
+    """Return the subject that a BIDS path, or a file of Sleep-EDF, names; `name` if none."""
+    _, subject = _data_set_and_subject(path.absolute())
+    return name if subject == _stem(path) else subject
+
+
+def _span(name: str, row: dict[str, str], problem: str) -> tuple[float, float]:
+    """Return onset and duration of an event in seconds; `name` is that of its table."""
+    try:
+        return float(row["onset"]), _seconds(row.get("duration"))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{name} {problem} without a valid onset or duration: {row}") from error
 
 
 def _seconds(text: str | None) -> float:

@@ -1,9 +1,4 @@
-"""Windows and labels from recordings of MNE.
-
-Every estimator accepts `mne.Epochs`, in the units of MNE (volts, tesla, siemens), with the rate
-and the channels of their ``info``. The functions of this module cut recordings into Epochs and
-extract labels and groups.
-"""
+"""Windows from recordings of MNE."""
 
 from __future__ import annotations
 
@@ -15,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._utils.validation import check_choice, check_number
-from .signals.containers import drop_reasons, labels_of
-from .signals.picks import pick_channels
-from .signals.recordings.rates import check_one_rate
+from .._utils.validation import check_choice, check_number
+from ..signals.containers import drop_reasons
+from ..signals.picks import pick_channels
+from ..signals.recordings.rates import check_one_rate
 
 if TYPE_CHECKING:
     from mne import Epochs
     from mne.io import BaseRaw
-
-__all__ = ["labels_of", "make_epochs"]
 
 
 def make_epochs(
@@ -120,7 +113,7 @@ def make_epochs(
     check_choice("on_missing", on_missing, ("warn", "raise", "ignore"))
     check_choice("event_repeated", event_repeated, ("error", "drop"))
     chosen = pick_channels(raw, picks)
-    _check_rates(raw, chosen)
+    check_rates(raw, chosen)
     if events is None:
         if (duration - overlap) * sfreq < 1 - 1e-6:
             raise ValueError(
@@ -161,7 +154,7 @@ def make_epochs(
     return epochs
 
 
-def _check_rates(raw: BaseRaw, chosen: Sequence[int]) -> None:
+def check_rates(raw: BaseRaw, chosen: Sequence[int], stacklevel: int = 3) -> None:
     """Raise or warn if signals of a file were not sampled at the rate of `raw`."""
     names = [raw.ch_names[pick] for pick in chosen]
     for path in raw.filenames:
@@ -174,7 +167,7 @@ def _check_rates(raw: BaseRaw, chosen: Sequence[int]) -> None:
                 f"{raw.info['sfreq']:g} Hz, because {Path(path).name} has faster ones. To keep "
                 f"their rate, read only these: mne.io.read_raw_edf(path, include={names}).",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
 
 

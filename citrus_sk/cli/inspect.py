@@ -1,0 +1,248 @@
+"""``citrus-sk inspect``: what is in the data, before anything is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._utils.optional import progress_bar
+from .._utils.validation import first_few
+from ..evaluation.leakage import alike_windows
+from ..signals.recordings.folders import search
+from ..signals.recordings.survey import (
+    ChannelSurvey,
+    RecordingSurvey,
+    survey_file,
+    survey_windows,
+    unit_of,
+)
+from .arguments import DataSource
+from .data import about, load_labelled
+from .output import collected_warnings
+
+_MOST_CHANNELS, _MOST_PEOPLE = 60, 30  # rows of a table
+_OTHER_UNIT = 300.0  # ratio of two standard deviations that suggests another unit
+# Least share of people with several classes for which adaptation can be recommended.
+_MOST_HAVE_SEVERAL = 0.5
+
+
+def run_inspect(source: DataSource, *, progress: bool = True) -> None:
+    """Print what recordings, or labelled windows, hold.
+
+    Parameters
+    ----------
+    source : DataSource
+        Data; labels are not needed for recordings.
+    progress : bool, default=True
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If the arguments are not valid, or nothing can be read.
+    OSError
+        If a file cannot be read.
+    """
+    is_array = source.dataset is not None or (source.data and source.data.suffix == ".npz")
+    with collected_warnings():
+        if is_array:
+            bunch = load_labelled(source)
+            X = np.asarray(bunch.X)
+            print(_channel_table([survey_windows(X, bunch.sfreq, bunch.ch_names)]))
+            if bunch.sfreq is None:
+                print("The sampling rate is unknown; a rate of 100 Hz is assumed. Pass --sfreq.")
+        elif source.data is None:
+            raise ValueError("expected DATA (a file or folder) or --dataset.")
+        else:
+            print(_describe_recordings(source.data, progress), flush=True)
+        if is_array or source.labels is not None:
+            print("\n" + _describe_labels(bunch if is_array else load_labelled(source)))
+        else:
+            print("\nWith --labels, the windows of each person and class are counted as well.")
+
+
+# --- recordings ----------------------------------------------------------------------------------
+
+
+def _describe_recordings(path: Path, progress: bool) -> str:
+    found = search(path, "DATA")
+    folder = path if path.is_dir() else path.parent
+    recordings: list[RecordingSurvey] = []
+    failures: list[str] = []
+    for file in progress_bar(found.files, unit="file", shown=progress):
+        name = file.relative_to(folder).as_posix()
+        try:
+            recordings += survey_file(file, name)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a reader may raise anything for a damaged file
+            failures.append(f"{name} cannot be read: {error}")
+    if not recordings:
+        raise ValueError(f"no recording in {path} can be read. {first_few(failures, 3)}".strip())
+    lines = [_length(recordings), "", _channel_table(recordings), *_copies(recordings), *failures]
+    lines += [f"{name} was passed over: {reason}." for name, reason in found.passed_over]
+    return "\n".join(lines)
+
+
+def _length(recordings: Sequence[RecordingSurvey]) -> str:
+    seconds = np.array([each.seconds for each in recordings])
+    people = Counter(each.person for each in recordings)
+    several = max(people.values())
+    text = (
+        f"{len(recordings)} recordings of {len(people)} people (as the files name them, or one for "
+        f"each file), {seconds.sum() / 3600:.2f} h in total. A recording lasts "
+        f"{seconds.min():.4g} to {seconds.max():.4g} s, {np.median(seconds):.4g} s in the median."
+    )
+    return text + (f" A person has up to {several} recordings." if several > 1 else "")
+
+
+def _copies(recordings: Sequence[RecordingSurvey]) -> list[str]:
+    by_digest: dict[bytes, list[str]] = {}
+    for each in recordings:
+        by_digest.setdefault(each.digest, []).append(each.name)
+    return [f"Equal signals: {', '.join(names)}." for names in by_digest.values() if len(names) > 1]
+
+
+def _channel_table(recordings: Sequence[RecordingSurvey]) -> str:
+    """Return a table with a row for each name of a channel."""
+    by_name: dict[tuple[str, str], list[ChannelSurvey]] = {}
+    for recording in recordings:
+        for channel in recording.channels:
+            by_name.setdefault((channel.name, channel.kind), []).append(channel)
+    head = ["channel", "kind", "recordings", "rate (Hz)", "typical sd", "unit", "flat", "clipped",
+            "missing", "mains hum"]  # fmt: skip
+    rows = [[*key, *_channel_row(found)] for key, found in by_name.items()]
+    lines = _aligned([head, *rows[:_MOST_CHANNELS]])
+    if len(rows) > _MOST_CHANNELS:
+        lines.append(f"and {len(rows) - _MOST_CHANNELS} more channels")
+    if any(len(found) < len(recordings) for found in by_name.values()):
+        lines.append(
+            "Not all recordings have the same channels. Choose shared ones with --picks of "
+            "citrus-sk fit and evaluate."
+        )
+    if any(row[5] for row in rows):
+        lines.append("unit: a guess, the one in which the sd is usual for the kind of signal")
+    return "\n".join(lines)
+
+
+def _channel_row(found: Sequence[ChannelSurvey]) -> list[str]:
+    weights = [each.seconds for each in found]
+    rates = sorted({each.sfreq for each in found})
+    sds = np.array([each.typical for each in found])
+    hums = [f"{f:g} Hz in {n}" for f, n in sorted(Counter(f for e in found for f in e.hum).items())]
+    return [
+        str(len(found)),
+        first_few((f"{rate:g}" for rate in rates), 3),
+        f"{np.median(sds):.3g}",
+        _unit(found[0].kind, sds),
+        *(
+            _percent(np.average([getattr(each, name) for each in found], weights=weights))
+            for name in ("flat", "clipped", "missing")
+        ),
+        ", ".join(hums) or "no",
+    ]
+
+
+def _unit(kind: str, sds: np.ndarray) -> str:
+    """Return the unit that the scale suggests, or "mixed" if recordings seem to differ in it."""
+    sds = sds[sds > 0]
+    if not len(sds):
+        return ""
+    return "mixed" if sds.max() > _OTHER_UNIT * sds.min() else unit_of(kind, float(np.median(sds)))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share else "0"
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+
+def _describe_labels(bunch: Bunch) -> str:
+    y = np.asarray(bunch.y).astype(str)
+    lines = [about(bunch), ""]
+    if bunch.groups is None:
+        lines += _aligned([["class", "windows"], *([k, str(n)] for k, n in Counter(y).items())])
+        lines.append(
+            "There are no groups, so nothing is known of people. Add groups, the person of each "
+            "window, for scores on new people."
+        )
+    else:
+        people = np.asarray(bunch.groups).astype(str)
+        lines += _person_table(people, y)
+        lines += _advice(people, y)
+    return "\n".join(lines + _alike(bunch))
+
+
+def _person_table(people: np.ndarray, y: np.ndarray) -> list[str]:
+    classes = np.unique(y)
+    names = list(dict.fromkeys(people))
+    rows = [
+        [name, *(str(np.sum((people == name) & (y == each))) for each in classes)]
+        for name in names[:_MOST_PEOPLE]
+    ]
+    total = ["all", *(str(np.sum(y == each)) for each in classes)]
+    more = [f"and {len(names) - _MOST_PEOPLE} more people"] if len(names) > _MOST_PEOPLE else []
+    return [*_aligned([["windows of", *classes], *rows, total]), *more]
+
+
+def _advice(people: np.ndarray, y: np.ndarray) -> list[str]:
+    """Say whether people can be left out, and whether adaptation may help."""
+    by_person = {name: set(y[people == name]) for name in np.unique(people)}
+    n_people = {each: sum(each in own for own in by_person.values()) for each in np.unique(y)}
+    n_classes = [len(own) for own in by_person.values()]
+    lines = [f"\nA person has {np.median(n_classes):g} of {len(n_people)} classes in the median."]
+    if len(by_person) < 2:
+        lines.append("There is one person, so no score on new people can be estimated.")
+    elif alone := [each for each, n in n_people.items() if n < 2]:
+        lines.append(
+            f"Of {first_few(alone)} there is one person only: if this person is left out, the "
+            "class is unknown, so scores on new people are too low."
+        )
+    else:
+        lines.append(
+            f"People can be left out: each class has at least {min(n_people.values())} people."
+        )
+    if np.mean([n > 1 for n in n_classes]) > _MOST_HAVE_SEVERAL:
+        lines.append(
+            "Most people have several classes, so that adapting to a new person may help: "
+            "citrus-sk evaluate --adapt measures it."
+        )
+    else:
+        lines.append(
+            "Most people have a single class, so that adapting to a person would remove the label: "
+            "do not use --adapt."
+        )
+    return lines
+
+
+def _alike(bunch: Bunch) -> list[str]:
+    lines = []
+    for kind, first, second in alike_windows(np.asarray(bunch.X)):
+        if len(first):
+            apart = ""
+            if bunch.groups is not None:
+                groups = np.asarray(bunch.groups)
+                apart = f", {np.sum(groups[first] != groups[second])} of them of two people"
+            lines.append(
+                f"{len(first)} pairs of windows {kind} each other{apart}, such as windows "
+                f"{first[0]} and {second[0]}.".replace("identical to each other", "identical")
+            )
+    return lines
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the rows of a table with columns of equal width; the first one is on the left."""
+    listed = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in listed
+    ]

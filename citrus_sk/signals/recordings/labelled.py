@@ -1,0 +1,284 @@
+"""Labelled windows, from an .npz file or from recordings and a table or annotations."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ..picks import channel_kinds, pick_channels
+from .annotated import annotation_rows
+from .formats import open_named, open_raw
+from .label_tables import COLUMNS, find_file, read_label_table
+from .rates import check_one_rate
+
+# Value of `labels` for the annotations of the recordings themselves.
+ANNOTATIONS = "annotations"
+
+
+def read_labelled(
+    path: Path,
+    labels: Path | None = None,
+    *,
+    picks: Sequence[str] | None = None,
+    duration: float | None = None,
+    events: Sequence[str] | None = None,
+) -> Bunch:
+    """Read windows, labels, groups and sampling rate.
+
+    Parameters
+    ----------
+    path : Path
+        An ``.npz`` file with ``X`` of shape (n_windows, n_chans, n_times) or (n_windows, n_times),
+        ``y``, and optionally ``groups``, ``sfreq`` (Hz) and ``ch_names``; or a folder of
+        recordings that MNE reads (EDF, BDF, FIF and others), for which `labels` is needed.
+        Stimulus, miscellaneous and bad channels of recordings are left out.
+    labels : Path, default=None
+        CSV file with a row for each window: ``file`` (within the folder), ``onset`` and
+        ``duration`` (s), ``label``, and optionally ``group``. Without groups each file is one.
+        ``annotations`` takes the annotations of the recordings instead, or the events of BIDS
+        tables; `path` may then be a single recording as well.
+    picks : sequence of str, default=None
+        Names or kinds of the channels of the recordings, such as "EEG". None takes all signals.
+    duration : float, default=None
+        Length in seconds of the windows to cut from annotations.
+    events : sequence of str, default=None
+        Annotations to take, by their description. None takes all that do not mark data as bad.
+
+    Returns
+    -------
+    Bunch
+        ``X``, ``y``, ``groups`` and ``sfreq`` (None if unknown), ``ch_names`` and ``ch_kinds``
+        (None if unknown), and ``groups_from``, a description of the source of the groups.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or not valid; the message names the file and the row.
+    OSError
+        If a file cannot be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
+    if labels is not None and str(labels) == ANNOTATIONS and path.suffix != ".npz":
+        folder, rows, groups_from = annotation_rows(path, duration, events)
+        return _read_recordings(folder, rows, groups_from, "the annotations", picks)
+    for option, value in (("--duration", duration), ("--events", events)):
+        if value is not None:
+            raise ValueError(f"{option} is for --labels {ANNOTATIONS}; omit it otherwise.")
+    if path.is_dir():
+        if labels is None:
+            raise ValueError(
+                f"{str(path)!r} is a folder of recordings; expected --labels, a CSV file with the "
+                f"columns {', '.join(COLUMNS)} and optionally group, or --labels {ANNOTATIONS}."
+            )
+        rows, groups_from = read_label_table(labels)
+        return _read_recordings(path, rows, groups_from, labels.name, picks)
+    if path.suffix != ".npz":
+        raise ValueError(
+            f"{str(path)!r} is neither an .npz file nor a folder; expected X, y, groups and sfreq "
+            "in an .npz file, or a folder of recordings with --labels."
+        )
+    if labels is not None:
+        raise ValueError(f"--labels is for a folder of recordings; {path.name} has its own y.")
+    if picks is not None:
+        raise ValueError(f"--picks is for a folder of recordings; {path.name} holds an array.")
+    return _read_npz(path)
+
+
+def _read_npz(path: Path) -> Bunch:
+    with path.open("rb") as opened:  # np.load leaves a broken archive open
+        try:
+            with np.load(opened, allow_pickle=False) as file:
+                content = {name: file[name] for name in file.files}
+        # An OSError is a wrong offset in the archive here, since the file itself was opened above.
+        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path.name} cannot be read: {error}. Expected a complete file with arrays of "
+                "numbers and strings. Python objects are refused, because reading them can run "
+                "code in the file: convert them first, such as labels with y.astype(str)."
+            ) from error
+    if missing := [name for name in ("X", "y") if name not in content]:
+        raise ValueError(
+            f"{path.name} has no {' and no '.join(missing)}; it holds "
+            f"{', '.join(content) or 'nothing'}. Expected X, y, and optionally groups and sfreq."
+        )
+    X, y = content["X"], content["y"]
+    if "scale" in content:  # of integers: the physical value of one step in each channel
+        scale = content["scale"].reshape(-1, 1).astype(np.float32)
+        if X.ndim < 2 or scale.size not in (1, *X.shape[1:-1]):
+            raise ValueError(
+                f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
+                "expected one value for each channel."
+            )
+        X = X.astype(np.float32) * scale
+    sfreq = content.get("sfreq")
+    if sfreq is not None and (sfreq.size != 1 or sfreq.dtype.kind not in "fiu"):
+        raise ValueError(f"{path.name} has sfreq={sfreq}; expected one number, in Hz.")
+    sfreq = None if sfreq is None else float(sfreq.item())
+    return Bunch(
+        X=X,
+        y=y,
+        groups=content.get("groups"),
+        sfreq=sfreq,
+        ch_names=_names_in_npz(path, content, X),
+        ch_kinds=None,
+        groups_from=f"'groups' of {path.name}",
+    )
+
+
+def _names_in_npz(path: Path, content: dict[str, np.ndarray], X: np.ndarray) -> list[str] | None:
+    """Return the names of the channels; None if the file has none."""
+    if "ch_names" not in content:
+        return None
+    names = [str(name) for name in content["ch_names"].ravel()]
+    n_chans = X.shape[1] if X.ndim == 3 else 1
+    if len(set(names)) != n_chans:
+        raise ValueError(
+            f"{path.name} has {len(set(names))} different ch_names and X of the shape {X.shape}; "
+            "expected a name for each channel."
+        )
+    return names
+
+
+def _read_recordings(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    groups_from: str,
+    source: str,
+    picks: Sequence[str] | None,
+) -> Bunch:
+    """Cut the windows of the rows of a table; `source` is its name, for messages."""
+    if not rows:
+        raise ValueError(f"{source} has no rows; expected a row for each window.")
+    known: dict[str, Path] = {}
+    by_file: dict[Path, list[int]] = {}
+    for i, row in enumerate(rows):
+        if (name := row["file"]) not in known:
+            known[name] = find_file(folder, name, f"{source}, row {row['row']}")
+        row["file"] = known[name]
+        by_file.setdefault(row["file"], []).append(i)
+    windows: dict[int, np.ndarray] = {}
+    first: tuple[Path, float, list[str]] | None = None
+    kinds: list[str] = []
+    for path, indices in by_file.items():
+        raw = open_picked(folder / path, path.as_posix(), picks)
+        if first is None:
+            first = (path, float(raw.info["sfreq"]), raw.ch_names)
+            kinds = channel_kinds(raw)
+        _match_first(raw, path, *first)
+        for i in indices:
+            windows[i] = _cut(raw, path.as_posix(), rows[i])
+    lengths = [windows[i].shape[1] for i in range(len(rows))]
+    if len(set(lengths)) > 1:
+        odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
+        raise ValueError(
+            f"{source}, row {rows[odd]['row']}: its window has {lengths[odd]} samples and that "
+            f"of row {rows[0]['row']} has {lengths[0]}; expected one duration for all windows."
+        )
+    assert first is not None
+    return Bunch(
+        X=np.stack([windows[i] for i in range(len(rows))]),
+        y=np.array([row["label"] for row in rows]),
+        groups=np.array([row["group"] or row["file"].as_posix() for row in rows]),
+        sfreq=first[1],
+        ch_names=first[2],
+        ch_kinds=kinds,
+        groups_from=groups_from,
+    )
+
+
+def _match_first(raw: Any, path: Path, first: Path, sfreq: float, names: list[str]) -> None:
+    """Reorder channels as in the first recording; raise ValueError if rate or channels differ."""
+    if raw.info["sfreq"] != sfreq:
+        raise ValueError(
+            f"{path} has {raw.info['sfreq']:g} Hz, and {first} has {sfreq:g} Hz; expected one "
+            "sampling rate in all recordings. Resample some of them, with MNE's raw.resample and "
+            "raw.save, or evaluate each rate separately."
+        )
+    if set(raw.ch_names) != set(names):
+        shared = [name for name in names if name in raw.ch_names]
+        remedy = (
+            f"Select the shared ones with --picks {','.join(shared)!r}."
+            if shared
+            else "They share none, so rename their channels or evaluate each separately."
+        )
+        raise ValueError(
+            f"{path} has the channels {', '.join(raw.ch_names)}, and {first} has "
+            f"{', '.join(names)}; expected the same channels in all recordings. {remedy}"
+        )
+    if raw.ch_names != names:
+        raw.reorder_channels(names)
+
+
+def open_picked(path: Path, name: str, picks: Sequence[str] | None) -> Any:
+    """Open a recording with the picked channels only, at the rate at which they were sampled.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        Name of the recording, for messages.
+    picks : sequence of str or None
+        Names or kinds of channels; None takes all signals.
+
+    Returns
+    -------
+    mne.io.Raw
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, a pick matches no channel, or rates are unequal.
+    """
+    raw = open_named(path, name)
+    chosen = pick_channels(raw, picks, argument="--picks", where=name)
+    return only_channels(raw, path, chosen, "Select channels of one rate with --picks.")
+
+
+def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> Any:
+    """Drop all other channels, and read these at the rate at which they were sampled.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording as `open_named` returns it.
+    path : Path
+        Its file.
+    chosen : sequence of int
+        Channels.
+    remedy : str
+        Advice for channels of unequal rates, for the message.
+
+    Returns
+    -------
+    mne.io.Raw
+
+    Raises
+    ------
+    ValueError
+        If the channels have unequal rates.
+    """
+    raw.pick(list(chosen), verbose="error")
+    if check_one_rate(path, raw.ch_names, remedy) is not None:
+        # Without the faster channels, MNE does not resample these.
+        raw = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
+    return raw
+
+
+def _cut(raw: Any, name: str, row: dict[str, Any]) -> np.ndarray:
+    sfreq = float(raw.info["sfreq"])
+    start = round(row["onset"] * sfreq)
+    stop = start + round(row["duration"] * sfreq)
+    if stop > raw.n_times or stop == start:
+        raise ValueError(
+            f"row {row['row']}: the window from {row['onset']:g} s to "
+            f"{row['onset'] + row['duration']:g} s does not fit {name}, which has "
+            f"{raw.n_times / sfreq:g} s at {sfreq:g} Hz."
+        )
+    return raw.get_data(start=start, stop=stop, verbose="error").astype(np.float32)
