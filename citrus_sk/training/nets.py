@@ -291,7 +291,8 @@ def infer(
     most = _INFERENCE_SAMPLES // (X.shape[1] * X.shape[2])
     step = 1 if one_by_one else max(1, min(4 * batch_size, most))
     function: Any = module.features if features else module
-    module.eval()
+    if any(part.training for part in module.modules()):  # eval() is slow for a single window
+        module.eval()
     found = np.empty(0, np.float32)
     with torch.inference_mode(), fast_kernels():
         for start in range(0, len(rows), step):

@@ -64,18 +64,18 @@ def expected(estimator):
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
         CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3, random_kernels=False),
         CitrusClassifier(
-            pretrained=None, preset="tiny", backbone="conv", max_epochs=6, random_kernels=False
+            pretrained=None, preset="tiny", backbone="conv", max_epochs=3, random_kernels=False
         ),
         CitrusClassifier(
             pretrained=None, preset="tiny", max_epochs=2, strategy="probe-then-finetune"
         ),
-        ModuleClassifier(SmallNetwork, max_epochs=60),
-        ModuleRegressor(SmallNetwork, max_epochs=60),
+        ModuleClassifier(SmallNetwork, max_epochs=15, learning_rate=1e-2),
+        ModuleRegressor(SmallNetwork, max_epochs=15, learning_rate=1e-2),
         CitrusRegressor(pretrained=None, preset="tiny"),
         CitrusRegressor(
             pretrained=None,
             preset="tiny",
-            max_epochs=12,
+            max_epochs=2,
             strategy="probe-then-finetune",
             random_kernels=False,
         ),
