@@ -4,7 +4,8 @@
 
 Starts fresh interpreters by turns. Prints the median and lowest seconds of each import, and of the
 whole process of each command, beside an interpreter that does nothing. Ratios are medians of those
-to torch, scikit-learn and skorch in the same turn.
+to torch, scikit-learn and skorch in the same turn, in seconds of the processor, on which other
+programs of the machine have less effect.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 BASE = "torch, sklearn, skorch"
 STATEMENTS = {
@@ -28,17 +30,25 @@ COMMANDS = {
 }
 
 
-def seconds_of_statement(statement: str) -> float:
+class Seconds(NamedTuple):
+    """Time of a clock on the wall, and of the processor where it is known."""
+
+    wall: float
+    processor: float = 0.0
+
+
+def of_statement(statement: str) -> Seconds:
     code = (
-        f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+        "import time; start, before = time.perf_counter(), time.process_time(); "
+        f"{statement}; print(time.perf_counter() - start, time.process_time() - before)"
     )
-    return float(run("-c", code))
+    return Seconds(*map(float, run("-c", code).split()))
 
 
-def seconds_of_command(arguments: tuple[str, ...]) -> float:
+def of_command(arguments: tuple[str, ...]) -> Seconds:
     start = time.perf_counter()
     run(*arguments)
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - start)
 
 
 def run(*arguments: str) -> str:
@@ -46,8 +56,8 @@ def run(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def by_turns(methods: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in methods}
+def by_turns(methods: dict[str, Callable[[], Seconds]], repeats: int) -> dict[str, list[Seconds]]:
+    times: dict[str, list[Seconds]] = {name: [] for name in methods}
     for repeat in range(repeats + 1):  # the first one fills the disk cache
         for name, method in methods.items():
             found = method()
@@ -60,13 +70,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=11)
     repeats = parser.parse_args().repeats
-    imports = {name: partial(seconds_of_statement, code) for name, code in STATEMENTS.items()}
-    commands = {name: partial(seconds_of_command, code) for name, code in COMMANDS.items()}
+    imports = {name: partial(of_statement, code) for name, code in STATEMENTS.items()}
+    commands = {name: partial(of_command, code) for name, code in COMMANDS.items()}
     times = by_turns(imports | commands, repeats)
     for name, found in times.items():
-        line = f"{name:<24} {median(found):.2f} s  (lowest {min(found):.2f} s)"
+        walls = [each.wall for each in found]
+        line = f"{name:<24} {median(walls):.2f} s  (lowest {min(walls):.2f} s)"
         if name in STATEMENTS:
-            ratios = [ours / base for ours, base in zip(found, times[BASE], strict=True)]
+            pairs = zip(found, times[BASE], strict=True)
+            ratios = [ours.processor / base.processor for ours, base in pairs]
             line += f"  ratio {median(ratios):.2f}"
         print(line)
 
