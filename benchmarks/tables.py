@@ -5,7 +5,8 @@
     python benchmarks/tables.py --print CSV  print all tables of other files
 
 On a page, a table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. Rows are those of
-``lowdata.py``, in files whose names start with ``lowdata``. Scores are means over sets of means
+``lowdata.py``, in files whose names start with ``lowdata``; times are those of ``performance.py``.
+Scores are means over sets of means
 over folds. Intervals (95 %) are from resampling sets, and folds within each set. Differences are
 paired by set and fold.
 """
@@ -22,10 +23,11 @@ from cells import METRICS, Row, read
 from lowdata_models import MODELS, PEERS, weights_of
 from paired import Scores, gaps, interval, mean_of, scores_of, values
 from parts import KNOWN, PARTS
+from performance import CASES, stored
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "docs" / "results.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "results.md", ROOT / "docs" / "performance.md", ROOT / "README.md")
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SHOWN = (*PARTS, "default, random weights", *PEERS)
@@ -220,6 +222,11 @@ def stale_models(rows: list[Row]) -> list[str]:
                    if row["weights"] != present.get(row["model"], row["weights"])})  # fmt: skip
 
 
+def of_performance(rows: list[Row], name: str) -> str:
+    """A table of ``performance.py``, which has results of its own."""
+    return stored(name)
+
+
 TABLES: dict[str, Callable[[list[Row]], str]] = {"lowdata": summary}
 for _metric in METRICS:
     TABLES |= {
@@ -229,6 +236,9 @@ for _metric in METRICS:
         f"people-differences-{_metric}": partial(differences_of_people, metric=_metric),
         f"each-{_metric}": partial(each_set, metric=_metric),
     }
+
+for _name in ("summary", *CASES):
+    TABLES[f"performance-{_name}"] = partial(of_performance, name=_name)
 
 
 # --- pages ---------------------------------------------------------------------------------------
@@ -254,6 +264,8 @@ def print_all(rows: list[Row]) -> None:
     """All tables, and the means of all models."""
     models = tuple(model for model in MODELS if not model.endswith(KNOWN))
     for name, table in TABLES.items():
+        if name.startswith("performance-"):
+            continue
         metric = name.removeprefix("means-")
         print(f"\n{means(rows, metric, models) if metric in METRICS else table(rows)}")
 

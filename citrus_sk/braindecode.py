@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._utils.optional import explained_braindecode
 from ._utils.validation import check_choice, check_number
 from .checkpoints import hub
 from .checkpoints.registry import load_checkpoint, trunk_state
@@ -26,7 +27,7 @@ from .nn.resample import Align
 from .signals.containers import labels_of
 from .signals.resampling import GRID_N_TIMES, operator_stages
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), explained_braindecode():
     warnings.simplefilter("ignore")  # from the imports of braindecode, which users cannot fix
     from braindecode.models.base import EEGModuleMixin
 

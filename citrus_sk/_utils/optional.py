@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from typing import Any
@@ -34,6 +35,25 @@ def require(package: str, purpose: str, *, install: str | None = None) -> Module
         f"{purpose} needs {package}, which is not installed. Install it with: pip install {quoted}",
         name=package,
     )
+
+
+@contextmanager
+def explained_braindecode() -> Iterator[None]:
+    """Turn the error of an import of braindecode, if its torchaudio cannot be loaded, into advice.
+
+    Such a torchaudio is of another build than torch, usually for CUDA beside a CPU-only torch.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ImportError(
+            "braindecode cannot be imported, because its torchaudio does not fit torch "
+            f"({reason}). Expected both from the same index. For a CPU-only torch, install "
+            "it with: pip install --force-reinstall --no-deps torchaudio --index-url "
+            "https://download.pytorch.org/whl/cpu",
+            name="braindecode",
+        ) from error
 
 
 def progress_bar(

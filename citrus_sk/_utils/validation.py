@@ -12,7 +12,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 _LONGEST_NAME = 100  # characters; longer names are cut in messages
 
@@ -116,6 +115,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def last_step(estimator: Any) -> Any:
     """The last step of a pipeline, or the estimator itself if it is not a pipeline."""
+    from sklearn.pipeline import Pipeline  # late, because `citrus-sk models` needs the checks alone
+
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 

@@ -25,7 +25,6 @@ from .._utils.files import write_atomically
 from .._utils.version import __version__
 from ..nn import NetworkConfig, TaskConfig
 from .format import (
-    CODES,
     COPY_HINT,
     FORMAT_VERSION,
     HEADER_LIMIT,
@@ -34,13 +33,12 @@ from .format import (
     Header,
     canonical,
     check_info,
-    check_layout,
-    expected_tensors,
     header_bytes,
     open_file,
     parse_header,
     parse_json,
 )
+from .layout import CODES, check_header, check_layout, expected_tensors
 
 __all__ = ["Checkpoint", "CheckpointError", "read_checkpoint", "write_checkpoint"]
 
@@ -164,6 +162,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
         check_sha256(sha256)
     with open_file(path) as file:
         header = parse_header(file, str(path))
+        check_header(str(path), header)
         data = header.raw + file.read()
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():

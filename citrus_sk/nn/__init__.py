@@ -3,10 +3,15 @@
 Imports nothing from the other rooms, and no library but torch.
 """
 
-from .autoencoder import MaskedAutoencoder, draw_mask
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .config import PRESETS, NetworkConfig, TaskConfig
-from .network import CitrusNetwork, Trunk
-from .transformer import dropout_from
+
+if TYPE_CHECKING:
+    from .autoencoder import MaskedAutoencoder, draw_mask
+    from .network import CitrusNetwork, Trunk
+    from .transformer import dropout_from
 
 __all__ = [
     "PRESETS",
@@ -18,3 +23,20 @@ __all__ = [
     "draw_mask",
     "dropout_from",
 ]
+
+# Imported on first use: the configurations need no torch.
+_HOMES = {
+    "CitrusNetwork": ".network",
+    "MaskedAutoencoder": ".autoencoder",
+    "Trunk": ".network",
+    "draw_mask": ".autoencoder",
+    "dropout_from": ".transformer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value

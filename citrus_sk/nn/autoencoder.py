@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DTYPE, NetworkConfig, TaskConfig
+from .config import NetworkConfig, TaskConfig
+from .dtype import DTYPE
 from .network import Trunk
 
 

@@ -1,13 +1,8 @@
-"""Configurations of network and pre-training task, as plain values that JSON can store."""
+"""Configurations of network and pre-training task: values that JSON can store, without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-
-# Type of weights, buffers and draws. Torch's default is not used: other code can change it.
-DTYPE = torch.float32
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DTYPE, NetworkConfig
+from .config import NetworkConfig
+from .dtype import DTYPE
 
 SCALARS = ("log_sd", "log_roughness", "offset", "level")
 SHORTEST = 32  # samples; shorter windows are interpolated to it, so that latent steps remain

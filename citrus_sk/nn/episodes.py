@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DTYPE, NetworkConfig
+from .config import NetworkConfig
+from .dtype import DTYPE
 from .encoder import normalise
 from .heads import LARGEST, view_factors
 from .kernels import dilated, dilations_of, kernel_shapes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .config import DTYPE
+from .dtype import DTYPE
 
 LARGEST = 10.0  # standardised features are clipped here
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DTYPE
+from .dtype import DTYPE
 from .onnx_ops import longest_run
 
 _LENGTH, _POSITIVES = 9, 3

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DTYPE, NetworkConfig
+from .config import NetworkConfig
+from .dtype import DTYPE
 from .encoder import SCALARS, SHORTEST
 from .onnx_ops import average_pool, hann_window, matrix_logarithm, power_spectrum
 

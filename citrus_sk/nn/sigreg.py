@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .config import DTYPE
+from .dtype import DTYPE
 
 _N_DIRECTIONS = 256
 _FREQUENCIES = (0.2, 4.0, 17)  # of the characteristic function: lowest, highest, number

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DTYPE, NetworkConfig
+from .config import NetworkConfig
+from .dtype import DTYPE
 
 _DROPOUT: ContextVar[torch.Generator | None] = ContextVar("dropout", default=None)
 

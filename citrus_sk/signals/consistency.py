@@ -156,6 +156,8 @@ def amplitude_range(X: np.ndarray) -> np.ndarray:
     picked = X[:: math.ceil(len(X) / _AMPLITUDE_WINDOWS)]
     sd = picked.std(2, dtype=np.float64)
     sd[sd == 0] = np.nan
+    if len(sd) == 1:  # as online, where quantiles of one number would take a tenth of the time
+        return sd.repeat(3, axis=0)
     found = np.full((3, X.shape[1]), np.nan)
     for channel, values in enumerate(sd.T):
         if not np.isnan(values).all():

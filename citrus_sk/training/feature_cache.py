@@ -138,6 +138,9 @@ class _CachedNetwork:
         self._of_network = _fingerprint(network, shape)
         self._is_stable: bool | None = None  # not known yet
 
+    def modules(self) -> Iterator[Any]:
+        return self._network.modules()
+
     def eval(self) -> None:
         self._network.eval()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.devices import isolated_seed
+from .._utils.optional import explained_braindecode
 from .._utils.validation import did_you_mean, first_few
 from .._utils.warnings import ignored
 from ..signals.windows import channel_statistics
@@ -136,7 +137,7 @@ class ForeignModule:
 def resolve_module(module: Any) -> Callable[..., nn.Module]:
     """Find the class that `module` names, or return it, or a `functools.partial` of it."""
     if isinstance(module, str):
-        with ignored(Warning):
+        with ignored(Warning), explained_braindecode():
             from braindecode import models
         known = [name for name in models.__all__ if inspect.isclass(getattr(models, name))]
         if module not in known:

@@ -348,7 +348,8 @@ def infer(
     most = _INFERENCE_SAMPLES["cpu" if on_cpu else "gpu"] // (X.shape[1] * X.shape[2])
     step = 1 if one_by_one else max(1, min(4 * batch_size, most))
     function: Any = module.features if features else module
-    module.eval()
+    if any(part.training for part in module.modules()):  # eval() is slow for a single window
+        module.eval()
 
     def compute(start: int) -> np.ndarray:
         x = np.ascontiguousarray(X[rows[start : start + step]], np.float32)

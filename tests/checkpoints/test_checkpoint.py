@@ -30,6 +30,9 @@ from citrus_sk.checkpoints import (
     hub as _hub,
 )
 from citrus_sk.checkpoints import (
+    layout as _layout,
+)
+from citrus_sk.checkpoints import (
     registry as _registry,
 )
 from citrus_sk.checkpoints.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
@@ -411,7 +414,7 @@ def test_a_pickle_behind_a_plausible_length_is_not_run(tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("module", [_checkpoint, _header, _hub, _registry])
+@pytest.mark.parametrize("module", [_checkpoint, _header, _hub, _layout, _registry])
 def test_nothing_here_can_unpickle(module):
     source = inspect.getsource(module)
     assert not re.search(r"import (pickle|joblib|dill)|(?<!safetensors\.)torch\.load\(", source)

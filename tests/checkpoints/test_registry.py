@@ -380,6 +380,13 @@ def test_a_description_reads_no_weights(file, reads):
     assert not reads
 
 
+def test_a_description_of_a_file_with_other_tensors_is_refused(file):
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"trunk.", b"crust."))
+    with pytest.raises(CheckpointError, match=r"own\.safetensors: .*it lacks .* write it again"):
+        describe_checkpoint(file)
+
+
 # --- folders and repositories --------------------------------------------------------------------
 
 

@@ -62,20 +62,32 @@ def expected(estimator):
         GroupRecenter(when="always"),
         CitrusEmbedder(pretrained=None, preset="tiny"),
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
-        CitrusClassifier(pretrained=None, preset="tiny", max_epochs=3, random_kernels=False),
         CitrusClassifier(
-            pretrained=None, preset="tiny", backbone="conv", max_epochs=6, random_kernels=False
+            pretrained=None, preset="tiny", max_epochs=3, batch_size=128, random_kernels=False
         ),
         CitrusClassifier(
-            pretrained=None, preset="tiny", max_epochs=2, strategy="probe-then-finetune"
+            pretrained=None,
+            preset="tiny",
+            backbone="conv",
+            max_epochs=3,
+            batch_size=128,
+            random_kernels=False,
         ),
-        ModuleClassifier(SmallNetwork, max_epochs=60),
-        ModuleRegressor(SmallNetwork, max_epochs=60),
+        CitrusClassifier(
+            pretrained=None,
+            preset="tiny",
+            max_epochs=2,
+            batch_size=128,
+            strategy="probe-then-finetune",
+        ),
+        ModuleClassifier(SmallNetwork, max_epochs=15, learning_rate=1e-2),
+        ModuleRegressor(SmallNetwork, max_epochs=15, learning_rate=1e-2),
         CitrusRegressor(pretrained=None, preset="tiny"),
         CitrusRegressor(
             pretrained=None,
             preset="tiny",
-            max_epochs=12,
+            max_epochs=2,
+            batch_size=128,
             strategy="probe-then-finetune",
             random_kernels=False,
         ),

@@ -54,7 +54,8 @@ def test_a_pickle_is_hardly_larger_than_the_weights_and_holds_no_module(fitted):
 
 
 def test_a_long_history_of_a_small_ensemble_stays_small_in_the_pickle(watch, quick):
-    clf = quick(n_estimators=2, max_epochs=30, batch_size=4).fit(watch.X[:24], watch.y[:24])
+    clf = quick(n_estimators=2, max_epochs=30, batch_size=4, early_stopping=False)
+    clf.fit(watch.X[:24], watch.y[:24])
     assert len(pickle.dumps(clf)) < 1.1 * weight_bytes(clf)
     loaded = pickle.loads(pickle.dumps(clf))
     assert loaded.net_.history[:, "train_loss"] == clf.net_.history[:, "train_loss"]

@@ -1,9 +1,11 @@
 """Packages that only some functions need, and the progress bar."""
 
 import sys
+from types import ModuleType
 
 import pytest
 
+from citrus_sk import ModuleClassifier
 from citrus_sk._utils.optional import progress_bar, require
 
 
@@ -26,6 +28,18 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(monkeypatch,
         f"The plot needs umap, which is not installed. Install it with: {command}"
     )
     assert caught.value.name == "umap"
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_torchaudio_that_does_not_fit_torch_is_explained(monkeypatch, watch, kind):
+    class Broken(ModuleType):
+        def __getattr__(self, name):
+            raise kind("Could not load this library\nat some place")
+
+    monkeypatch.setitem(sys.modules, "braindecode", Broken("braindecode"))
+    message = r"torchaudio does not fit torch \(Could not load this library\).*--index-url"
+    with pytest.raises(ImportError, match=message):
+        ModuleClassifier("EEGNet").fit(watch.X, watch.y)
 
 
 def test_a_bar_that_is_not_shown_prints_nothing(capsys):

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 import citrus_sk
+import citrus_sk.nn
 
 ENDS = (".safetensors", ".md", ".toml")
 
 
-def python(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def python(code, *arguments):
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -39,9 +41,24 @@ def test_the_transformers_of_arrays_and_the_folds_need_no_torch():
     assert python(f"import sys; {code}; print('torch' in sys.modules)") == "False"
 
 
+@pytest.mark.parametrize("option", ["--help", "--version", "models"])
+def test_the_command_line_lists_and_helps_without_torch(option):
+    code = (
+        "import sys\nfrom citrus_sk.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print({'torch', 'sklearn', 'skorch'} & set(sys.modules))"
+    )
+    *printed, loaded = python(code, option).splitlines()
+    assert loaded == "set()"
+    assert printed[0].startswith({"--help": "usage", "models": "name"}.get(option, "citrus-sk"))
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'citrus_sk' has no attribute 'Citrus'"):
         _ = citrus_sk.Citrus
+    with pytest.raises(AttributeError, match=r"module 'citrus_sk\.nn' has no attribute 'Citrus'"):
+        _ = citrus_sk.nn.Citrus
+    assert all(hasattr(citrus_sk.nn, name) for name in citrus_sk.nn.__all__)
     assert set(citrus_sk.__all__) <= set(dir(citrus_sk))
 
 

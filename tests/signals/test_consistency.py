@@ -137,6 +137,8 @@ def test_one_channel_in_another_unit_is_named():
     model = tiny().fit(X, Y)
     with pytest.warns(UserWarning, match=r"Channel 1 of X has 1e\+03 times"):
         model.predict(X * np.array([1, 1000, 1])[:, None])
+    with pytest.warns(UserWarning, match=r"Channel 1 of X has .* times"):
+        model.predict(X[:1] * np.array([1, 1000, 1])[:, None])
 
 
 def test_windows_within_the_range_of_those_in_fit_raise_no_warning():
@@ -146,6 +148,7 @@ def test_windows_within_the_range_of_those_in_fit_raise_no_warning():
         warnings.simplefilter("error")
         model.predict(X[:1])
         model.predict(np.zeros_like(X))  # flat, which is another matter
+        model.predict(np.zeros_like(X[:1]))
         model.predict(100 * X)
         model.predict(2 * X * strength)
 

@@ -45,7 +45,7 @@ def test_a_probe_of_the_trained_trunk_is_better_than_one_of_random_weights():
     watch = load_watch(overlap=0)
     acceleration = watch.X[:, :3]
     pretrainer = CitrusPretrainer(
-        preset="tiny", max_steps=400, batch_size=32, learning_rate=2e-3, modality="ACC",
+        preset="tiny", max_steps=200, batch_size=16, learning_rate=2e-3, modality="ACC",
         random_state=1,
     )  # fmt: skip
     pretrainer.fit(acceleration, groups=watch.groups)  # no labels

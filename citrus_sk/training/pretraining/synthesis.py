@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...nn.config import DTYPE
+from ...nn.dtype import DTYPE
 from ...nn.encoder import normalise
 
 _MOTIF = (256, 300)  # first sample and length of a motif in the window that it is cut from
