@@ -147,17 +147,22 @@ class WindowPlan:
 
     def read(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield onsets and windows of shape (n, n_chans, n_times), without missing values."""
-        sfreq = self.raw.info["sfreq"]
         for first in range(0, len(self.onset), _AT_A_TIME):
             onset = self.onset[first : first + _AT_A_TIME]
-            values = np.stack([self._window(round(each * sfreq)) for each in onset.tolist()])
+            values = self._windows(np.round(onset * self.raw.info["sfreq"]).astype(int))
             complete = np.isfinite(values).all(axis=(1, 2))
             if complete.any():
                 yield onset[complete], values[complete]
 
-    def _window(self, start: int) -> np.ndarray:
-        values = self.raw.get_data(self.picks, start, start + self.n_times, verbose="error")
-        return np.asarray(values, np.float32)
+    def _windows(self, starts: np.ndarray) -> np.ndarray:
+        """Windows from these samples on; those that are near each other are read at once."""
+        cuts = np.flatnonzero(np.diff(starts) > 2 * self.n_times) + 1
+        return np.concatenate([self._near(part) for part in np.split(starts, cuts)])
+
+    def _near(self, starts: np.ndarray) -> np.ndarray:
+        first, end = int(starts[0]), int(starts[-1]) + self.n_times
+        values = self.raw.get_data(self.picks, first, end, verbose="error").astype(np.float32)
+        return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
 
 def plan_windows(
