@@ -79,9 +79,14 @@ def fit_to_all(probe: FusedProbe, families: list[int], everything: AllWindows | 
     cuts = np.cumsum(families)[:-1]
     for rows, features in everything.blocks():
         parts = np.split(features, cuts, axis=1)
-        in_threads(lambda i: sums[i].add(parts[i], targets[rows], weights[rows]), sums)  # noqa: B023
+        in_threads(_add, [(sums[i], parts[i], targets[rows], weights[rows]) for i in sums])
     fits = [sums[i].solve(fit) if i in sums else fit for i, fit in enumerate(probe.fits)]
     return probe_of(fits, probe.shares, probe.sharpness, probe.outputs, labelled.n_outputs)
+
+
+def _add(block: tuple[_Sums, np.ndarray, np.ndarray, np.ndarray]) -> None:
+    sums, *values = block
+    sums.add(*values)
 
 
 class _Sums:

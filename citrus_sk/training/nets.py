@@ -184,8 +184,8 @@ class FineTuner(NeuralNet):
             with dropout_from(torch.Generator().manual_seed(part[1])):
                 return self.infer(part[0])
 
-        def backward(part: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(part[0], weights, part[1], materialize_grads=True)
+        def backward(part: tuple[Tensor, Tensor]) -> tuple[Tensor | None, ...]:
+            return torch.autograd.grad(part[0], weights, part[1], allow_unused=True)
 
         parts = in_threads(forward, zip(x.tensor_split(n_parts), seeds, strict=True))
         outputs = torch.cat([part.detach() for part in parts]).requires_grad_()
@@ -193,7 +193,8 @@ class FineTuner(NeuralNet):
         (slopes,) = torch.autograd.grad(loss, outputs)
         gradients = in_threads(backward, zip(parts, slopes.tensor_split(n_parts), strict=True))
         for weight, *of_parts in zip(weights, *gradients, strict=True):
-            weight.grad = torch.stack(of_parts).sum(0)
+            used = [gradient for gradient in of_parts if gradient is not None]
+            weight.grad = torch.stack(used).sum(0) if used else None
         return {"loss": loss, "y_pred": outputs}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
