@@ -15,6 +15,7 @@ from .._utils.validation import Documented, all_or_nothing, check_choice, check_
 from .alignment import METHODS, MIN_TIMES, Alignment
 from .consistency import RATE_TOLERANCE, same_rate
 from .containers import Windows
+from .lost_power import warn_of_lost_power
 from .resampling import GRID_N_TIMES, GRID_SFREQ
 from .windows import agreed_sfreq, float32_chunks, read_windows
 
@@ -94,7 +95,9 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
 
     The output is float32 and C-contiguous, and never shares memory with the input. A memory map
     is read in pieces. ``fit`` checks the values of `X` and stores its shape, but learns nothing
-    from the values. Bad channels and stimulus channels of an `mne.Epochs` are left out.
+    from the values. It warns if resampling to a lower rate removes more than half of the power of
+    the signal, on average over channels and at most 32 windows. Bad channels and stimulus channels
+    of an `mne.Epochs` are left out.
 
     For 2-D input the output is 2-D, with the feature names ``t0``, ``t1``, ..., and follows
     `set_output`. For 3-D input the output is a 3-D array even if `set_output` requests a data
@@ -155,6 +158,8 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> SignalAligner:
         """Check the parameters and `X`, and store the shape of `X`.
 
+        Warns if resampling to a lower rate removes more than half of the power of `X`.
+
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times) or (n_windows, n_times), \
@@ -177,7 +182,9 @@ list of ndarray of shape (n_channels, n_times_i), or mne.Epochs
         """
         self._check_params()
         with all_or_nothing(self):
-            self._note(read_windows(self, X, reset=True, ragged=True))
+            windows = read_windows(self, X, reset=True, ragged=True)
+            self._note(windows)
+            warn_of_lost_power(self, windows, self.alignment)
         return self
 
     def transform(self, X: Any) -> np.ndarray:

@@ -24,7 +24,10 @@ from citrus_sk.cli.parser import main
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 # Pages whose blocks need what a test of their own prepares, or leave what one of their own reads.
-PREPARED = {"evaluate.md", "pretrain.md", "recordings.md", "save_and_share.md", "track.md"}
+PREPARED = {
+    "evaluate.md", "preprocessing.md", "pretrain.md", "recordings.md", "save_and_share.md",
+    "track.md",
+}  # fmt: skip
 PACKAGE = ROOT / "citrus_sk"
 DOCUMENTED = [
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
@@ -82,6 +85,18 @@ def test_the_blocks_of_the_page_on_evaluation_run(tmp_path):
     assert "windows overlap another one" in done.stderr
     assert (tmp_path / "curve.png").stat().st_size > 10_000
     assert (tmp_path / "ranks.png").stat().st_size > 5_000
+
+
+def test_the_blocks_of_the_page_on_preprocessing_print_its_figures(tmp_path):
+    page = (GUIDE / "preprocessing.md").read_text(encoding="utf-8")
+    stated = re.findall(r"It prints (0\.\d\d)(?: and (0\.\d\d))?", page)
+    stated = [float(each) for pair in stated for each in pair if each]
+    (tmp_path / "page.py").write_text("\n".join(blocks_of(GUIDE / "preprocessing.md")))
+    done = run([sys.executable, "page.py"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = [float(each) for each in re.findall(r"\b0\.\d+", done.stdout)]
+    # A window in 295 more or less may come from the rounding of another processor.
+    np.testing.assert_allclose(printed, stated, atol=0.01)
 
 
 def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):

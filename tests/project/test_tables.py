@@ -1,5 +1,7 @@
 """The tables of the documentation: what is computed, and that the pages agree with the rows."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -33,6 +35,14 @@ def test_the_pages_agree_with_the_rows(tables):
         assert tables.filled(text, rows) == text, "run python benchmarks/tables.py"
     marked = tables.MARKED.findall(tables.PAGES[0].read_text(encoding="utf-8"))
     assert len(marked) > 5
+
+
+def test_the_page_on_where_it_does_not_help_has_lines_of_the_printed_tables(tables):
+    page = tables.ROOT / "docs" / "guide" / "when_it_does_not_help.md"
+    lines = re.findall(r"^\| \w+, .*\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) > 10
+    rows = tables.read([tables.RESULTS / "lowdata.csv", tables.RESULTS / "hydra.csv"])
+    assert set(lines) <= set(tables.each_set(rows, "macro_f1").splitlines())
 
 
 def test_the_rows_are_whole_and_each_model_has_one_kind_of_weights(tables):

@@ -167,6 +167,11 @@ def edf_of_several_rates(data, fitted):
         make_epochs(mne.io.read_raw_edf(path, verbose="error"), duration=2)
 
 
+def a_rate_that_is_too_low(data, fitted):
+    muscle = np.random.default_rng(0).normal(size=(8, 1, 1500))
+    SignalAligner(method="rate", sfreq=4000).fit(muscle)
+
+
 def masked_windows(data, fitted):
     probe().fit(np.ma.masked_equal(data[0], data[0][3, 2, 17]), data[1])
 
@@ -311,8 +316,9 @@ CASES = [
     no_rate, another_length, fewer_channels, other_channels, raw_instead_of_epochs, one_class,
     labels_too_few, missing_labels, unknown_parameter_value, unknown_checkpoint,
     unknown_modality, windows_that_overlap, channels_last, not_an_array, a_dictionary,
-    a_tensor_data_set, spectra, another_rate, edf_of_several_rates, masked_windows,
-    another_unit, missing_groups, no_labels_in_a_pipeline, score_without_labels,
+    a_tensor_data_set, spectra, another_rate, edf_of_several_rates,
+    a_rate_that_is_too_low, masked_windows, another_unit, missing_groups,
+    no_labels_in_a_pipeline, score_without_labels,
     a_mistyped_path, stored_by_another_version, a_cut_file, a_channel_without_a_range,
     a_recording_with_gaps, other_formats, a_stage_without_events, two_events_at_one_sample,
     a_table_with_missing_labels, too_few_groups, nothing_to_hold_out, a_loss_that_explodes,

@@ -196,6 +196,7 @@ def test_windows_of_any_length_are_taken(n_times):
 
 
 @torch.no_grad()
+@pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")  # white noise
 @pytest.mark.parametrize("n_times", [200, 1500, 30000])
 def test_windows_are_aligned_as_the_aligner_does(n_times):
     x = 5 + torch.randn(2, 3, n_times)

@@ -414,6 +414,7 @@ def test_the_vectorizer_stands_behind_the_aligner(epochs):
     assert beside.fit_transform(epochs).shape[0] == 30
 
 
+@pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")  # 16 samples
 def test_a_sliding_estimator_scores_a_classifier_in_each_piece_of_time(epochs, quick):
     aligned = SignalAligner(144).fit_transform(epochs)
     pieces = np.moveaxis(aligned.reshape(30, 3, 3, 48), 2, 3)  # (epochs, channels, times, pieces)

@@ -18,6 +18,9 @@ from citrus_sk.signals.aligner import SignalAligner
 from citrus_sk.signals.alignment import METHODS
 from citrus_sk.signals.resampling import GRID_N_TIMES
 
+# Most signals here are white noise, which loses power with every reduction of the rate.
+pytestmark = pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")
+
 
 def signals(*shape, seed=0, dtype=np.float64):
     return (100 * np.random.default_rng(seed).normal(size=shape)).astype(dtype)

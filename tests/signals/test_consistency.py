@@ -69,6 +69,7 @@ def test_the_aligner_takes_another_rate_where_a_second_keeps_its_length():
         )
 
 
+@pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")
 def test_what_fit_decided_is_kept_whatever_parameter_is_set_later():
     aligner = SignalAligner(64).fit(X)
     before = aligner.transform(X)

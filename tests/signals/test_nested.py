@@ -17,6 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from citrus_sk import CitrusClassifier, CitrusEmbedder, SignalAligner
 from citrus_sk.braindecode import CitrusModel  # noqa: F401 - its classes are then known
 
+# The signals here are white noise, which loses power with every reduction of the rate.
+pytestmark = pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")
+
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 2, 64))
 Y = np.array(["a", "b"] * 6)
