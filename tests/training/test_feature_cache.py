@@ -15,6 +15,7 @@ from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusRegressor
 from citrus_sk._utils.row_store import RowStore
 from citrus_sk.datasets import load_watch
 from citrus_sk.nn import CitrusNetwork
+from citrus_sk.training import nets
 from citrus_sk.training.feature_cache import FILE
 
 
@@ -31,7 +32,8 @@ def probe(memory=None, **params):
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Number of windows that each call of the network computed."""
+    """Number of windows that each call of the network computed, in batches of many."""
+    monkeypatch.setitem(nets._INFERENCE_SAMPLES, "cpu", 2**18)
     counts, compute = [], CitrusNetwork._read_out
 
     def counting(self, x, z, scalars):
