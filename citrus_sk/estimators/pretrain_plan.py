@@ -26,8 +26,9 @@ from ..training.draws import own_draws
 from ..training.pretraining.episodes import EpisodeSampler
 from ..training.pretraining.processes import distributed_part, same_everywhere
 from ..training.pretraining.run import FEWEST_STEPS, N_ROWS, PretrainRun, PretrainSettings
-from ..training.pretraining.run_file import RunFile, run_to_end, saved_seed
+from ..training.pretraining.run_file import RunFile, digest_of, run_to_end, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
+from .pretrain_start import Start
 
 OBJECTIVES = ("time", "freq", "both")
 _SIMULTANEOUS = 4  # channels of a recording that are drawn together for cross-channel attention
@@ -221,18 +222,20 @@ def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus)
 
 def pretrain(
     params: SimpleNamespace,
-    network: NetworkConfig,
+    start: Start,
     corpus: Corpus,
     seed: int,
     device: torch.device,
 ) -> tuple[PretrainRun, list[str]]:
     """Train on a corpus to the end, and return the run and the names of the held-out people."""
     train, held_out = split_corpus(params, corpus, seed)
-    n_steps = count_steps(params, network, train)
+    n_steps = count_steps(params, start.network, train)
     with own_draws(seed, torch.device("cpu")) as draws:
-        autoencoder = draws.make(lambda: MaskedAutoencoder(network, task_config(params)))
+        autoencoder = draws.make(lambda: MaskedAutoencoder(start.network, task_config(params)))
+    if start.weights is not None:
+        autoencoder.load_state_dict(start.weights)
     run = make_run(params, autoencoder, train, held_out, n_steps, seed, device)
-    file = make_run_file(params, n_steps, corpus, seed)
+    file = make_run_file(params, start, n_steps, corpus, seed)
     run_to_end(run, file, resume=params.resume, verbose=params.verbose)
     return run, [] if held_out is None else held_out.subjects
 
@@ -282,13 +285,15 @@ def make_run(
 
 
 def make_run_file(
-    params: SimpleNamespace, n_steps: int, corpus: Corpus, seed: int
+    params: SimpleNamespace, start: Start, n_steps: int, corpus: Corpus, seed: int
 ) -> RunFile | None:
     """Make the run file, or return None if the run is not saved."""
     if params.run_file is None:
         return None
     settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
     settings |= {"n_steps": n_steps, "corpus": corpus.fingerprint(), "seed": seed}
+    # Of the weights, which may be those of another file of the same name.
+    settings["pretrained"] = None if start.weights is None else digest_of(start.weights)
     return RunFile(Path(params.run_file), settings, params.save_minutes)
 
 
@@ -306,6 +311,7 @@ def make_info(
     grid: dict[str, Any],
     corpus: list[dict[str, Any]],
     training: dict[str, Any],
+    origin: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Make the description of a checkpoint, without its configurations.
 
@@ -319,6 +325,9 @@ def make_info(
         Result of `Corpus.provenance`.
     training : dict
         Values of `TRAINING`.
+    origin : dict or None
+        Checkpoint in which the training started, as in `Start`. Its corpus comes first in that of
+        the result, because the weights are derived from both.
 
     Returns
     -------
@@ -327,9 +336,12 @@ def make_info(
     """
     last = training["history"][-1]
     settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
+    origin = dict(origin or {})
+    earlier = origin.pop("corpus", [])
     return {
         "grid": grid,
-        "corpus": [
+        "corpus": earlier
+        + [
             {
                 "name": dataset["name"],
                 "licence": dataset["licence"],
@@ -340,9 +352,22 @@ def make_info(
             }
             for dataset in corpus
         ],
-        "training": settings | {"seconds": last["seconds"]} | training,
+        "training": settings
+        | {"pretrained": origin or None, "seconds": last["seconds"]}
+        | training,
         "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
     }
+
+
+def check_known_modalities(corpus: Corpus, known: Sequence[str]) -> None:
+    """Raise ValueError if a corpus contains modalities that the network was not trained on."""
+    unknown = [name for name in corpus.modalities if name not in known]
+    if unknown:
+        raise ValueError(
+            f"X contains the modalities {', '.join(map(repr, unknown))}; expected those in "
+            f"fit, {', '.join(map(repr, known))}. Set modality to the kind of "
+            "signal of X, or select modalities with modalities=."
+        )
 
 
 def _known(hours: float) -> float | None:
