@@ -1,4 +1,4 @@
-"""Conversion of a pre-trainer's parameters to settings, sampler, run file and provenance.
+"""Conversion of a pre-trainer's parameters to settings, sampler and run file.
 
 The argument ``params`` of each function is a namespace of ``get_params()``.
 """
@@ -28,18 +28,20 @@ from ..training.pretraining.processes import distributed_part, same_everywhere
 from ..training.pretraining.run import FEWEST_STEPS, N_ROWS, PretrainRun, PretrainSettings
 from ..training.pretraining.run_file import RunFile, digest_of, run_to_end, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
+from .pretrain_info import settings_of
 from .pretrain_start import Start
 
 OBJECTIVES = ("time", "freq", "both")
 _SIMULTANEOUS = 4  # channels of a recording that are drawn together for cross-channel attention
-# Parameters without an effect on the weights, or only by n_steps or the seed.
-_NO_EFFECT = {
-    "run_file", "save_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
-    "random_state",
-}  # fmt: skip
+_RATE, _RATE_CONTINUED = 1e-3, 3e-4  # of learning_rate="auto"
 
-# Fitted attributes that are stored in a checkpoint, without their last underscore.
-TRAINING = ("n_steps", "ended_by", "held_out_subjects", "history")
+
+def with_rate(parameters: Mapping[str, Any]) -> SimpleNamespace:
+    """Make the namespace of the parameters, with the number for ``learning_rate="auto"``."""
+    params = SimpleNamespace(**parameters)
+    if isinstance(params.learning_rate, str) and params.learning_rate == "auto":
+        params.learning_rate = _RATE if params.pretrained is None else _RATE_CONTINUED
+    return params
 
 
 def check_parameters(params: SimpleNamespace) -> None:
@@ -59,7 +61,7 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_number("max_steps", params.max_steps, Integral, low=1, alternatives=(None,))
     check_number("max_minutes", params.max_minutes, open_low=True, alternatives=(None,))
     check_number("batch_size", params.batch_size, Integral, low=1)
-    check_number("learning_rate", params.learning_rate, open_low=True)
+    check_number("learning_rate", params.learning_rate, open_low=True, alternatives=("auto",))
     check_number("weight_decay", params.weight_decay)
     check_number("sigreg_weight", params.sigreg_weight)
     for name in ("warmup", "ema", "unknown"):
@@ -290,7 +292,7 @@ def make_run_file(
     """Make the run file, or return None if the run is not saved."""
     if params.run_file is None:
         return None
-    settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
+    settings = settings_of(params)
     settings |= {"n_steps": n_steps, "corpus": corpus.fingerprint(), "seed": seed}
     # Of the weights, which may be those of another file of the same name.
     settings["pretrained"] = None if start.weights is None else digest_of(start.weights)
@@ -306,59 +308,6 @@ def choose_seed(params: SimpleNamespace, device: torch.device) -> int:
     return same_everywhere(draw_seed(params.random_state) if saved is None else saved, device)
 
 
-def make_info(
-    params: SimpleNamespace,
-    grid: dict[str, Any],
-    corpus: list[dict[str, Any]],
-    training: dict[str, Any],
-    origin: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Make the description of a checkpoint, without its configurations.
-
-    Parameters
-    ----------
-    params : SimpleNamespace
-        Parameters of the pre-trainer.
-    grid : dict
-        Number of samples, "n_times", and sampling rate, "sfreq", of the windows.
-    corpus : list of dict
-        Result of `Corpus.provenance`.
-    training : dict
-        Values of `TRAINING`.
-    origin : dict or None
-        Checkpoint in which the training started, as in `Start`. Its corpus comes first in that of
-        the result, because the weights are derived from both.
-
-    Returns
-    -------
-    dict of str to Any
-        Argument ``info`` of `write_checkpoint`.
-    """
-    last = training["history"][-1]
-    settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
-    origin = dict(origin or {})
-    earlier = origin.pop("corpus", [])
-    return {
-        "grid": grid,
-        "corpus": earlier
-        + [
-            {
-                "name": dataset["name"],
-                "licence": dataset["licence"],
-                "attribution": dataset["citation"] or dataset["source"],
-                "hours": _known(sum(dataset["hours"].values())),
-                "hours_by_modality": {k: _known(v) for k, v in dataset["hours"].items()},
-                "people": dataset["n_subjects"],
-            }
-            for dataset in corpus
-        ],
-        "training": settings
-        | {"pretrained": origin or None, "seconds": last["seconds"]}
-        | training,
-        "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
-    }
-
-
 def check_known_modalities(corpus: Corpus, known: Sequence[str]) -> None:
     """Raise ValueError if a corpus contains modalities that the network was not trained on."""
     unknown = [name for name in corpus.modalities if name not in known]
@@ -368,8 +317,3 @@ def check_known_modalities(corpus: Corpus, known: Sequence[str]) -> None:
             f"fit, {', '.join(map(repr, known))}. Set modality to the kind of "
             "signal of X, or select modalities with modalities=."
         )
-
-
-def _known(hours: float) -> float | None:
-    """Return None instead of NaN, which means that the sampling rate is unknown."""
-    return None if math.isnan(hours) else hours

@@ -23,15 +23,15 @@ from ..training.nets import infer
 from ..training.pretraining.processes import launched_together
 from ..training.pretraining.run import masked_loss
 from .base import NetworkEstimator, pack, unpack
+from .pretrain_info import make_info
 from .pretrain_plan import (
-    TRAINING,
     check_known_modalities,
     check_parameters,
     choose_seed,
-    make_info,
     make_sampler,
     pretrain,
     task_config,
+    with_rate,
 )
 from .pretrain_start import make_start, read_checkpoint_to_continue
 
@@ -109,8 +109,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         no limit. The weights depend on the speed of the machine if there is a limit.
     batch_size : int, default=64
         Number of windows in a batch, each of a single channel.
-    learning_rate : float, default=1e-3
-        Highest learning rate of AdamW. Its schedule is a linear warm-up, then a cosine to zero.
+    learning_rate : float or "auto", default="auto"
+        Highest learning rate of AdamW, in a linear warm-up and a cosine to zero. ``"auto"`` is 1e-3
+        from random weights and 3e-4 from those of a checkpoint.
     weight_decay : float, default=0.05
         Weight decay of AdamW, for matrices and convolution kernels.
     warmup : float, default=0.05
@@ -213,7 +214,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         max_steps: int | None = None,
         max_minutes: float | None = None,
         batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.05,
         warmup: float = 0.05,
         ema: float = 0.05,
@@ -380,13 +381,7 @@ or mne.Epochs
 
         check_is_fitted(self)
         state = {k: v.detach().cpu().clone() for k, v in self.autoencoder_.state_dict().items()}
-        info = make_info(
-            self._params,
-            {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
-            self.corpus_,
-            {name: getattr(self, f"{name}_") for name in TRAINING},
-            self._origin,
-        )
+        info = make_info(self._params, vars(self))
         return Checkpoint(self._network, self._task, state, info)
 
     def save(self, path: Any, *, half: bool = False) -> str:
@@ -411,7 +406,7 @@ or mne.Epochs
 
     @property
     def _params(self) -> SimpleNamespace:
-        return SimpleNamespace(**self.get_params(deep=False))
+        return with_rate(self.get_params(deep=False))
 
     @property
     def _device(self) -> torch.device:
