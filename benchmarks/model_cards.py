@@ -28,6 +28,7 @@ synthetic classes. The classes of the others were recordings, people, channels a
 the activities that the names of recordings contain. """
 SIGREG = """SIGReg ([Balestriero and LeCun, 2025](https://arxiv.org/abs/2511.08544)) with a weight
 of {weight:g} was added to the loss, against features that collapse. """
+ORIGIN = "The training started from the weights of `{name}` (SHA-256 {sha256}). "
 LIMIT = " A time limit of {minutes:g} minutes set the number of batches."
 HARDWARE = "one CPU core that was shared with other work"
 CARD = """---
@@ -60,7 +61,7 @@ table names the sources. Keep it with the weights.
 The network has {n_parameters:.2f} M parameters. Windows of {n_times} samples are made by resampling crops of {crop_low:g}
 to {crop_high:g} windows, and half of the tokens are masked in runs of {run_low} to {run_high}. Training took {n_steps} batches
 of {batch_size} channel-windows with AdamW, a peak learning rate of {learning_rate:g} and a cosine schedule. The weights are averaged over batches. Every
-signal type has the same weight. {episodes}{sigreg}The run took {minutes:.0f} minutes on {hardware}.{limit}
+signal type has the same weight. {origin}{episodes}{sigreg}The run took {minutes:.0f} minutes on {hardware}.{limit}
 {note}The recipe, `{name}.toml`, is stored with the weights:
 
     citrus-sk pretrain RECORDINGS --config {name}.toml --out {name}.safetensors
@@ -132,6 +133,7 @@ def card(path: Path, scores: dict) -> str:
         tags=", ".join(kind.lower() for kind in about["modalities"]),
         without="" if episodes else " without labels",
         tasks=", and with few-label tasks" if episodes else "",
+        origin=ORIGIN.format(**origin) if (origin := training.get("pretrained")) else "",
         episodes=episodes,
         sigreg=SIGREG.format(weight=weight) if (weight := training.get("sigreg_weight")) else "",
         hardware=training.get("hardware", HARDWARE),

@@ -57,7 +57,7 @@ def describe_checkpoint(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
         ``hours`` and ``people`` of the corpus (None if not known), ``n_bytes`` on disk,
         ``metrics``, and ``info`` (the whole JSON of the header).
     """
-    from ..nn import PRESETS
+    from ..nn import preset_of
     from .format import read_header
 
     path, _ = _locate(name_or_path)
@@ -66,15 +66,14 @@ def describe_checkpoint(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
         from .layout import check_header
 
         check_header(str(path), header)
-    info, plain = header.info, replace(header.network, modalities=())
+    info = header.info
     n_parameters = sum(
         math.prod(shape) for name, (_, shape) in header.layout.items() if name.startswith(_TRUNK)
     )
-    presets = [name for name, config in PRESETS.items() if replace(config, modalities=()) == plain]
     return {
         "name": os.fspath(name_or_path),
         "objective": info["objective"],
-        "preset": presets[0] if presets else None,
+        "preset": preset_of(header.network),
         "n_parameters": n_parameters,
         "modalities": info["modalities"],
         "n_times": info["grid"]["n_times"],

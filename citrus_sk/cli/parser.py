@@ -170,6 +170,11 @@ def _add_pretrain(commands: Any) -> None:
     parser.add_argument("--objective", choices=("freq", "time", "both"), help="default: freq")
     parser.add_argument("--preset", choices=("tiny", "small", "base"), help="default: small")
     parser.add_argument(
+        "--pretrained",
+        metavar="NAME",
+        help="checkpoint whose weights the training starts from, or its path; default: random",
+    )
+    parser.add_argument(
         "--modalities", nargs="+", metavar="KIND", help="kinds of signal to train on; default: all"
     )
     parser.add_argument(
@@ -207,8 +212,8 @@ def _add_pretrain(commands: Any) -> None:
 def _run_pretrain(arguments: argparse.Namespace) -> None:
     from .pretrain import run_pretrain
 
-    passed = ("objective", "preset", "modalities", "modality", "sfreq", "n_passes", "max_steps",
-              "max_minutes")  # fmt: skip
+    passed = ("objective", "preset", "pretrained", "modalities", "modality", "sfreq", "n_passes",
+              "max_steps", "max_minutes")  # fmt: skip
     run_pretrain(
         arguments.data,
         arguments.out,

@@ -152,7 +152,8 @@ def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
     except ModuleNotFoundError:
         print('No picture was drawn, because it needs matplotlib: pip install "citrus-sk[demo]"')
         return
-    corpus = corpus.select(pretrainer.modalities_)
+    if pretrainer.modalities is not None:
+        corpus = corpus.select(pretrainer.modalities)
     if pretrainer.held_out_subjects_:
         corpus = corpus.of_subjects(pretrainer.held_out_subjects_)
     n_times = PRESETS[pretrainer.preset].n_times

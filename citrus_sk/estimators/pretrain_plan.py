@@ -1,4 +1,4 @@
-"""Conversion of a pre-trainer's parameters to settings, sampler, run file and provenance.
+"""Conversion of a pre-trainer's parameters to settings, sampler and run file.
 
 The argument ``params`` of each function is a namespace of ``get_params()``.
 """
@@ -26,19 +26,22 @@ from ..training.draws import own_draws
 from ..training.pretraining.episodes import EpisodeSampler
 from ..training.pretraining.processes import distributed_part, same_everywhere
 from ..training.pretraining.run import FEWEST_STEPS, N_ROWS, PretrainRun, PretrainSettings
-from ..training.pretraining.run_file import RunFile, run_to_end, saved_seed
+from ..training.pretraining.run_file import RunFile, digest_of, run_to_end, saved_seed
 from ..training.pretraining.sampler import CropSampler, Sampling
+from .pretrain_info import settings_of
+from .pretrain_start import Start
 
 OBJECTIVES = ("time", "freq", "both")
 _SIMULTANEOUS = 4  # channels of a recording that are drawn together for cross-channel attention
-# Parameters without an effect on the weights, or only by n_steps or the seed.
-_NO_EFFECT = {
-    "run_file", "save_minutes", "resume", "device", "verbose", "n_passes", "max_steps",
-    "random_state",
-}  # fmt: skip
+_RATE, _RATE_CONTINUED = 1e-3, 3e-4  # of learning_rate="auto"
 
-# Fitted attributes that are stored in a checkpoint, without their last underscore.
-TRAINING = ("n_steps", "ended_by", "held_out_subjects", "history")
+
+def with_rate(parameters: Mapping[str, Any]) -> SimpleNamespace:
+    """Make the namespace of the parameters, with the number for ``learning_rate="auto"``."""
+    params = SimpleNamespace(**parameters)
+    if isinstance(params.learning_rate, str) and params.learning_rate == "auto":
+        params.learning_rate = _RATE if params.pretrained is None else _RATE_CONTINUED
+    return params
 
 
 def check_parameters(params: SimpleNamespace) -> None:
@@ -58,7 +61,7 @@ def check_parameters(params: SimpleNamespace) -> None:
     check_number("max_steps", params.max_steps, Integral, low=1, alternatives=(None,))
     check_number("max_minutes", params.max_minutes, open_low=True, alternatives=(None,))
     check_number("batch_size", params.batch_size, Integral, low=1)
-    check_number("learning_rate", params.learning_rate, open_low=True)
+    check_number("learning_rate", params.learning_rate, open_low=True, alternatives=("auto",))
     check_number("weight_decay", params.weight_decay)
     check_number("sigreg_weight", params.sigreg_weight)
     for name in ("warmup", "ema", "unknown"):
@@ -221,18 +224,20 @@ def count_steps(params: SimpleNamespace, network: NetworkConfig, corpus: Corpus)
 
 def pretrain(
     params: SimpleNamespace,
-    network: NetworkConfig,
+    start: Start,
     corpus: Corpus,
     seed: int,
     device: torch.device,
 ) -> tuple[PretrainRun, list[str]]:
     """Train on a corpus to the end, and return the run and the names of the held-out people."""
     train, held_out = split_corpus(params, corpus, seed)
-    n_steps = count_steps(params, network, train)
+    n_steps = count_steps(params, start.network, train)
     with own_draws(seed, torch.device("cpu")) as draws:
-        autoencoder = draws.make(lambda: MaskedAutoencoder(network, task_config(params)))
+        autoencoder = draws.make(lambda: MaskedAutoencoder(start.network, task_config(params)))
+    if start.weights is not None:
+        autoencoder.load_state_dict(start.weights)
     run = make_run(params, autoencoder, train, held_out, n_steps, seed, device)
-    file = make_run_file(params, n_steps, corpus, seed)
+    file = make_run_file(params, start, n_steps, corpus, seed)
     run_to_end(run, file, resume=params.resume, verbose=params.verbose)
     return run, [] if held_out is None else held_out.subjects
 
@@ -282,13 +287,15 @@ def make_run(
 
 
 def make_run_file(
-    params: SimpleNamespace, n_steps: int, corpus: Corpus, seed: int
+    params: SimpleNamespace, start: Start, n_steps: int, corpus: Corpus, seed: int
 ) -> RunFile | None:
     """Make the run file, or return None if the run is not saved."""
     if params.run_file is None:
         return None
-    settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
+    settings = settings_of(params)
     settings |= {"n_steps": n_steps, "corpus": corpus.fingerprint(), "seed": seed}
+    # Of the weights, which may be those of another file of the same name.
+    settings["pretrained"] = None if start.weights is None else digest_of(start.weights)
     return RunFile(Path(params.run_file), settings, params.save_minutes)
 
 
@@ -301,50 +308,12 @@ def choose_seed(params: SimpleNamespace, device: torch.device) -> int:
     return same_everywhere(draw_seed(params.random_state) if saved is None else saved, device)
 
 
-def make_info(
-    params: SimpleNamespace,
-    grid: dict[str, Any],
-    corpus: list[dict[str, Any]],
-    training: dict[str, Any],
-) -> dict[str, Any]:
-    """Make the description of a checkpoint, without its configurations.
-
-    Parameters
-    ----------
-    params : SimpleNamespace
-        Parameters of the pre-trainer.
-    grid : dict
-        Number of samples, "n_times", and sampling rate, "sfreq", of the windows.
-    corpus : list of dict
-        Result of `Corpus.provenance`.
-    training : dict
-        Values of `TRAINING`.
-
-    Returns
-    -------
-    dict of str to Any
-        Argument ``info`` of `write_checkpoint`.
-    """
-    last = training["history"][-1]
-    settings = {k: v for k, v in vars(params).items() if k not in _NO_EFFECT}
-    return {
-        "grid": grid,
-        "corpus": [
-            {
-                "name": dataset["name"],
-                "licence": dataset["licence"],
-                "attribution": dataset["citation"] or dataset["source"],
-                "hours": _known(sum(dataset["hours"].values())),
-                "hours_by_modality": {k: _known(v) for k, v in dataset["hours"].items()},
-                "people": dataset["n_subjects"],
-            }
-            for dataset in corpus
-        ],
-        "training": settings | {"seconds": last["seconds"]} | training,
-        "metrics": {k: v for k, v in last.items() if "loss" in k or "held_out" in k},
-    }
-
-
-def _known(hours: float) -> float | None:
-    """Return None instead of NaN, which means that the sampling rate is unknown."""
-    return None if math.isnan(hours) else hours
+def check_known_modalities(corpus: Corpus, known: Sequence[str]) -> None:
+    """Raise ValueError if a corpus contains modalities that the network was not trained on."""
+    unknown = [name for name in corpus.modalities if name not in known]
+    if unknown:
+        raise ValueError(
+            f"X contains the modalities {', '.join(map(repr, unknown))}; expected those in "
+            f"fit, {', '.join(map(repr, known))}. Set modality to the kind of "
+            "signal of X, or select modalities with modalities=."
+        )

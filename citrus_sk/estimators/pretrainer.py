@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.devices import out_of_memory_hint, resolve_device, usual_modes
 from .._utils.validation import all_or_nothing
-from ..nn import PRESETS, CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
+from ..nn import CitrusNetwork, MaskedAutoencoder, NetworkConfig, TaskConfig
 from ..signals.containers import Windows
 from ..signals.recordings.corpus import Corpus
 from ..signals.recordings.reading import as_corpus, is_corpus_source
@@ -24,15 +23,17 @@ from ..training.nets import infer
 from ..training.pretraining.processes import launched_together
 from ..training.pretraining.run import masked_loss
 from .base import NetworkEstimator, pack, unpack
+from .pretrain_info import make_info
 from .pretrain_plan import (
-    TRAINING,
+    check_known_modalities,
     check_parameters,
     choose_seed,
-    make_info,
     make_sampler,
     pretrain,
     task_config,
+    with_rate,
 )
+from .pretrain_start import make_start, read_checkpoint_to_continue
 
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import Checkpoint
@@ -54,6 +55,10 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         both.
     preset : {"tiny", "small", "base"}, default="small"
         Size of the network.
+    pretrained : str, path-like, CitrusPretrainer or None, default=None
+        Checkpoint whose weights the training starts from: a name (see `list_pretrained`), a path,
+        or a fitted pre-trainer. `objective`, `frame`, `cross_channel` and `preset` must be those
+        of the checkpoint. None starts from random weights.
     masking : {"latent", "input"}, default="latent"
         Whether tokens are hidden after the convolution, or their samples before it.
     mask_ratio : float, default=0.5
@@ -104,8 +109,9 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         no limit. The weights depend on the speed of the machine if there is a limit.
     batch_size : int, default=64
         Number of windows in a batch, each of a single channel.
-    learning_rate : float, default=1e-3
-        Highest learning rate of AdamW. Its schedule is a linear warm-up, then a cosine to zero.
+    learning_rate : float or "auto", default="auto"
+        Highest learning rate of AdamW, in a linear warm-up and a cosine to zero. ``"auto"`` is 1e-3
+        from random weights and 3e-4 from those of a checkpoint.
     weight_decay : float, default=0.05
         Weight decay of AdamW, for matrices and convolution kernels.
     warmup : float, default=0.05
@@ -140,7 +146,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         row; ``episode_loss`` and ``sigreg_loss`` for the losses that are added to it; and, if
         people were held out, ``held_out_loss`` and ``held_out_by_modality``.
     modalities_ : tuple of str
-        Kinds of signal in training.
+        Kinds of signal of the network: those of `pretrained`, then others in training.
     n_steps_ : int
         Number of batches of the run.
     ended_by_ : {"steps", "time"}
@@ -188,6 +194,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         objective: str = "freq",
         *,
         preset: str = "small",
+        pretrained: Any = None,
         masking: str = "latent",
         mask_ratio: float = 0.5,
         run_length: tuple[int, int] = (4, 8),
@@ -207,7 +214,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
         max_steps: int | None = None,
         max_minutes: float | None = None,
         batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.05,
         warmup: float = 0.05,
         ema: float = 0.05,
@@ -222,6 +229,7 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     ) -> None:
         self.objective = objective
         self.preset = preset
+        self.pretrained = pretrained
         self.masking = masking
         self.mask_ratio = mask_ratio
         self.run_length = run_length
@@ -283,17 +291,19 @@ class CitrusPretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Networ
     def _fit(self, X: Any, groups: Any, device: torch.device) -> None:
         params = self._params
         check_parameters(params)
+        checkpoint = read_checkpoint_to_continue(params)
         device = resolve_device(device)
         for name in _SHAPE:  # of an array in an earlier fit; a corpus has none
             self.__dict__.pop(name, None)
         corpus = self._read(X, groups)
-        self.modalities_ = tuple(corpus.modalities)
+        start = make_start(params, checkpoint, corpus.modalities)
+        self._network, self._origin = start.network, start.origin
+        self.modalities_ = start.network.modalities
         self._grid_sfreq = corpus.sfreq
         self.corpus_ = corpus.provenance()
         seed = choose_seed(params, device)
-        self._network = replace(PRESETS[self.preset], modalities=self.modalities_)
         self._task = task_config(params)
-        run, self.held_out_subjects_ = pretrain(params, self._network, corpus, seed, device)
+        run, self.held_out_subjects_ = pretrain(params, start, corpus, seed, device)
         self.n_steps_, self.ended_by_ = run.step, run.ended_by
         run.model.load_state_dict(run.average)
         self.autoencoder_ = run.model.eval()
@@ -355,13 +365,7 @@ or mne.Epochs
         """
         check_is_fitted(self)
         corpus = self._read(X, None, reset=False)
-        unknown = [name for name in corpus.modalities if name not in self.modalities_]
-        if unknown:
-            raise ValueError(
-                f"X contains the modalities {', '.join(map(repr, unknown))}; expected those in "
-                f"fit, {', '.join(map(repr, self.modalities_))}. Set modality to the kind of "
-                "signal of X, or select modalities with modalities=."
-            )
+        check_known_modalities(corpus, self.modalities_)
         sampler = make_sampler(self._params, self._network, corpus, 0, self._device)
         return -masked_loss(self.autoencoder_, sampler, self._device)["all"]
 
@@ -377,12 +381,7 @@ or mne.Epochs
 
         check_is_fitted(self)
         state = {k: v.detach().cpu().clone() for k, v in self.autoencoder_.state_dict().items()}
-        info = make_info(
-            self._params,
-            {"n_times": self._network.n_times, "sfreq": self._grid_sfreq},
-            self.corpus_,
-            {name: getattr(self, f"{name}_") for name in TRAINING},
-        )
+        info = make_info(self._params, vars(self))
         return Checkpoint(self._network, self._task, state, info)
 
     def save(self, path: Any, *, half: bool = False) -> str:
@@ -407,7 +406,7 @@ or mne.Epochs
 
     @property
     def _params(self) -> SimpleNamespace:
-        return SimpleNamespace(**self.get_params(deep=False))
+        return with_rate(self.get_params(deep=False))
 
     @property
     def _device(self) -> torch.device:

@@ -6,7 +6,7 @@ Imports nothing from the other rooms, and no library but torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .config import PRESETS, NetworkConfig, TaskConfig
+from .config import PRESETS, NetworkConfig, TaskConfig, preset_of
 
 if TYPE_CHECKING:
     from .autoencoder import MaskedAutoencoder, draw_mask
@@ -22,6 +22,7 @@ __all__ = [
     "Trunk",
     "draw_mask",
     "dropout_from",
+    "preset_of",
 ]
 
 # Imported on first use: the configurations need no torch.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -132,3 +132,9 @@ PRESETS: dict[str, NetworkConfig] = {
         feedforward=768,
     ),
 }
+
+
+def preset_of(network: NetworkConfig) -> str | None:
+    """Name of the preset with the sizes of a network, whatever its modalities; None if none has."""
+    plain = replace(network, modalities=())
+    return next((name for name, config in PRESETS.items() if config == plain), None)

@@ -786,8 +786,8 @@ import sys
 from dataclasses import replace
 import joblib, numpy as np
 from citrus_sk import CitrusPretrainer
-from citrus_sk.estimators import pretrainer as _pretrainer
-_pretrainer.PRESETS = {{"tiny": replace(_pretrainer.PRESETS["tiny"], dropout=0.0)}}
+from citrus_sk.estimators import pretrain_start
+pretrain_start.PRESETS = {{"tiny": replace(pretrain_start.PRESETS["tiny"], dropout=0.0)}}
 fitted = []
 for parameters in {runs}:
     fitted.append(CitrusPretrainer(preset="tiny", batch_size=8, **parameters).fit(np.load("X.npy")))
@@ -856,7 +856,7 @@ def test_two_processes_have_the_loss_curve_of_one_and_end_with_the_same_weights(
     first, second = together[0][0]
     # Each process drops units for itself: curves are only equal to the last digits without that.
     alone = {"tiny": replace(PRESETS["tiny"], dropout=0.0)}
-    monkeypatch.setattr("citrus_sk.estimators.pretrainer.PRESETS", alone)
+    monkeypatch.setattr("citrus_sk.estimators.pretrain_start.PRESETS", alone)
     one = CitrusPretrainer(preset="tiny", batch_size=8, **RUNS[0]).fit(X)
     for name in ("step", "loss", "held_out_loss"):
         assert_allclose(curve(first, name), curve(one, name), rtol=1e-4)

@@ -603,6 +603,24 @@ def test_other_reads_are_printed_from_their_file(load, tmp_path, capsys, monkeyp
     assert lines[-2].startswith("| kernels | -10.0 [-10.0, -10.0] |")
 
 
+def test_continued_training_is_compared_on_people_who_are_left_out(load, capsys, monkeypatch):
+    continued = load("continued")
+    people = np.repeat(["1", "10", "2", "3"], 2)
+    first, second = continued.halves(people)
+    assert set(people[first]) == {"1", "10"}
+    assert_array_equal(first, ~second)
+    found = {}
+
+    def evaluate(parameters, half, shots, n_windows):
+        found.setdefault((parameters["pretrained"], parameters["max_steps"]), []).append(half)
+        return [half, *(0.5 for _ in shots)]
+
+    monkeypatch.setattr(continued, "evaluate", evaluate)
+    continued.main(["--steps", "7", "--rates", "1e-4", "--shots", "2"])
+    assert found == {(s, n): [0, 1] for s in (None, "multi-freq") for n in (1, 7)}
+    assert "| multi-freq | 7 | 0.0001 | 0.500 | 0.500 |" in capsys.readouterr().out
+
+
 def test_people_do_fewer_classes_in_the_designs_of_recentring(load):
     partial = load("partial_recentring")
     watch = load_watch()

@@ -105,7 +105,7 @@ def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
     recipe, tasks = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     blocks = blocks_of(GUIDE / "pretrain.md")
     assert len(commands) == 3
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     (tmp_path / "recipe.toml").write_text(recipe)
     (tmp_path / "tasks.toml").write_text(tasks)
     commands.append(commands[0] + " --config tasks.toml")

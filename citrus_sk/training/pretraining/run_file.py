@@ -52,7 +52,7 @@ class RunFile:
         """Save the state of a run, or raise OSError, as on a full disk."""
         tensors, progress = run.state()
         header = {"version": _VERSION, "settings": self.settings, "progress": progress}
-        header["digest"] = _digest(tensors)
+        header["digest"] = digest_of(tensors)
         data = safetensors.torch.save(tensors, {_KEY: json.dumps(header)})
         write_atomically(self.path, data)
         self.saved_at = time.monotonic()
@@ -105,7 +105,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
     """Hash of all tensors, so that a run is not resumed from damaged data."""
     digest = hashlib.blake2b()
     for name in sorted(tensors):
@@ -120,7 +120,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safetensors.safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header.get("version") == _VERSION and header["digest"] != _digest(tensors):
+        if header.get("version") == _VERSION and header["digest"] != digest_of(tensors):
             raise ValueError("its tensors are damaged")
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
