@@ -179,6 +179,7 @@ def test_docstring_examples_run(module):
         "CitrusPretrainer",
         "CitrusRegressor",
         "GroupRecenter",
+        "RejectingClassifier",
         "SignalAligner",
     ],
 )
