@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .estimators.pretrainer import CitrusPretrainer
     from .estimators.recenter import GroupRecenter
     from .estimators.regressor import CitrusRegressor
+    from .estimators.rejecting import RejectingClassifier
     from .evaluation import (
         FractionCurveDisplay,
         LeaveOnePersonOut,
@@ -57,6 +58,7 @@ __all__ = [
     "ModuleRegressor",
     "NetworkConfig",
     "ReconstructionDisplay",
+    "RejectingClassifier",
     "SignalAligner",
     "StratifiedFractionKFold",
     "describe_checkpoint",
@@ -91,6 +93,7 @@ _HOMES = {
     "ModuleRegressor": ".estimators.module_regressor",
     "NetworkConfig": ".nn",
     "ReconstructionDisplay": ".inspection.reconstruction",
+    "RejectingClassifier": ".estimators.rejecting",
     "SignalAligner": ".signals.aligner",
     "StratifiedFractionKFold": ".evaluation",
     "describe_checkpoint": ".checkpoints.registry",
@@ -115,6 +118,7 @@ TRUSTED_TYPES = [
         "GroupRecenter",
         "ModuleClassifier",
         "ModuleRegressor",
+        "RejectingClassifier",
         "SignalAligner",
     )
 ]

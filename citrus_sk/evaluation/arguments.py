@@ -10,8 +10,9 @@ from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from .._utils.validation import did_you_mean, last_step
+from ..signals.containers import count_windows
 from ..signals.targets import check_groups
-from .splitters import check_labels, count_windows
+from .splitters import check_labels
 
 SCORING = ("accuracy", "f1_macro", "neg_log_loss")
 

@@ -12,8 +12,9 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
 from .._utils.validation import as_flag, check_number, first_few
+from ..signals.containers import count_windows
 from ..signals.targets import check_groups
-from .splitters import as_seed, check_labels, count_windows, label_seed, with_counts
+from .splitters import as_seed, check_labels, label_seed, with_counts
 
 FEWEST_RESERVED = 10
 

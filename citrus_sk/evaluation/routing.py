@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
-from ..signals.containers import take_windows
+from ..signals.containers import at_rows
 
 PREDICTIONS = ("predict_proba", "predict_log_proba", "decision_function", "predict")
 _OWNER = "fraction_curve"
@@ -102,15 +102,3 @@ def _route_params(
     routed = process_routing(router, "fit", **strict)
     found = {name: dict(routed[f"scorer_{name}"].score) for name in scorers}
     return dict(routed.estimator.fit), found
-
-
-def at_rows(params: Mapping[str, Any], rows: np.ndarray, n_windows: int) -> dict[str, Any]:
-    """Parameters in which values with one entry per window are cut to `rows`."""
-
-    def per_window(value: Any) -> bool:
-        return not isinstance(value, str) and hasattr(value, "__len__") and len(value) == n_windows
-
-    return {
-        name: take_windows(value, rows) if per_window(value) else value
-        for name, value in params.items()
-    }

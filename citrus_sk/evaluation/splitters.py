@@ -14,6 +14,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, St
 from sklearn.utils import check_random_state, indexable
 
 from .._utils.validation import first_few
+from ..signals.containers import count_windows
 from ..signals.targets import check_groups, one_label_each
 
 
@@ -215,11 +216,6 @@ def _check_train_fraction(train_fraction: Any) -> None:
             f"train_fraction={train_fraction}; expected a number in (0, 1], the fraction of the "
             "training fold, such as 0.05 for five percent or 1.0 for all of it."
         )
-
-
-def count_windows(X: Any) -> int:
-    """Number of windows of an array, a list or a container."""
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def check_labels(y: Any, n_windows: int | None = None) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -377,3 +377,20 @@ def take_windows(X: Any, rows: Sequence[int] | np.ndarray) -> Any:
     if isinstance(X, list | tuple):
         return [X[row] for row in rows]
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def count_windows(X: Any) -> int:
+    """Number of windows of an array, a list or a container."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def at_rows(params: Mapping[str, Any], rows: np.ndarray, n_windows: int) -> dict[str, Any]:
+    """Parameters in which values with one entry per window are cut to `rows`."""
+
+    def per_window(value: Any) -> bool:
+        return not isinstance(value, str) and hasattr(value, "__len__") and len(value) == n_windows
+
+    return {
+        name: take_windows(value, rows) if per_window(value) else value
+        for name, value in params.items()
+    }

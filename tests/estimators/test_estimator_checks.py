@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from citrus_sk import (
@@ -11,6 +12,7 @@ from citrus_sk import (
     GroupRecenter,
     ModuleClassifier,
     ModuleRegressor,
+    RejectingClassifier,
     SignalAligner,
 )
 
@@ -44,7 +46,16 @@ FLOAT32_VALUES = FLOAT32 | {
 }
 
 
+REJECTING = {
+    "check_classifiers_classes": (
+        "the check has the labels -1 and 1, and -1 is the label of rejected windows."
+    )
+}
+
+
 def expected(estimator):
+    if isinstance(estimator, RejectingClassifier):
+        return REJECTING
     if isinstance(estimator, SignalAligner | GroupRecenter):
         return {}
     return FLOAT32_VALUES if isinstance(estimator, CitrusRegressor | ModuleRegressor) else FLOAT32
@@ -60,6 +71,8 @@ def expected(estimator):
         SignalAligner(16, method="rate", sfreq=50.0),
         GroupRecenter(),
         GroupRecenter(when="always"),
+        # Nothing is rejected, so that the other checks hold of the answers.
+        RejectingClassifier(LogisticRegression(), max_error=1.0),
         CitrusEmbedder(pretrained=None, preset="tiny"),
         CitrusClassifier(pretrained=None, preset="tiny", strategy="linear-probe"),
         CitrusClassifier(

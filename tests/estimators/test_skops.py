@@ -16,6 +16,7 @@ from citrus_sk import (
     CitrusRegressor,
     GroupRecenter,
     ModuleClassifier,
+    RejectingClassifier,
     SignalAligner,
 )
 
@@ -66,6 +67,15 @@ def test_recentred_features_have_the_same_bits(watch, tmp_path):
     assert_array_equal(loaded.transform(X, groups=watch.groups), moved)
     assert loaded.adaptation_ == recenter.adaptation_
     assert recenter.adaptation_["kind"] == "recenter"
+
+
+def test_a_rejecting_classifier_rejects_the_same_windows(watch, tmp_path):
+    X = watch.X.std(2)
+    clf = RejectingClassifier(LogisticRegression(), max_error=0.2, confidence=None)
+    clf.fit(X, watch.y, groups=watch.groups)
+    loaded = through_skops(clf, tmp_path)
+    assert_array_equal(loaded.predict(X), clf.predict(X))
+    assert 0 < clf.rejects(X).sum() < len(X)
 
 
 def test_a_regressor_gives_the_same_bits(watch, tmp_path):

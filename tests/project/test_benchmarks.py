@@ -12,7 +12,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import ttest_1samp, wilcoxon
 
-from citrus_sk import CitrusClassifier
+from citrus_sk import CitrusClassifier, CitrusEmbedder
 from citrus_sk.datasets import load_watch
 
 ROOT = Path(__file__).parents[2]
@@ -666,3 +666,36 @@ def test_the_time_and_the_memory_of_many_windows_are_measured(load):
         assert seconds > 0
         assert 0.3 < accuracy < 1
         assert 0.1 < peak < 20
+
+
+def test_a_fault_changes_its_channels_alone_and_keeps_their_strength(load):
+    unlike, rng = load("unlike"), np.random.default_rng(0)
+    X = load_watch(overlap=0).X[:20]
+    for name, fault in unlike.faults(50.0).items():
+        faulty = fault(X.copy(), rng)
+        touched = [1, 4] if "swapped" in name else [1]
+        same = np.setdiff1d(np.arange(6), touched)
+        assert_array_equal(faulty[:, same], X[:, same])
+        if "swapped" in name:
+            assert_array_equal(faulty[:, touched], X[:, touched[::-1]])
+            continue
+        assert_allclose(faulty[:, 1].mean(1), X[:, 1].mean(1), atol=0.3)
+        sd = 0 if "flat" in name else X[:, 1].std(1)
+        assert_allclose(faulty[:, 1].std(1), sd, rtol=0.2, atol=1e-6)
+
+
+def test_detectors_on_features_find_a_flat_channel_of_new_people(load):
+    unlike, watch = load("unlike"), load_watch(overlap=0)
+    X, new = watch.X[::4], np.isin(watch.groups[::4], ["1", "2"])
+    embedder = CitrusEmbedder(random_state=0).fit(X)
+    features = {"unchanged": embedder.transform(X)}
+    features["flat"] = embedder.transform(unlike.flat(X.copy(), np.random.default_rng(0)))
+    scores = unlike.scores_of_fold(features, np.flatnonzero(~new), np.flatnonzero(new))
+    for name in ("IsolationForest", "LocalOutlierFactor"):
+        assert float(unlike.summary([scores[name]], "flat").split()[0]) > 0.95
+
+
+def test_the_expected_error_of_the_simulated_people_is_that_of_many(load):
+    rejection = load("rejection")
+    _, wrong, _ = rejection.draw(np.random.default_rng(0), 3000, 2, 1.5)
+    assert rejection.population(2, 1.5)[1].mean() == pytest.approx(wrong.mean(), abs=0.01)

@@ -194,6 +194,7 @@ def test_docstring_examples_run(module):
         "CitrusPretrainer",
         "CitrusRegressor",
         "GroupRecenter",
+        "RejectingClassifier",
         "SignalAligner",
     ],
 )
