@@ -398,7 +398,7 @@ def test_what_a_model_needs_of_the_signal_is_named_with_a_remedy(tones):
         ),
         ({"augmentation": [Mixup(0.5), SignFlip(0.5)]}, ValueError, "mixes labels in step 1 of 2"),
     ],
-    ids=str,
+    ids=lambda value: str(value).split(" at 0x")[0],
 )
 def test_bad_modules_and_augmentations_are_refused(parameters, error, message, tones):
     if "module" in parameters:

@@ -151,7 +151,11 @@ def test_other_containers_are_refused_by_their_own_name(kind):
             make().fit(given, Y)
 
 
-@pytest.mark.parametrize("given", ["windows.npy", 3, iter(X), object()], ids=repr)
+@pytest.mark.parametrize(
+    "given",
+    ["windows.npy", 3, iter(X), object()],
+    ids=["name of a file", "number", "iterator", "object"],
+)
 def test_what_is_not_an_array_is_named(given):
     with pytest.raises(ValueError, match=rf"X is a {type(given).__name__}.*list of"):
         tiny().fit(given, Y)

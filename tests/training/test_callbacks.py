@@ -332,7 +332,7 @@ def test_the_best_test_epoch_of_a_probe_is_not_known(tones, quick):
         ([("name", 3)], "expected skorch callbacks"),
         ([dict], "which returned {}"),
     ],
-    ids=str,
+    ids=lambda value: str(value).split(" at 0x")[0],
 )
 def test_what_is_no_callback_is_named(tones, training, callbacks, words):
     with pytest.raises(TypeError, match=f"callbacks.*{words}"):
