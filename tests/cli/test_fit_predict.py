@@ -156,7 +156,7 @@ def work(tmp_path, monkeypatch):
     X = np.stack([noise(seed=seed).reshape(10, 200) for seed in range(2)], axis=1) * 1e-7
     y = np.where(np.arange(10) % 2, "lärm", "still, ganz")
     spread = FunctionTransformer(np.std, kw_args={"axis": 2})
-    pipe = make_pipeline(SignalAligner(64), spread, StandardScaler(), LogisticRegression())
+    pipe = make_pipeline(SignalAligner(128), spread, StandardScaler(), LogisticRegression())
     model = RecordingModel(
         estimator=pipe.fit(X, y), duration=2.0, sfreq=100.0, ch_names=("EEG Fz", "EEG Cz")
     )
