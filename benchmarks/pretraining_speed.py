@@ -27,7 +27,6 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from citrus_sk import CitrusPretrainer
 from citrus_sk.datasets import load_watch
-from citrus_sk.estimators.pretrain_plan import make_run, split_corpus, task_config
+from citrus_sk.estimators.pretrain_plan import make_run, split_corpus, task_config, with_rate
 from citrus_sk.nn import PRESETS, MaskedAutoencoder
 from citrus_sk.signals.recordings.arrays import array_corpus
 from citrus_sk.training.pretraining.processes import launched_together
@@ -61,7 +60,7 @@ def map_recordings(folder: Path):
 
 def make_training(folder: Path, preset: str, device, n_steps: int = 10**6, **parameters):
     """A run of the default settings, before its first step."""
-    params = SimpleNamespace(**CitrusPretrainer(preset=preset, **parameters).get_params())
+    params = with_rate(CitrusPretrainer(preset=preset, **parameters).get_params())
     train, held_out = split_corpus(params, map_recordings(folder), seed=0)
     torch.manual_seed(0)
     network = replace(PRESETS[preset], modalities=("ACC",))
