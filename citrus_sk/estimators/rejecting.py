@@ -186,7 +186,7 @@ class RejectingClassifier(Documented, ClassifierMixin, MetaEstimatorMixin, BaseE
             If a parameter is out of range, `reject_label` is one of the classes or of another
             type, labels are booleans, or `y` or `groups` holds one value only.
         TypeError
-            If `estimator` is no classifier with ``predict_proba``.
+            If `estimator` is not a classifier with ``predict_proba``.
 
         Warns
         -----
