@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -156,7 +155,7 @@ class KernelBank(nn.Module):
         return torch.cat([self._pool(part) for part in x.split(_AT_ONCE)])
 
     def _pool_compiled(self, x: Tensor, pool: Callable[..., None]) -> Tensor:
-        """`_pool` by numba, with the windows divided between the threads of torch."""
+        """`_pool` by numba, in this thread."""
         features = torch.empty(len(x), sum(self.views), dtype=DTYPE)
         fixed = (
             _positives(),
@@ -166,13 +165,7 @@ class KernelBank(nn.Module):
             self.n_runs,
             _SOFTNESS,
         )
-        n_parts = max(1, min(torch.get_num_threads(), len(x)))
-        parts = [np.array_split(each.contiguous().numpy(), n_parts) for each in (x, features)]
-        if n_parts == 1:
-            pool(parts[0][0], *fixed, parts[1][0])
-        else:
-            with ThreadPoolExecutor(n_parts) as threads:
-                list(threads.map(lambda windows, out: pool(windows, *fixed, out), *parts))
+        pool(x.contiguous().numpy(), *fixed, features.numpy())
         return features
 
     def _pool(self, x: Tensor) -> Tensor:
