@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, Self
 
@@ -141,9 +142,8 @@ default=None
         cache: FeatureCache | None,
     ) -> Tensor:
         outputs = torch.empty(len(values), self._n_outputs, dtype=torch.float64)
-        for person in np.unique(groups):
-            rows = np.flatnonzero(groups == person)
-            features = _features(net, values[rows], cache)
+        people = [np.flatnonzero(groups == person) for person in np.unique(groups)]
+        for rows, features in zip(people, _features(net, values, people, cache), strict=True):
             module = net.module_
             if adaptive is not None and self.adaptation is not None:
                 head = personal_head(adaptive, _head(net.module_), _standard(net, features))
@@ -182,7 +182,8 @@ default=None
         cache: FeatureCache | None,
     ) -> FineTuner:
         assert adaptive is not None  # of every network that is not foreign
-        standard = _standard(net, _features(net, values, cache))
+        (features,) = _features(net, values, [np.arange(len(values))], cache)
+        standard = _standard(net, features)
         known = None if targets is None else targets[:, adaptive.outputs]
         head = personal_head(adaptive, _head(net.module_), standard, known)
         personal = make_net(_with_head(net, head), self._n_classes, torch.device(net.device))
@@ -257,11 +258,14 @@ def _summary(adaptation: dict[str, Any]) -> str:
     return f"{action}. {adaptation['reason']} Loss of left-out people: {losses}."
 
 
-def _features(net: FineTuner, values: np.ndarray, cache: FeatureCache | None) -> Tensor:
-    """Features, with the same bits for a window alone and among others."""
+def _features(
+    net: FineTuner, values: np.ndarray, people: list[np.ndarray], cache: FeatureCache | None
+) -> Iterator[Tensor]:
+    """Yield the features of each person, with the same bits for a window alone and among others."""
     device = torch.device(net.device)
     with remembered(net.module_, cache, values.shape) as network:
-        return infer(network, values, device, 1, features=True, one_by_one=True)
+        for rows in people:
+            yield infer(network, values, device, 1, rows=rows, features=True, one_by_one=True)
 
 
 def _standard(net: FineTuner, features: Tensor) -> np.ndarray:
