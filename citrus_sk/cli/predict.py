@@ -23,14 +23,12 @@ from .._utils.version import __version__
 from ..mne import RawPrediction, RecordingModel
 from ..mne.prediction import WindowPlan, model_channels, plan_windows, predict_plans
 from ..mne.result import probability_columns
-from ..signals.recordings.folders import EXTENSIONS, Search, search
+from ..signals.recordings.folders import ARRAY_EXTENSIONS, EXTENSIONS, Search, search
 from ..signals.recordings.formats import open_named
 from ..signals.recordings.label_tables import find_file, read_people
 from ..signals.recordings.labelled import only_channels
 from ..signals.recordings.origin import Origin, person_of
 from .output import check_new_file, collected_warnings
-
-_ARRAYS = (".npz", ".npy")
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,9 @@ class EventSettings:
     def events(self, prediction: RawPrediction) -> Any:
         """Merge probabilities into events."""
         known = prediction.classes.tolist()
-        wanted = [each for each in known if self.classes is None or str(each) in self.classes]
+        chosen = [each for each in known if self.classes is None or str(each) in self.classes]
         return prediction.to_annotations(
-            high=self.high, low=self.low, min_duration=self.min_duration, classes=wanted
+            high=self.high, low=self.low, min_duration=self.min_duration, classes=chosen
         )
 
 
@@ -127,7 +125,9 @@ def load_model(path: Path) -> RecordingModel:
         If the file cannot be read.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}; expected one of citrus-sk fit.")
+        raise FileNotFoundError(
+            f"there is no file {str(path)!r}; expected a model that citrus-sk fit wrote."
+        )
     try:
         model = joblib.load(path)
     except OSError:
@@ -174,7 +174,7 @@ def _warn_of_letters(model: RecordingModel) -> None:
 def _find(recordings: Sequence[Path]) -> tuple[dict[str, Path], Path]:
     """Return the recordings by a name that differs for each, and the folder of these names."""
     found = search(list(recordings), "RECORDING")
-    files = [file for file in found.files if file.suffix.lower() not in _ARRAYS]
+    files = [file for file in found.files if file.suffix.lower() not in ARRAY_EXTENSIONS]
     if not files:
         raise ValueError(_no_recording(recordings, found))
     folders = [str(file.absolute().parent) for file in files]
@@ -190,7 +190,7 @@ def _no_recording(recordings: Sequence[Path], found: Search) -> str:
             f"{listed} holds arrays, and predictions are made of recordings. In Python, "
             "joblib.load(MODEL).estimator.predict_proba(X) predicts windows in an array."
         )
-    known = ", ".join(each for each in EXTENSIONS if each not in _ARRAYS)
+    known = ", ".join(each for each in EXTENSIONS if each not in ARRAY_EXTENSIONS)
     others = "".join(f" {name} was passed over: {why}." for name, why in found.passed_over[:3])
     return f"there is no recording in {listed}; looked for files that end in {known}.{others}"
 

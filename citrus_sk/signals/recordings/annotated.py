@@ -9,12 +9,10 @@ from typing import Any
 
 from ..._utils.validation import check_number, first_few
 from ..missing import is_missing
-from .folders import search
+from .folders import ARRAY_EXTENSIONS, search
 from .formats import bad_samples, is_boundary, open_named
 from .origin import Origin, person_of
 from .quality import marks_bad
-
-_ARRAYS = (".npz", ".npy")
 
 
 def annotation_rows(
@@ -50,7 +48,7 @@ def annotation_rows(
         If `duration` is missing or out of range, an event does not occur, or no window is found.
     """
     folder = path if path.is_dir() else path.parent
-    files = [each for each in search(path).files if each.suffix.lower() not in _ARRAYS]
+    files = [each for each in search(path).files if each.suffix.lower() not in ARRAY_EXTENSIONS]
     if not files:
         raise ValueError(f"there is no recording in {str(path)!r}.")
     rows: list[dict[str, Any]] = []

@@ -11,8 +11,9 @@ from pathlib import Path
 
 # Formats that MNE reads from one file, or from a file that names the others.
 MNE_EXTENSIONS = (".vhdr", ".ahdr", ".set", ".gdf", ".cnt", ".eeg", ".nedf", ".lay")
+ARRAY_EXTENSIONS = (".npz", ".npy")
 EXTENSIONS = (
-    ".edf", ".bdf", ".rec", ".fif", ".fif.gz", ".npz", ".npy", ".hea", *MNE_EXTENSIONS,
+    ".edf", ".bdf", ".rec", ".fif", ".fif.gz", *ARRAY_EXTENSIONS, ".hea", *MNE_EXTENSIONS,
 )  # fmt: skip
 # Formats of recordings, and of folders that are one recording, that are not read.
 _OTHER_RECORDINGS = (
