@@ -168,8 +168,8 @@ def _describe_labels(bunch: Bunch) -> str:
     if bunch.groups is None:
         lines += _aligned([["class", "windows"], *([k, str(n)] for k, n in Counter(y).items())])
         lines.append(
-            "There are no groups, so nothing is known of people. Add groups, the person of each "
-            "window, for scores on new people."
+            "There are no groups, so the person of each window is unknown. Add groups for scores "
+            "on new people."
         )
     else:
         people = np.asarray(bunch.groups).astype(str)

@@ -99,7 +99,7 @@ class RejectingClassifier(Documented, ClassifierMixin, MetaEstimatorMixin, BaseE
     The bound is that of Clopper and Pearson for an effective number of windows [2]_, which is
     smaller the larger the intraclass correlation of the errors within people. The correlation is
     estimated from all left-out windows and from the answered ones, and the larger value is used.
-    If there is no error at all, it cannot be estimated; the bound is then too low.
+    Without any error, it cannot be estimated, and the bound is too low.
 
     Without `groups`, each window counts as a group, which is right only if windows are independent.
 

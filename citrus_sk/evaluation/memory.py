@@ -14,12 +14,12 @@ from sklearn.base import clone
 
 
 @contextmanager
-def temporary_memory(wanted: bool) -> Iterator[str | None]:
+def temporary_memory(enabled: bool) -> Iterator[str | None]:
     """Make a folder that is removed after the block, whatever happens in it.
 
-    It is None if it is not wanted or cannot be made.
+    Yields None if `enabled` is False, or if no folder can be made.
     """
-    if not wanted:
+    if not enabled:
         yield None
         return
     try:
