@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 
 from .._utils.files import write_atomically
 from ..mne import RecordingModel
-from .arguments import DataSource
+from .arguments import DataSource, listed
 from .data import about, load_labelled
 from .output import check_new_file, collected_warnings
 
@@ -58,7 +58,8 @@ def run_fit(
     if bunch.sfreq is None:
         raise ValueError(
             f"{bunch.name} has no sampling rate, which is needed to cut recordings into windows of "
-            "the same length. Pass --sfreq, in Hz, or add sfreq to the .npz file."
+            "the same length. Pass --sfreq, in Hz, or add it to the file: sfreq in .npz, or a "
+            "column time in a CSV file with a row for each sample."
         )
     print(f"{about(bunch)}\n{_counts(bunch)}", flush=True)
     with collected_warnings():
@@ -123,8 +124,8 @@ def _closing_words(
 def _evaluate(source: DataSource) -> str:
     """Return the command that evaluates on the same data."""
     words = ["citrus-sk", "evaluate"] + ([] if source.data is None else [str(source.data)])
-    for name in ("labels", "duration", "events", "picks", "dataset", "sfreq"):
+    for name in ("labels", "duration", "tmin", "events", "picks", "dataset", "sfreq"):
         value = getattr(source, name)
         if value is not None:
-            words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
+            words += [f"--{name}", listed(value) if isinstance(value, list) else str(value)]
     return shlex.join(words)

@@ -37,7 +37,14 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     ------
     ValueError
         If the table cannot be read, or a value is missing or not valid; the row is named.
+    FileNotFoundError
+        If there is no table.
     """
+    if not table.exists():
+        raise FileNotFoundError(
+            f"there is no table {str(table)!r}; expected a CSV file, or the word annotations for "
+            "the labels of the recordings themselves."
+        )
     lines, delimiter = _read_lines(table, COLUMNS, "and optionally group")
     _refuse_missing(table.name, lines)
     rows = [_parse_row(table.name, row, line, delimiter) for row, line in lines.items()]
@@ -65,19 +72,31 @@ def read_people(table: Path) -> list[tuple[int, str, str]]:
 
 def _read_lines(table: Path, required: tuple[str, ...], more: str = "") -> tuple[Lines, str]:
     """Return the cells of each row by column, and the delimiter."""
+    reader, delimiter = table_reader(table)
+    try:
+        columns = _read_head(table.name, reader, required, more)
+        return _read_cells(table.name, reader, columns, delimiter), delimiter
+    except csv.Error as error:
+        raise ValueError(f"{table.name} cannot be read: {error}.") from error
+
+
+def table_reader(table: Path) -> tuple[Any, str]:
+    """Return a `csv.reader` at the head of a table, and the delimiter of its columns.
+
+    Raises
+    ------
+    ValueError
+        If the text is in neither UTF-8 nor UTF-16.
+    """
     text = _read_text(table)
     separator = re.match(r"sep=(.)\s*\n", text)  # a line that only Excel uses
     start = 0 if separator is None else separator.end()
     head = text[start:].partition("\n")[0]
     delimiter = max(",;\t", key=head.count) if separator is None else separator[1]
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    try:
-        if separator is not None:
-            next(reader)
-        columns = _read_head(table.name, reader, required, more)
-        return _read_cells(table.name, reader, columns, delimiter), delimiter
-    except csv.Error as error:
-        raise ValueError(f"{table.name} cannot be read: {error}.") from error
+    if separator is not None:
+        next(reader)
+    return reader, delimiter
 
 
 def _read_text(table: Path) -> str:
