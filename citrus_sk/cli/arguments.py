@@ -22,8 +22,8 @@ class DataSource:
 
     Attributes
     ----------
-    data, labels : Path or None
-        File or folder, and table of labels.
+    data, labels, people : Path or None
+        File or folder, table of labels, and table of the person of each recording.
     dataset : str or None
         Name of an installed data set.
     picks, events : list of str or None
@@ -37,6 +37,7 @@ class DataSource:
 
     data: Path | None = None
     labels: Path | None = None
+    people: Path | None = None
     dataset: str | None = None
     picks: list[str] | None = None
     events: list[str] | None = None
@@ -75,6 +76,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=names,
         metavar="LIST",
         help="annotations to use, by description; default: all but those that mark data as bad",
+    )
+    parser.add_argument(
+        "--people",
+        type=Path,
+        metavar="CSV",
+        help="for annotations: table with the columns file and group, the person of each "
+        "recording; default: subjects of BIDS and of Sleep-EDF, or else a person for each file",
     )
     parser.add_argument(
         "--picks",

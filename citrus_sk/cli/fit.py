@@ -105,8 +105,10 @@ def _closing_words(
 ) -> str:
     lines = [f"\nModel: {out} ({n_bytes / 1e6:.1f} MB)"]
     clf = pipeline[-1]
-    if bunch.groups is not None and clf.adaptation_["kind"] is not None:
-        losses = f"{clf.adaptation_['loss']:.3f} to {clf.adaptation_['adapted_loss']:.3f}"
+    chosen = clf.adaptation_
+    is_lower = chosen["kind"] is not None and chosen["adapted_loss"] < chosen["loss"]
+    if bunch.groups is not None and is_lower:
+        losses = f"{chosen['loss']:.3f} to {chosen['adapted_loss']:.3f}"
         lines.append(
             "Adapting to a new person lowers the log loss of training people who are left out "
             f"from {losses}: consider --adapt."
@@ -124,7 +126,7 @@ def _closing_words(
 def _evaluate(source: DataSource) -> str:
     """Return the command that evaluates on the same data."""
     words = ["citrus-sk", "evaluate"] + ([] if source.data is None else [str(source.data)])
-    for name in ("labels", "duration", "tmin", "events", "picks", "dataset", "sfreq"):
+    for name in ("labels", "duration", "tmin", "events", "people", "picks", "dataset", "sfreq"):
         value = getattr(source, name)
         if value is not None:
             words += [f"--{name}", listed(value) if isinstance(value, list) else str(value)]

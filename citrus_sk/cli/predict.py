@@ -23,9 +23,8 @@ from ..mne import RawPrediction, RecordingModel
 from ..mne.prediction import WindowPlan, model_channels, plan_windows, predict_plans
 from ..mne.result import probability_columns
 from ..signals.recordings.folders import ARRAY_EXTENSIONS, EXTENSIONS, Search, search
-from ..signals.recordings.formats import open_named
-from ..signals.recordings.label_tables import find_file, read_people
-from ..signals.recordings.labelled import only_channels
+from ..signals.recordings.label_tables import read_people
+from ..signals.recordings.labelled import only_channels, open_described
 from ..signals.recordings.origin import Origin, person_of
 from ..signals.recordings.window_files import is_window_file
 from .output import check_new_file, collected_warnings
@@ -244,7 +243,7 @@ def _check_all(
 
 
 def _plan(model: RecordingModel, name: str, file: Path, step: float | None) -> WindowPlan:
-    raw = open_named(file, name)
+    raw = open_described(file, name)
     chosen = model_channels(model, raw, where=name)
     picks = [raw.ch_names[i] for i in chosen]
     raw = only_channels(raw, file, chosen, "Leave the recording out.")
@@ -257,18 +256,7 @@ def _people(files: dict[str, Path], base: Path, table: Path | None) -> dict[str,
     """Return the person of each recording."""
     if table is None:
         return {name: person_of(file, name) for name, file in files.items()}
-    groups: dict[str, str] = {}
-    for row, listed, group in read_people(table):
-        where = f"{table.name}, row {row}"
-        name = find_file(base, listed, where).as_posix()
-        if groups.setdefault(name, group) != group:
-            raise ValueError(f"{where}: {listed!r} has two groups, {groups[name]!r} and {group!r}.")
-    if missing := [name for name in files if name not in groups]:
-        raise ValueError(
-            f"{table.name} has no row for {first_few(missing)}; expected the group, that is the "
-            "person, of each recording."
-        )
-    return {name: groups[name] for name in files}
+    return read_people(table, base, list(files))
 
 
 def _predict(

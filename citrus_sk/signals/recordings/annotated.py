@@ -14,6 +14,7 @@ from ..._utils.validation import check_number, first_few
 from ..missing import is_missing
 from .folders import ARRAY_EXTENSIONS, search
 from .formats import bad_samples, is_boundary, open_named
+from .label_tables import read_people
 from .origin import Origin, hypnogram_of, is_sleep_edf, person_of
 from .quality import marks_bad
 
@@ -24,7 +25,11 @@ _ROUNDED = 0.01
 
 
 def annotation_rows(
-    path: Path, duration: float | None, events: Sequence[str] | None, tmin: float = 0.0
+    path: Path,
+    duration: float | None,
+    events: Sequence[str] | None,
+    tmin: float = 0.0,
+    people: Path | None = None,
 ) -> tuple[Path, list[dict[str, Any]], str]:
     """List the windows in the annotations of recordings, as a table of labels does.
 
@@ -42,14 +47,16 @@ def annotation_rows(
         Descriptions of the annotations to take; None takes all that do not mark data as bad.
     tmin : float, default=0.0
         Start in seconds of the window of an annotation without duration, after the annotation.
+    people : Path or None, default=None
+        Table of the person of each recording; None takes those that the files name.
 
     Returns
     -------
     folder : Path
         Folder of the recordings.
     rows : list of dict
-        As `read_label_table` returns them. The group is the subject of a BIDS data set, or the
-        file.
+        As `read_label_table` returns them. The group is the person: that of the table, the
+        subject that the file names, or else the file.
     groups_from : str
         Description of the source of the groups.
 
@@ -87,9 +94,12 @@ def annotation_rows(
             f"no annotation in {str(path)!r} has room for a window of {duration:g} s; they last "
             f"{min(lengths):g} to {max(lengths):g} s. Pass a shorter --duration."
         )
-    for i, row in enumerate(rows):
-        row["row"] = i + 1
-    return folder, rows, "the subjects and files of the recordings"
+    groups_from = "the subjects and files of the recordings"
+    if people is not None:
+        person = read_people(people, folder, list(chosen))
+        rows = [row | {"group": person[row["file"]]} for row in rows]
+        groups_from = f"column 'group' of {people.name}"
+    return folder, [row | {"row": i} for i, row in enumerate(rows, 1)], groups_from
 
 
 def _events_of(raw: Any, origin: Origin, file: Path, name: str) -> list[tuple[float, float, str]]:

@@ -7,11 +7,13 @@ import io
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..._utils.validation import first_few
 from ..missing import is_missing
 
 COLUMNS = ("file", "onset", "duration", "label")
@@ -57,17 +59,39 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     )
 
 
-def read_people(table: Path) -> list[tuple[int, str, str]]:
-    """Return the rows of a table of people: line in the file, file, and group.
+def read_people(table: Path, folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the person of each recording, from a table with the columns file and group.
+
+    Parameters
+    ----------
+    table : Path
+    folder : Path
+        Folder of the recordings.
+    names : sequence of str
+        Paths of the recordings within the folder.
 
     Raises
     ------
     ValueError
-        If the table cannot be read, or a value is missing; the row is named.
+        If the table cannot be read; a value is missing, of which the row is named; a file has two
+        groups; or a recording has no row.
     """
+    if not table.exists():
+        raise FileNotFoundError(f"--people: there is no table {str(table)!r}.")
     lines, _ = _read_lines(table, PEOPLE_COLUMNS)
     _refuse_missing_values(table.name, lines, PEOPLE_COLUMNS)
-    return [(row, line["file"], line["group"]) for row, line in lines.items()]
+    groups: dict[str, str] = {}
+    for row, line in lines.items():
+        where, listed, group = f"{table.name}, row {row}", line["file"], line["group"]
+        name = find_file(folder, listed, where).as_posix()
+        if groups.setdefault(name, group) != group:
+            raise ValueError(f"{where}: {listed!r} has two groups, {groups[name]!r} and {group!r}.")
+    if missing := [name for name in names if name not in groups]:
+        raise ValueError(
+            f"{table.name} has no row for {first_few(missing)}; expected the group, that is the "
+            "person, of each recording."
+        )
+    return {name: groups[name] for name in names}
 
 
 def _read_lines(table: Path, required: tuple[str, ...], more: str = "") -> tuple[Lines, str]:

@@ -13,11 +13,18 @@ from ..picks import channel_kinds, pick_channels
 from .annotated import annotation_rows
 from .formats import open_named, open_raw
 from .label_tables import COLUMNS, find_file, read_label_table
+from .origin import Origin
 from .rates import check_one_rate
 from .window_files import is_window_file, read_window_file
 
 # Value of `labels` for the annotations of the recordings themselves.
 ANNOTATIONS = "annotations"
+# Types of MNE for those of BIDS; others keep the type that the reader of the format gives.
+_BIDS_TYPES = {
+    "EEG": "eeg", "EOG": "eog", "HEOG": "eog", "VEOG": "eog", "ECG": "ecg", "EMG": "emg",
+    "SEEG": "seeg", "ECOG": "ecog", "RESP": "resp", "GSR": "gsr", "TEMP": "temperature",
+    "TRIG": "stim", "MISC": "misc",
+}  # fmt: skip
 
 
 def read_labelled(
@@ -28,6 +35,7 @@ def read_labelled(
     duration: float | None = None,
     events: Sequence[str] | None = None,
     tmin: float | None = None,
+    people: Path | None = None,
 ) -> Bunch:
     """Read windows, labels, groups and sampling rate.
 
@@ -51,6 +59,8 @@ def read_labelled(
     tmin : float, default=None
         Start in seconds of the window of an annotation without duration, after the annotation.
         None means 0.
+    people : Path, default=None
+        CSV file with the person of each recording: ``file``, ``group``. It is for annotations.
 
     Returns
     -------
@@ -68,11 +78,12 @@ def read_labelled(
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
     if labels is not None and str(labels) == ANNOTATIONS and not is_window_file(path):
-        folder, rows, groups_from = annotation_rows(path, duration, events, tmin or 0.0)
+        folder, rows, groups_from = annotation_rows(path, duration, events, tmin or 0.0, people)
         return _read_recordings(folder, rows, groups_from, "the annotations", picks)
-    for option, value in (("--duration", duration), ("--events", events), ("--tmin", tmin)):
+    for_annotations = {"duration": duration, "events": events, "tmin": tmin, "people": people}
+    for option, value in for_annotations.items():
         if value is not None:
-            raise ValueError(f"{option} is for --labels {ANNOTATIONS}; omit it otherwise.")
+            raise ValueError(f"--{option} is for --labels {ANNOTATIONS}; omit it otherwise.")
     if path.is_dir():
         if labels is None:
             raise ValueError(
@@ -195,9 +206,29 @@ def open_picked(path: Path, name: str, picks: Sequence[str] | None) -> Any:
     ValueError
         If the file cannot be read, a pick matches no channel, or rates are unequal.
     """
-    raw = open_named(path, name)
+    raw = open_described(path, name)
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
     return only_channels(raw, path, chosen, "Select channels of one rate with --picks.")
+
+
+def open_described(path: Path, name: str) -> Any:
+    """Open a recording with the types and the bad channels of its BIDS table, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read; the message begins with `name`.
+    """
+    return _described(open_named(path, name), path)
+
+
+def _described(raw: Any, path: Path) -> Any:
+    table = Origin.of(path).channel_table()
+    bad = [name for name in raw.ch_names if table.is_bad(name)]
+    raw.info["bads"] = list(dict.fromkeys([*raw.info["bads"], *bad]))
+    types = {name: _BIDS_TYPES.get(table.type_of(name).upper()) for name in raw.ch_names}
+    known = {name: kind for name, kind in types.items() if kind is not None}
+    return raw.set_channel_types(known, on_unit_change="ignore", verbose="error")
 
 
 def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> Any:
@@ -206,7 +237,7 @@ def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> A
     Parameters
     ----------
     raw : mne.io.Raw
-        Recording as `open_named` returns it.
+        Recording as `open_described` returns it.
     path : Path
         Its file.
     chosen : sequence of int
@@ -226,7 +257,8 @@ def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> A
     raw.pick(list(chosen), verbose="error")
     if check_one_rate(path, raw.ch_names, remedy) is not None:
         # Without the faster channels, MNE does not resample these.
-        raw = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
+        again = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
+        return _described(again, path)
     return raw
 
 
