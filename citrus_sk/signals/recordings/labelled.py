@@ -94,8 +94,9 @@ def read_labelled(
         return _read_recordings(path, rows, groups_from, labels.name, picks)
     if not is_window_file(path):
         raise ValueError(
-            f"{str(path)!r} is neither a file of windows (.npz or .csv) nor a folder; expected X, "
-            "y, groups and sfreq in an .npz file, or a folder of recordings with --labels."
+            f"{str(path)!r} is neither an .npz file nor a folder, nor a CSV file of windows; "
+            "expected one of these, and for a folder of recordings --labels. A single recording "
+            f"needs --labels {ANNOTATIONS}."
         )
     if labels is not None:
         raise ValueError(f"--labels is for a folder of recordings; {path.name} has its own labels.")
