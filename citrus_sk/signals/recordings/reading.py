@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 import warnings
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from numbers import Integral
@@ -18,12 +15,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..._utils.optional import progress_bar
+from ..._utils.temporary import OwnedFolder, remove_abandoned
 from ..._utils.validation import check_choice, check_number, check_text
 from ..container_kinds import first_of_mne
 from ..modalities import ANY_SIGNAL, as_named
 from ..resampling import GRID_SFREQ
 from .arrays import array_corpus
-from .cache import Recording, load_file
+from .cache import UNFINISHED, Recording, load_file
 from .conversion import Settings
 from .corpus import Corpus, CorpusReport
 from .folders import EXTENSIONS, search
@@ -192,11 +190,13 @@ class _Folder:
 
     def __init__(self, cache: str | Path | None) -> None:
         if cache is None:
-            self.path = Path(tempfile.mkdtemp(prefix="citrus-sk-"))
-            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+            remove_abandoned()
+            self._owned = OwnedFolder()
+            self.path = self._owned.path
         else:
             self.path = Path(cache)
             self.path.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(UNFINISHED, self.path)
 
 
 def is_corpus_source(X: Any) -> bool:
