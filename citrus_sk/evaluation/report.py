@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.files import write_atomically
 from .curve_display import FractionCurveDisplay
 from .new_person_report import new_person_block
 from .new_person_result import NewPersonCurve
@@ -87,13 +88,13 @@ def write_report(
     parts += _failures([*curve.failures, *(new_person.failures if new_person else [])])
     parts += _settings(curve, new_person)
     body = "\n".join(parts)
-    path.write_text(
+    text = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n",
-        encoding="utf-8",
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
+    write_atomically(path, text.encode())
 
 
 def _abstract(curve: FractionCurve) -> str:
