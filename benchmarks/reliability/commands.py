@@ -224,6 +224,7 @@ class Child:
         for name in ("out", "tmp"):
             (folder / name).mkdir(exist_ok=True)
         self._output, self._begun = folder / "output.txt", time.monotonic()
+        self._end: End | None = None
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
@@ -232,14 +233,16 @@ class Child:
     def wait(self, seconds: float = PATIENCE) -> End | None:
         """How it ended, or None if it has not within so many seconds."""
         end = time.monotonic() + seconds
-        while True:
+        while self._end is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 text = self._output.read_text(errors="replace")
-                return End(status, text, time.monotonic() - self._begun)
-            if time.monotonic() >= end:
-                return None
-            time.sleep(0.002)
+                self._end = End(status, text, time.monotonic() - self._begun)
+            elif time.monotonic() >= end:
+                break
+            else:
+                time.sleep(0.002)
+        return self._end
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -295,20 +298,27 @@ def _be_child(
         os._exit(code)
 
 
-def at_write(folder: Path, number: int, act: Callable[[], None]) -> Callable[[], None]:
-    """A function for `Child` that calls `act` right before write number `number` in a folder.
+# Calls of the system that change a folder, apart from opening a file.
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "sqlite3.connect")
 
-    A write opens, renames or removes a file, or makes a folder.
-    """
+
+def _writes(event: str, args: tuple[Any, ...], folder: Path) -> bool:
+    """Whether an event of `sys.addaudithook` changes a folder."""
+    changes = event in _CHANGES
+    if event == "open":
+        changes = isinstance(args[2], int) and bool(args[2] & _WRITES)
+    return changes and str(args[0]).startswith(str(folder))
+
+
+def _at(
+    number: int, act: Callable[[], None], fits: Callable[[str, tuple[Any, ...]], bool]
+) -> Callable[[], None]:
+    """A function for `Child` that calls `act` right before an event, the n-th that fits."""
     seen = 0
 
     def listen(event: str, args: tuple[Any, ...]) -> None:
         nonlocal seen
-        if event == "open":
-            changes = isinstance(args[2], int) and args[2] & _WRITES
-        else:
-            changes = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "sqlite3.connect")
-        if changes and str(args[0]).startswith(str(folder)):
+        if seen < number and fits(event, args):
             seen += 1
             if seen == number:
                 act()
@@ -316,25 +326,29 @@ def at_write(folder: Path, number: int, act: Callable[[], None]) -> Callable[[],
     return lambda: sys.addaudithook(listen)
 
 
+def at_write(folder: Path, number: int, act: Callable[[], None]) -> Callable[[], None]:
+    """Call `act` right before a file in a folder is opened to write, renamed or removed."""
+    return _at(number, act, lambda event, args: _writes(event, args, folder))
+
+
+def at_open(path: Path, number: int, act: Callable[[], None]) -> Callable[[], None]:
+    """Call `act` right before a file is opened the n-th time."""
+    return _at(number, act, lambda event, args: event == "open" and str(args[0]) == str(path))
+
+
 def count_writes(arguments: list[str], folder: Path) -> tuple[End, int]:
     """Run a command to its end, and count its writes."""
     count = folder.parent / f"{folder.name}.writes"
 
     def before() -> None:
-        seen = [0]
-        sys.addaudithook(_counting(folder, seen))
-        atexit.register(lambda: count.write_text(str(seen[0])))
+        seen = 0
+
+        def listen(event: str, args: tuple[Any, ...]) -> None:
+            nonlocal seen
+            seen += _writes(event, args, folder)
+
+        sys.addaudithook(listen)
+        atexit.register(lambda: count.write_text(str(seen)))
 
     end = run(arguments, folder, before)
     return end, int(count.read_text())
-
-
-def _counting(folder: Path, seen: list[int]) -> Callable[[str, tuple[Any, ...]], None]:
-    def listen(event: str, args: tuple[Any, ...]) -> None:
-        if event == "open":
-            changes = isinstance(args[2], int) and args[2] & _WRITES
-        else:
-            changes = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "sqlite3.connect")
-        seen[0] += bool(changes and str(args[0]).startswith(str(folder)))
-
-    return listen

@@ -51,11 +51,13 @@ class Reference:
 
     @classmethod
     def of(cls, command: Command, data: Path, folder: Path) -> Reference:
-        folder.mkdir()
-        end, n_writes = count_writes(command.arguments(data, folder / "out"), folder)
-        if end.code:
-            raise RuntimeError(end.text)
-        return cls(command.result(folder / "out"), _left(folder), end.seconds, n_writes)
+        for _ in range(2):  # the first time, some caches are filled
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            end, n_writes = count_writes(command.arguments(data, folder / "out"), folder)
+            if end.code:
+                raise RuntimeError(end.text)
+        return cls(command.result(folder / "out"), left_in(folder), end.seconds, n_writes)
 
 
 @dataclass
@@ -82,7 +84,9 @@ def attempt(
     arguments = command.arguments(data, out)
     for _ in range(rng.integers(1, 4)):
         before = command.progress(out)
-        outcome.n_kills += _kill(arguments, folder, reference, rng)
+        while not (killed := _kill(arguments, folder, reference, rng)) and not outcome.n_kills:
+            shutil.rmtree(out)  # it had ended before
+        outcome.n_kills += killed
         try:
             if (after := command.progress(out)) < before:
                 outcome.lost.append(f"{before} steps became {after}")
@@ -99,7 +103,7 @@ def attempt(
             outcome.is_equal = command.result(out) == reference.result
         except Exception as error:  # noqa: BLE001 - such as a file that is missing
             outcome.text += f"{type(error).__name__}: {error}"
-        outcome.left = _left(folder) ^ reference.files
+        outcome.left = left_in(folder) ^ reference.files
     return outcome
 
 
@@ -109,7 +113,7 @@ def _kill(
     """Run a command and kill it; False if it ended before."""
     if rng.random() < 0.5:
         child = Child(arguments, folder)
-        if child.wait(rng.uniform(0, 1.1 * reference.seconds)) is not None:
+        if child.wait(rng.uniform(0, reference.seconds)) is not None:
             return False
         child.kill()
         return child.end().code == -signal.SIGKILL
@@ -124,7 +128,8 @@ def _written(reference: Reference) -> set[str]:
     return {name for name in files if "/run/" not in name}
 
 
-def _left(folder: Path) -> set[str]:
+def left_in(folder: Path) -> set[str]:
+    """Files of a command, with those in its folder for temporary files."""
     return {
         name
         for name in files_of(folder) - {"output.txt", "tmp"}
