@@ -170,7 +170,7 @@ def relative_cost(model: str) -> float:
     """Rough time of a model in units of the default's, for the order of the tasks alone."""
     if model.startswith("finetuned"):
         return 40.0
-    return {"minirocket": 0.2, "minirocket, bare ridge": 0.2}.get(model, 1.0)
+    return 0.2 if model.startswith("minirocket") else 1.0
 
 
 def run_task(folder: Path | None, task: Task) -> list[Row]:
