@@ -236,7 +236,7 @@ def _add_evaluate(commands: Any) -> None:
             "Cross-validate classifiers on fractions of the training folds, by person if there are "
             "groups, and write a report (HTML), scores and times (CSV), and all results (JSON). "
             f"{DATA} To continue an interrupted run, repeat the "
-            'command. Peers need: pip install "citrus-sk[peers]".'
+            'command. Most peers need: pip install "citrus-sk[peers]".'
         ),
     )
     add_data(parser)
