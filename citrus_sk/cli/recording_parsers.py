@@ -116,6 +116,13 @@ def add_predict(commands: Any) -> None:
         "window, for windows without overlap",
     )
     parser.add_argument(
+        "--missing-channels",
+        choices=("raise", "interpolate", "ignore"),
+        default="raise",
+        help="if a recording lacks a channel of the training, or marks it as bad: raise an error, "
+        "interpolate it from the other EEG channels, or ignore it; default: raise",
+    )
+    parser.add_argument(
         "--adapt",
         action="store_true",
         help="adapt to each recording, or each subject of BIDS, as a new person",
@@ -170,6 +177,7 @@ def _run_predict(arguments: argparse.Namespace) -> None:
         annotations=arguments.annotations,
         overwrite=arguments.overwrite,
         step=arguments.step,
+        missing_channels=arguments.missing_channels,
         adapt=arguments.adapt,
         people=arguments.people,
         events=EventSettings(
