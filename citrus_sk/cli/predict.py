@@ -237,7 +237,9 @@ def _plan(
     model: RecordingModel, name: str, file: Path, step: float | None, missing_channels: str
 ) -> WindowPlan:
     raw = open_named(file, name)
-    channels = find_channels(model, raw, where=name, missing_channels=missing_channels)
+    channels = find_channels(
+        model.estimator, model.ch_names, raw, where=name, missing_channels=missing_channels
+    )
     chosen = [raw.ch_names.index(each) for each in channels.names]
     raw = only_channels(raw, file, chosen, "Leave the recording out.")
     overlap = None if step is None else model.duration - step

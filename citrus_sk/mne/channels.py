@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.validation import check_choice, first_few, last_step
+from ..signals.container_kinds import is_epochs
 from ..signals.modalities import bare_name
 from ..signals.picks import channel_kinds, pick_channels
 from .recording_model import RecordingModel, first_step
 
 if TYPE_CHECKING:
+    from mne import Epochs
     from mne.io import BaseRaw
 
 MISSING_CHANNELS = ("raise", "interpolate", "ignore")
 # Templates of electrodes by name; the first one has another name in older versions of MNE.
 _TEMPLATES = ("colin27_1005", "standard_1005")
+_UNNAMED = (
+    "The model does not know the names of its channels. Fit it on mne.Epochs, or make a "
+    "citrus_sk.mne.RecordingModel with ch_names."
+)
 _FEWEST_ELECTRODES = 4  # to which MNE fits a sphere
 
 
@@ -46,8 +52,77 @@ class Channels:
         return values if self.weights is None else self.weights @ values
 
 
+def match_channels(epochs: Epochs, model: Any, *, missing_channels: str = "raise") -> Epochs:
+    """Give Epochs the channels that a model was trained on, in the same order.
+
+    Channels are found by name, which may differ in type and reference ("Fp1" for "EEG Fp1-REF") if
+    this is unambiguous. Channels that the model does not know are left out.
+
+    Parameters
+    ----------
+    epochs : mne.Epochs
+        Windows of a recording, in the units of the training windows. They are not changed.
+    model : RecordingModel, fitted estimator or Pipeline
+        Model that knows the names of its channels, because it was fitted on Epochs.
+    missing_channels : {"raise", "interpolate"}, default="raise"
+        Handling of channels that are missing or marked bad: raise an error that names them, or
+        compute them from the good EEG channels by spherical splines, as
+        `mne.Epochs.interpolate_bads`. Positions are those in `epochs`, or those of the 10-05 system
+        by name.
+
+    Returns
+    -------
+    mne.Epochs
+        Windows in memory, with the names of the model for the channels.
+
+    Raises
+    ------
+    TypeError
+        If `epochs` are not Epochs.
+    ValueError
+        If the model does not know names, or if a channel is missing or marked bad and is not
+        interpolated.
+
+    Examples
+    --------
+    >>> import mne
+    >>> import numpy as np
+    >>> from citrus_sk import CitrusClassifier
+    >>> from citrus_sk.mne import match_channels
+    >>> rng = np.random.default_rng(0)
+    >>> def record(names):
+    ...     signals = 1e-5 * rng.standard_normal((20, len(names), 100))
+    ...     return mne.EpochsArray(signals, mne.create_info(names, 100, "eeg"), verbose="error")
+    >>> clf = CitrusClassifier(pretrained=None, preset="tiny", random_state=0)
+    >>> clf = clf.fit(record(["C3", "Cz", "C4"]), np.repeat(["left", "right"], 10))
+    >>> new = record(["EEG C4", "EEG C3", "EEG Fz", "EEG Pz"])
+    >>> match_channels(new, clf, missing_channels="interpolate").ch_names
+    ['C3', 'Cz', 'C4']
+    """
+    import mne
+
+    if not is_epochs(epochs):
+        raise TypeError(f"epochs is a {type(epochs).__name__}; expected mne.Epochs.")
+    check_choice("missing_channels", missing_channels, MISSING_CHANNELS[:2])
+    known = isinstance(model, RecordingModel)
+    estimator = model.estimator if known else model
+    names = model.ch_names if known else getattr(first_step(model), "ch_names_", None)
+    if names is None:
+        raise ValueError(_UNNAMED)
+    channels = find_channels(
+        estimator, names, epochs, where="epochs", missing_channels=missing_channels
+    )
+    values = epochs.get_data([epochs.ch_names.index(name) for name in channels.names])
+    info = mne.create_info(list(names), epochs.info["sfreq"], "eeg")
+    return mne.EpochsArray(
+        channels.arranged(values), info, epochs.events, tmin=epochs.tmin,
+        event_id=epochs.event_id, metadata=epochs.metadata, verbose="error",
+    )  # fmt: skip
+
+
 def find_channels(
-    model: RecordingModel,
+    estimator: Any,
+    ch_names: Sequence[str] | None,
     raw: BaseRaw,
     picks: str | Sequence[str] | None = None,
     where: str = "the recording",
@@ -78,27 +153,25 @@ def find_channels(
         channels is not that of the training windows.
     """
     check_choice("missing_channels", missing_channels, MISSING_CHANNELS)
-    by_name = picks is None and model.ch_names is not None
-    if missing_channels != "raise" and not by_name:
-        raise ValueError(
-            f"missing_channels={missing_channels!r} needs channels that are found by name, but "
-            + ("picks was passed. Omit it." if picks is not None else
-               "the model does not know the names of its channels. Fit it on mne.Epochs, or make "
-               "a RecordingModel with ch_names.")
-        )  # fmt: skip
-    if not by_name:
+    if picks is not None or ch_names is None:
+        if missing_channels != "raise":
+            raise ValueError(
+                f"missing_channels={missing_channels!r} needs channels that are found by name. "
+                + (_UNNAMED if picks is None else "Omit picks.")
+            )
         names = [raw.ch_names[i] for i in pick_channels(raw, picks, where=where)]
-        return _checked(model, Channels(names), where)
-    found = [_find(raw, name, where) for name in model.ch_names or ()]
-    bads = set(raw.info["bads"])
-    missing = [i for i, each in enumerate(found) if each is None or each in bads]
+        return _checked(estimator, Channels(names), where)
+    found = [_find(raw, name, where) for name in ch_names]
+    missing = [i for i, each in enumerate(found) if each is None or each in raw.info["bads"]]
     if not missing:
-        return _checked(model, Channels([str(each) for each in found]), where)
-    if missing_channels == "interpolate":
-        return _checked(model, _interpolated(model, raw, found, missing, where), where)
-    if missing_channels == "ignore":
-        return _checked(model, _ignoring(model, found, missing, where), where)
-    raise _missing(model, raw, found, missing, where)
+        channels = Channels([str(each) for each in found])
+    elif missing_channels == "interpolate":
+        channels = _interpolated(ch_names, raw, found, missing, where)
+    elif missing_channels == "ignore":
+        channels = _ignoring(estimator, ch_names, found, missing, where)
+    else:
+        raise _missing(ch_names, raw, found, missing, where)
+    return _checked(estimator, channels, where)
 
 
 def _find(raw: BaseRaw, name: str, where: str) -> str | None:
@@ -111,12 +184,15 @@ def _find(raw: BaseRaw, name: str, where: str) -> str | None:
 
 
 def _missing(
-    model: RecordingModel, raw: BaseRaw, found: list[str | None], missing: list[int], where: str
+    ch_names: Sequence[str],
+    raw: BaseRaw,
+    found: list[str | None],
+    missing: list[int],
+    where: str,
 ) -> ValueError:
-    remedy = "Or fill it: missing_channels='interpolate' or 'ignore'."
-    absent = [i for i in missing if found[i] is None]
-    if absent:
-        name = (model.ch_names or ())[absent[0]]
+    remedy = "To predict without it, see missing_channels."
+    if absent := [ch_names[i] for i in missing if found[i] is None]:
+        name = absent[0]
         return ValueError(
             f"{where} has no channel {name!r}, which the model was trained on. It has "
             f"{first_few(raw.ch_names, 20)}. Rename its channels, or leave the recording out. "
@@ -128,11 +204,11 @@ def _missing(
     )
 
 
-def _checked(model: RecordingModel, channels: Channels, where: str) -> Channels:
+def _checked(estimator: Any, channels: Channels, where: str) -> Channels:
     """Raise ValueError unless the number of channels is that of the training windows."""
     names = channels.names
     n_chans = len(set(names)) if channels.weights is None else len(channels.weights)
-    expected = getattr(first_step(model.estimator), "n_chans_", len(names))
+    expected = getattr(first_step(estimator), "n_chans_", len(names))
     if n_chans != expected:
         raise ValueError(
             f"{where} has {n_chans} channel(s) for the model ({first_few(names)}), and it was "
@@ -142,20 +218,24 @@ def _checked(model: RecordingModel, channels: Channels, where: str) -> Channels:
 
 
 def _ignoring(
-    model: RecordingModel, found: list[str | None], missing: list[int], where: str
+    estimator: Any,
+    ch_names: Sequence[str],
+    found: list[str | None],
+    missing: list[int],
+    where: str,
 ) -> Channels:
-    last = last_step(model.estimator)
+    last = last_step(estimator)
     names = [str(each) for i, each in enumerate(found) if i not in missing]
     if not names:
         raise ValueError(f"{where} has none of the channels that the model was trained on.")
     if not hasattr(last, "without_channels"):
         raise ValueError(
-            f"{where} lacks {first_few((model.ch_names or ())[i] for i in missing)}, and "
+            f"{where} lacks {first_few(ch_names[i] for i in missing)}, and "
             "missing_channels='ignore' needs a CitrusClassifier as the model or as its last step, "
             f"which is a {type(last).__name__}. Use 'interpolate', or leave the recording out."
         )
     last.without_channels(missing)  # raises here, before anything is predicted
-    weights = np.zeros((len(found), len(names)), np.float32)
+    weights = np.zeros((len(found), len(names)))
     weights[[i for i in range(len(found)) if i not in missing], range(len(names))] = 1
     return Channels(names, weights, tuple(missing))
 
@@ -164,12 +244,16 @@ def _ignoring(
 
 
 def _interpolated(
-    model: RecordingModel, raw: BaseRaw, found: list[str | None], missing: list[int], where: str
+    ch_names: Sequence[str],
+    raw: BaseRaw,
+    found: list[str | None],
+    missing: list[int],
+    where: str,
 ) -> Channels:
     """Channels of which the missing ones are spherical splines of all good EEG channels."""
     import mne
 
-    wanted = [found[i] or (model.ch_names or ())[i] for i in missing]
+    wanted = [found[i] or ch_names[i] for i in missing]
     good = [
         name for name, kind in zip(raw.ch_names, channel_kinds(raw), strict=True)
         if kind == "EEG" and name not in raw.info["bads"]
@@ -182,7 +266,7 @@ def _interpolated(
     splines = evoked.interpolate_bads(verbose="error").data[len(good) :]
     others = [str(each) for i, each in enumerate(found) if i not in missing]
     names = [*good, *(each for each in others if each not in good)]
-    weights = np.zeros((len(found), len(names)), np.float32)
+    weights = np.zeros((len(found), len(names)))
     weights[missing, : len(good)] = splines
     for i, each in enumerate(found):
         if i not in missing:

@@ -175,7 +175,7 @@ class WindowPlan:
         first, end = int(starts[0]), int(starts[-1]) + self.n_times
         picks = [self.raw.ch_names.index(name) for name in self.channels.names]
         values = self.raw.get_data(picks, first, end, verbose="error")
-        values = self.channels.arranged(values.astype(np.float32))
+        values = self.channels.arranged(values).astype(np.float32)
         return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
 
@@ -226,7 +226,9 @@ def plan_windows(
             f"less than the window of {length:g} s."
         )
     if channels is None:
-        channels = find_channels(known, raw, picks, where, missing_channels)
+        channels = find_channels(
+            known.estimator, known.ch_names, raw, picks, where, missing_channels
+        )
     _check_rate(known, sfreq, where)
     check_rates(raw, [raw.ch_names.index(name) for name in channels.names], stacklevel=4)
     n_times = round(length * sfreq)

@@ -136,7 +136,7 @@ def _in_known_order(estimator: Any, windows: Windows) -> Windows:
             f"X has the channels {', '.join(names)}, but {_fitted_on(estimator)} "
             f"{', '.join(known)}: X {' and '.join(differ) or 'has some of them twice'}. Pass the "
             f"same channels: epochs.pick({list(known)}). Marked-bad channels count as missing; "
-            "interpolate them first."
+            "citrus_sk.mne.match_channels interpolates those of EEG."
         )
     order = [names.index(name) for name in known]
     assert windows.chs is not None
