@@ -73,7 +73,8 @@ def match_channels(epochs: Epochs, model: Any, *, missing_channels: str = "raise
     Returns
     -------
     mne.Epochs
-        Windows in memory, with the names of the model for the channels.
+        Windows with the names of the model for the channels. If channels were interpolated, the
+        windows are in memory, and all channels have the type EEG.
 
     Raises
     ------
@@ -112,6 +113,9 @@ def match_channels(epochs: Epochs, model: Any, *, missing_channels: str = "raise
     channels = find_channels(
         estimator, names, epochs, where="epochs", missing_channels=missing_channels
     )
+    if channels.weights is None:
+        renamed = dict(zip(channels.names, names, strict=True))
+        return epochs.copy().reorder_channels(channels.names).rename_channels(renamed)
     values = epochs.get_data([epochs.ch_names.index(name) for name in channels.names])
     info = mne.create_info(list(names), epochs.info["sfreq"], "eeg")
     return mne.EpochsArray(
@@ -132,8 +136,10 @@ def find_channels(
 
     Parameters
     ----------
-    model : RecordingModel
-    raw : mne.io.Raw
+    estimator : fitted estimator or Pipeline
+    ch_names : sequence of str or None
+        Names of the channels of the training windows; None if they are unknown.
+    raw : mne.io.Raw or mne.Epochs
     picks : str, sequence of str or None, default=None
         Names or kinds of channels; None means those of the model by name, or all signals if it
         does not know names.
@@ -161,17 +167,60 @@ def find_channels(
             )
         names = [raw.ch_names[i] for i in pick_channels(raw, picks, where=where)]
         return _checked(estimator, Channels(names), where)
-    found = [_find(raw, name, where) for name in ch_names]
-    missing = [i for i, each in enumerate(found) if each is None or each in raw.info["bads"]]
-    if not missing:
-        channels = Channels([str(each) for each in found])
+    lookup = _Lookup(raw, where, ch_names, [_find(raw, name, where) for name in ch_names])
+    if not lookup.missing:
+        channels = Channels(lookup.present)
     elif missing_channels == "interpolate":
-        channels = _interpolated(ch_names, raw, found, missing, where)
+        channels = _interpolated(lookup)
     elif missing_channels == "ignore":
-        channels = _ignoring(estimator, ch_names, found, missing, where)
+        channels = _ignoring(lookup, last_step(estimator))
     else:
-        raise _missing(ch_names, raw, found, missing, where)
+        raise _missing(lookup)
     return _checked(estimator, channels, where)
+
+
+@dataclass(frozen=True, eq=False)
+class _Lookup:
+    """Channels of a model, and what was found of them in a recording.
+
+    Attributes
+    ----------
+    raw : mne.io.Raw or mne.Epochs
+    where : str
+        Name of the recording, for messages.
+    ch_names : sequence of str
+        Names that the model knows.
+    found : list of str or None
+        Name of each of these channels in the recording; None if it has none.
+    """
+
+    raw: Any
+    where: str
+    ch_names: Sequence[str]
+    found: list[str | None]
+
+    @property
+    def missing(self) -> list[int]:
+        """Indices of channels that are missing or marked bad."""
+        bads = self.raw.info["bads"]
+        return [i for i, each in enumerate(self.found) if each is None or each in bads]
+
+    @property
+    def present(self) -> list[str]:
+        """Names of the other channels, in the order of the model."""
+        return [str(each) for i, each in enumerate(self.found) if i not in self.missing]
+
+    @property
+    def wanted(self) -> list[str]:
+        """Names of the missing channels; those of bad ones are as in the recording."""
+        return [self.found[i] or self.ch_names[i] for i in self.missing]
+
+    def copied(self, names: list[str]) -> np.ndarray:
+        """Weights of the channels `names` that copy the present ones; 0 for missing ones."""
+        weights = np.zeros((len(self.found), len(names)))
+        places = [i for i in range(len(self.found)) if i not in self.missing]
+        weights[places, [names.index(each) for each in self.present]] = 1
+        return weights
 
 
 def _find(raw: BaseRaw, name: str, where: str) -> str | None:
@@ -183,24 +232,17 @@ def _find(raw: BaseRaw, name: str, where: str) -> str | None:
     return raw.ch_names[found[0]] if len(found) == 1 else None
 
 
-def _missing(
-    ch_names: Sequence[str],
-    raw: BaseRaw,
-    found: list[str | None],
-    missing: list[int],
-    where: str,
-) -> ValueError:
+def _missing(lookup: _Lookup) -> ValueError:
     remedy = "To predict without it, see missing_channels."
-    if absent := [ch_names[i] for i in missing if found[i] is None]:
-        name = absent[0]
+    if absent := [lookup.ch_names[i] for i in lookup.missing if lookup.found[i] is None]:
         return ValueError(
-            f"{where} has no channel {name!r}, which the model was trained on. It has "
-            f"{first_few(raw.ch_names, 20)}. Rename its channels, or leave the recording out. "
-            f"{remedy}"
+            f"{lookup.where} has no channel {absent[0]!r}, which the model was trained on. It has "
+            f"{first_few(lookup.raw.ch_names, 20)}. Rename its channels, or leave the recording "
+            f"out. {remedy}"
         )
     return ValueError(
-        f"{where} marks {first_few(found[i] for i in missing)} as bad, and the model was trained "
-        f"on it. Interpolate bad channels, or leave the recording out. {remedy}"
+        f"{lookup.where} marks {first_few(lookup.wanted)} as bad, and the model was trained on it. "
+        f"Interpolate bad channels, or leave the recording out. {remedy}"
     )
 
 
@@ -217,101 +259,86 @@ def _checked(estimator: Any, channels: Channels, where: str) -> Channels:
     return channels
 
 
-def _ignoring(
-    estimator: Any,
-    ch_names: Sequence[str],
-    found: list[str | None],
-    missing: list[int],
-    where: str,
-) -> Channels:
-    last = last_step(estimator)
-    names = [str(each) for i, each in enumerate(found) if i not in missing]
-    if not names:
-        raise ValueError(f"{where} has none of the channels that the model was trained on.")
+def _ignoring(lookup: _Lookup, last: Any) -> Channels:
+    if not lookup.present:
+        raise ValueError(f"{lookup.where} has none of the channels that the model was trained on.")
     if not hasattr(last, "without_channels"):
         raise ValueError(
-            f"{where} lacks {first_few(ch_names[i] for i in missing)}, and "
-            "missing_channels='ignore' needs a CitrusClassifier as the model or as its last step, "
-            f"which is a {type(last).__name__}. Use 'interpolate', or leave the recording out."
+            f"{lookup.where} lacks {first_few(lookup.wanted)}, and missing_channels='ignore' needs "
+            "a CitrusClassifier as the model or as its last step, which is a "
+            f"{type(last).__name__}. Use 'interpolate', or leave the recording out."
         )
-    last.without_channels(missing)  # raises here, before anything is predicted
-    weights = np.zeros((len(found), len(names)))
-    weights[[i for i in range(len(found)) if i not in missing], range(len(names))] = 1
-    return Channels(names, weights, tuple(missing))
+    last.without_channels(lookup.missing)  # raises here, before anything is predicted
+    return Channels(lookup.present, lookup.copied(lookup.present), tuple(lookup.missing))
 
 
 # --- interpolation -------------------------------------------------------------------------------
 
 
-def _interpolated(
-    ch_names: Sequence[str],
-    raw: BaseRaw,
-    found: list[str | None],
-    missing: list[int],
-    where: str,
-) -> Channels:
+def _interpolated(lookup: _Lookup) -> Channels:
     """Channels of which the missing ones are spherical splines of all good EEG channels."""
     import mne
 
-    wanted = [found[i] or ch_names[i] for i in missing]
+    info, good = _electrodes(lookup)
+    # Splines are linear, so unit signals give their weights.
+    units = np.vstack([np.eye(len(good)), np.zeros((len(lookup.wanted), len(good)))])
+    evoked = mne.EvokedArray(units, info)
+    evoked.info["bads"] = evoked.ch_names[len(good) :]
+    splines = evoked.interpolate_bads(verbose="error").data[len(good) :]
+    names = [*good, *(each for each in lookup.present if each not in good)]
+    weights = lookup.copied(names)
+    weights[lookup.missing, : len(good)] = splines
+    return Channels(names, weights)
+
+
+def _electrodes(lookup: _Lookup) -> tuple[Any, list[str]]:
+    """Info with positions of the good EEG channels, then of the missing ones; and the good ones.
+
+    Positions are those of the recording, if it has them for all missing channels. Otherwise they
+    are those of a template, by name.
+    """
+    import mne
+
+    raw = lookup.raw
     good = [
         name for name, kind in zip(raw.ch_names, channel_kinds(raw), strict=True)
         if kind == "EEG" and name not in raw.info["bads"]
     ]  # fmt: skip
-    info, good = _with_positions(raw, good, wanted, where)
-    # Splines are linear, so unit signals give their weights.
-    units = np.vstack([np.eye(len(good)), np.zeros((len(wanted), len(good)))])
-    evoked = mne.EvokedArray(units, info)
-    evoked.info["bads"] = evoked.ch_names[len(good) :]
-    splines = evoked.interpolate_bads(verbose="error").data[len(good) :]
-    others = [str(each) for i, each in enumerate(found) if i not in missing]
-    names = [*good, *(each for each in others if each not in good)]
-    weights = np.zeros((len(found), len(names)))
-    weights[missing, : len(good)] = splines
-    for i, each in enumerate(found):
-        if i not in missing:
-            weights[i, names.index(str(each))] = 1
-    return Channels(names, weights)
+    own = {each["ch_name"] for each in raw.info["chs"] if _has_position(each)}
+    if not own.issuperset(lookup.wanted):
+        return _by_template(lookup, good)
+    good = [name for name in good if name in own]
+    _check_number(lookup, good)
+    picks = [raw.ch_names.index(name) for name in [*good, *lookup.wanted]]
+    info = mne.pick_info(raw.info, picks, verbose="error")
+    evoked = mne.EvokedArray(np.zeros((len(picks), 1)), info)
+    kinds = dict.fromkeys(info["ch_names"], "eeg")
+    evoked.set_channel_types(kinds, on_unit_change="ignore", verbose="error")
+    return evoked.info, good
 
 
-def _with_positions(
-    raw: BaseRaw, good: list[str], wanted: list[str], where: str
-) -> tuple[Any, list[str]]:
-    """Info with positions of good channels, then of those to interpolate; and the good ones.
+def _has_position(channel: dict[str, Any]) -> bool:
+    place = channel["loc"][:3]
+    return bool(np.isfinite(place).all() and place.any())
 
-    Positions are those of the recording, if it has them for all channels to interpolate. Otherwise
-    they are those of a template, by name.
-    """
+
+def _by_template(lookup: _Lookup, good: list[str]) -> tuple[Any, list[str]]:
     import mne
 
-    own = {
-        each["ch_name"]: each["loc"][:3] for each in raw.info["chs"]
-        if np.isfinite(each["loc"][:3]).all() and each["loc"][:3].any()
-    }  # fmt: skip
-    if all(name in own for name in wanted):
-        good = [name for name in good if name in own]
-        _check_electrodes(good, wanted, where)
-        picks = [raw.ch_names.index(name) for name in [*good, *wanted]]
-        info = mne.pick_info(raw.info, picks, verbose="error")
-        kinds = dict.fromkeys(info["ch_names"], "eeg")
-        return mne.EvokedArray(np.zeros((len(picks), 1)), info).set_channel_types(
-            kinds, on_unit_change="ignore", verbose="error"
-        ).info, good  # fmt: skip
     template = _template()
     places = {bare_name(name): name for name in template.ch_names}
-    if unknown := [name for name in wanted if bare_name(name) not in places]:
+    if unknown := [name for name in lookup.wanted if bare_name(name) not in places]:
         raise ValueError(
-            f"{where} lacks {first_few(unknown)}, whose position is not known, so it cannot be "
-            "interpolated: only EEG channels with names of the 10-05 system, and bad channels of "
-            "a recording with a montage can. Use missing_channels='ignore', or leave the recording "
-            "out."
+            f"{lookup.where} lacks {first_few(unknown)}, whose position is not known, so it cannot "
+            "be interpolated. Only EEG channels with names of the 10-05 system can, and bad "
+            "channels of a recording with a montage. Use missing_channels='ignore', or leave the "
+            "recording out."
         )
+    wanted = [places[bare_name(name)] for name in lookup.wanted]
     known = {places[bare_name(name)]: name for name in good if bare_name(name) in places}
-    for name in wanted:  # a bad channel of the same electrode
-        known.pop(places[bare_name(name)], None)
-    _check_electrodes([*known.values()], wanted, where)
-    names = [*known, *(places[bare_name(name)] for name in wanted)]
-    info = mne.create_info(names, raw.info["sfreq"], "eeg")
+    known = {place: name for place, name in known.items() if place not in wanted}
+    _check_number(lookup, [*known.values()])
+    info = mne.create_info([*known, *wanted], lookup.raw.info["sfreq"], "eeg")
     return info.set_montage(template), [*known.values()]
 
 
@@ -323,11 +350,11 @@ def _template() -> Any:
     return mne.channels.make_standard_montage(next(each for each in _TEMPLATES if each in builtin))
 
 
-def _check_electrodes(good: list[str], wanted: list[str], where: str) -> None:
-    if len(good) + len(wanted) < _FEWEST_ELECTRODES:
+def _check_number(lookup: _Lookup, good: list[str]) -> None:
+    if len(good) + len(lookup.wanted) < _FEWEST_ELECTRODES:
         raise ValueError(
-            f"{where} has {len(good)} good EEG channel(s) with a known position "
-            f"({first_few(good) or 'none'}), too few to interpolate {first_few(wanted)}; expected "
-            f"{_FEWEST_ELECTRODES} electrodes or more in all. Use missing_channels='ignore', or "
-            "leave the recording out."
+            f"{lookup.where} has {len(good)} good EEG channel(s) with a known position "
+            f"({first_few(good) or 'none'}), too few to interpolate {first_few(lookup.wanted)}; "
+            f"expected {_FEWEST_ELECTRODES} electrodes or more in all. Use "
+            "missing_channels='ignore', or leave the recording out."
         )
