@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 import warnings
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -152,11 +153,10 @@ class CitrusPredictor(PeoplePredictor):
 
     def _find_channels(self, channels: Any) -> tuple[int, ...]:
         """Indices of channels, without repetitions and in increasing order."""
-        if isinstance(channels, str | Integral):
-            channels = [channels]
+        one = isinstance(channels, str) or not isinstance(channels, Iterable)
         known = list(getattr(self, "ch_names_", ()))
         found = set()
-        for each in channels:
+        for each in [channels] if one else channels:
             if not isinstance(each, str | Integral) or isinstance(each, bool):
                 raise TypeError(
                     f"channels holds {each!r}, a {type(each).__name__}; expected names or indices."

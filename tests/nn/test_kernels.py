@@ -90,7 +90,7 @@ def test_kernels_on_fewer_channels_keep_their_shares():
     assert_close(left.split(bank.views)[1].bool(), ~alone.flatten())
     several = left.bool() & (before != after).any(0)
     assert several.sum() > 0.2 * len(left)
-    assert (before - after)[:, several].mean(0).abs().mean() < 0.03
+    assert (before - after)[:, several].mean(0).abs().mean() < 0.015
     x[:, 2] = 100
     assert_close(bank(x), after)
 

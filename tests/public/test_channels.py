@@ -123,6 +123,7 @@ def test_epochs_may_lack_ignored_channels_and_no_others(fitted, new, watch):
         ([6], ValueError, "channels holds 6; .*indices from 0 to 5"),
         ([-1], ValueError, "channels holds -1"),
         ([1.0], TypeError, r"channels holds 1\.0, a float; expected names or indices"),
+        (None, TypeError, "channels holds None, a NoneType"),
         ([], ValueError, "channels has 0 of 6 channels"),
         (range(6), ValueError, "channels has 6 of 6 channels; .*fewer than all"),
     ],
