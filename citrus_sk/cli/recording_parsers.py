@@ -122,6 +122,13 @@ def add_predict(commands: Any) -> None:
         "window, for windows without overlap",
     )
     parser.add_argument(
+        "--missing-channels",
+        choices=("raise", "interpolate", "ignore"),
+        default="raise",
+        help="if a recording lacks a channel of the training, or marks it as bad: raise an error, "
+        "interpolate it from the other EEG channels, or ignore it; default: raise",
+    )
+    parser.add_argument(
         "--adapt",
         action="store_true",
         help="adapt to each recording, each subject of BIDS, or each group of windows, as a new "
@@ -180,6 +187,7 @@ def _run_predict(arguments: argparse.Namespace) -> None:
         annotations=arguments.annotations,
         overwrite=arguments.overwrite,
         step=arguments.step,
+        missing_channels=arguments.missing_channels,
         adapt=arguments.adapt,
         people=arguments.people,
         events=EventSettings(

@@ -695,6 +695,17 @@ def test_detectors_on_features_find_a_flat_channel_of_new_people(load):
         assert float(unlike.summary([scores[name]], "flat").split()[0]) > 0.95
 
 
+def test_missing_channels_differ_between_draws_and_the_others_stay(load):
+    benchmark, X = load("missing_channels"), load_watch(overlap=0).X[:5]
+    draws = [tuple(each) for each in benchmark.missing(6, 0)]
+    assert [len(each) for each in draws] == [1, 1, 3, 3]
+    assert len(set(draws)) == 4
+    found = benchmark.filled(X, np.array([0, 4]), "mean of others")
+    assert_array_equal(found[:, [1, 2, 3, 5]], X[:, [1, 2, 3, 5]])
+    assert_allclose(found[:, 4], X[:, [1, 2, 3, 5]].mean(1), rtol=1e-6)
+    assert_array_equal(benchmark.filled(X, np.array([0, 4]), "zeros")[:, 0], 0)
+
+
 def test_the_expected_error_of_the_simulated_people_is_that_of_many(load):
     rejection = load("rejection")
     _, wrong, _ = rejection.draw(np.random.default_rng(0), 3000, 2, 1.5)
