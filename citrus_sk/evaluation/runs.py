@@ -61,7 +61,12 @@ class Run:
         if self.store is None:
             return [""] * len(names)
         prints = {name: estimator_fingerprint(model) for name, model in models.items()}
-        functions = [getattr(scorer, "_score_func", scorer) for scorer in scorers.values()]
+        # A scorer of scikit-learn holds its function in an attribute.
+        functions = [
+            part
+            for each in scorers.values()
+            for part in (each, *getattr(each, "__dict__", {}).values())
+        ]
         shared = fingerprint(scorers, sources(functions), others, versions())
         windows = {id(split): fingerprint(*split) for split in splits}
         return [

@@ -30,7 +30,8 @@ with warnings.catch_warnings():
         SignFlip,
     )
     from braindecode.datasets import BaseConcatDataset, RawDataset, WindowsDataset
-    from braindecode.models.util import default_signal_params, models_mandatory_parameters
+    from braindecode.models import models_mandatory_parameters
+    from braindecode.models.util import default_signal_params
     from braindecode.preprocessing import create_fixed_length_windows
 
 from citrus_sk import CitrusClassifier, ModuleClassifier, SignalAligner, load_pretrained
