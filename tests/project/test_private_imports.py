@@ -91,29 +91,34 @@ def shortest_private(dotted):
 
 def uses(module):
     """Private names that a module uses of other libraries, as tuples of name and line."""
-    own, inherited = own_names(), inherited_names(module)
-    tree = TREES[module]
-    methods = {
-        id(each) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for each in node.body
-    }
+    tree, inherited = TREES[module], inherited_names(module)
     for node in ast.walk(tree):
-        for name in imported(node):
-            if name.split(".")[0] in LIBRARIES and (found := shortest_private(name)):
-                yield found, node.lineno
-        if isinstance(node, ast.Attribute) and private(node.attr):
-            text = ast.unparse(node)
-            if text.split(".")[0] in (*LIBRARIES, "os"):
-                yield shortest_private(text), node.lineno
-            elif node.attr in inherited or node.attr not in own:
-                yield node.attr, node.lineno
-        elif isinstance(node, ast.Constant) and node.value in inherited:
-            yield node.value, node.lineno
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
-            name = ast.unparse(node.args[1]).strip("'")
-            if private(name) and isinstance(node.args[1], ast.Constant) and name not in own:
-                yield name, node.lineno
-        elif isinstance(node, ast.FunctionDef) and id(node) in methods and node.name in inherited:
-            yield node.name, node.lineno
+        names = [shortest_private(n) for n in imported(node) if n.split(".")[0] in LIBRARIES]
+        if isinstance(node, ast.Attribute):
+            names.append(attribute(node, inherited))
+        elif isinstance(node, ast.Constant):  # such as the name of an attribute in a tuple
+            names.append(node.value if node.value in inherited else None)
+        elif isinstance(node, ast.Call):
+            names.append(argument_of_getattr(node))
+        elif isinstance(node, ast.ClassDef):
+            methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+            names += [each.name for each in methods if each.name in inherited]
+        yield from ((name, node.lineno) for name in names if name)
+
+
+def attribute(node, inherited):
+    text = ast.unparse(node)
+    if text.split(".")[0] in (*LIBRARIES, "os"):
+        return shortest_private(text)
+    foreign = private(node.attr) and (node.attr in inherited or node.attr not in own_names())
+    return node.attr if foreign else None
+
+
+def argument_of_getattr(node):
+    if ast.unparse(node.func) not in ("getattr", "setattr"):
+        return None
+    name = node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
+    return name if private(name) and name not in own_names() else None
 
 
 def test_only_listed_private_names_are_used_and_each_listed_one_is():
