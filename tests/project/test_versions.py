@@ -1,4 +1,4 @@
-"""Files of each version are loaded with the outputs of then; those of later versions are refused."""
+"""Files of earlier versions give the outputs of then; those of later versions are refused."""
 
 import json
 import lzma
