@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._utils.files import without_home
 from .._utils.optional import progress_bar
 from .cell import end_with
 from .run_directory import RunDirectory, estimator_fingerprint, fingerprint, sources
@@ -135,7 +136,9 @@ def settings_of(
         "classes": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
         "shape": list(getattr(X, "shape", [len(y)])),
         "n_groups": None if groups is None else len(np.unique(groups)),
-        "estimators": {name: " ".join(repr(model).split()) for name, model in models.items()},
+        "estimators": {
+            name: without_home(" ".join(repr(model).split())) for name, model in models.items()
+        },
         "data": data,
         "versions": versions(),
     }
