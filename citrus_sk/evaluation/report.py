@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.files import without_home
 from .curve_display import FractionCurveDisplay
 from .new_person_report import new_person_block
 from .new_person_result import NewPersonCurve
@@ -67,8 +68,8 @@ def write_report(
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_abstract(curve))}</p>",
-        *([f"<p>Made by <code>{escape(command)}</code></p>"] if command else []),
-        *(f'<p class="note">{escape(note)}</p>' for note in notes),
+        *([f"<p>Made by <code>{escape(without_home(command))}</code></p>"] if command else []),
+        *(f'<p class="note">{escape(without_home(note))}</p>' for note in notes),
         "<h2>Scores</h2>",
         "<p>Means over folds and repeats, with the 95&nbsp;% interval of the corrected resampled "
         "t-test in small print, and below it the number of fits if some failed. The best mean of "

@@ -75,8 +75,8 @@ class RunDirectory:
             ) from error
         if version != _VERSION:
             raise ValueError(
-                f"run_dir={str(self.path)!r} was written by another version of citrus_sk. "
-                "Choose another folder."
+                f"run_dir={str(self.path)!r} was written by another version of citrus_sk, in "
+                f"format {version!r}; this version reads format {_VERSION}. Choose another folder."
             )
         if of_run != data:
             raise ValueError(

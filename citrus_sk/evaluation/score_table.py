@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from .._utils.optional import require
+from .._utils.version import __version__
 from .best_epoch import PREFIX
 from .statistics import compare_on_folds, correct_holm
 
@@ -221,12 +222,13 @@ class ScoreTable(ABC):
         try:
             whole = json.loads(Path(path).read_text())
             if whole["format"] != cls._format:
-                raise ValueError(f"format {whole['format']!r}")
+                raise ValueError(_other_format(whole, cls.__name__, cls._format))
             rows = [{k: math.nan if v is None else v for k, v in r.items()} for r in whole["rows"]]
             return cls(rows, metrics=whole["metrics"], settings=whole["settings"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else repr(error)
             raise ValueError(
-                f"{str(path)!r} is not a curve ({error!r}); expected a file that to_json wrote."
+                f"{str(path)!r} is not a curve ({reason}); expected a file that to_json wrote."
             ) from error
 
     def _check_metric(self, metric: str | None) -> str:
@@ -285,6 +287,15 @@ def writable(path: str | PathLike[str]) -> Path:
     if path.is_dir():
         raise OSError(f"cannot write {str(path)!r}: it is a folder.")
     return path
+
+
+def _other_format(whole: Mapping[str, Any], name: str, expected: Any) -> str:
+    """What a file of another class or another version of the package is."""
+    versions = whole.get("settings", {}).get("versions", {})
+    return (
+        f"of format {whole['format']!r}, written by citrus_sk {versions.get('citrus_sk')}; "
+        f"{name} of citrus_sk {__version__} reads format {expected!r}"
+    )
 
 
 def _missing(value: Any) -> bool:
