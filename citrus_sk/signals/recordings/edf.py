@@ -95,7 +95,9 @@ class EdfFile:
             if len(head) < 256 or not (bdf or _text(head[:8]) == "0"):
                 raise ValueError(f"not an EDF or BDF file: it begins with {head[:8]!r}")
             try:
-                self._parse(head, file.read(256 * _integer(head[252:256])), 3 if bdf else 2)
+                # A negative number would read all of a large file.
+                rest = file.read(256 * max(0, _integer(head[252:256])))
+                self._parse(head, rest, 3 if bdf else 2)
             except ValueError as error:
                 raise ValueError(f"its header cannot be read: {error}") from error
         n_stored = (path.stat().st_size - self._n_header) // max(1, self._n_record)
@@ -144,6 +146,8 @@ class EdfFile:
         offset = 0
         for i, label in enumerate(map(_text, fields["label"])):
             n_times = _integer(fields["n_times"][i])
+            if n_times < 0:
+                raise ValueError(f"{label!r} has {n_times} samples in a data record")
             end = offset + n_times * width
             if label in ("EDF Annotations", "BDF Annotations"):
                 self._annotations.append((offset, end))
