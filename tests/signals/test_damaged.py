@@ -49,6 +49,56 @@ def windows_of(path, duration=1.0):
     return read_labelled(path, Path("annotations"), duration=duration)
 
 
+# --- FIF and GDF, whose readers trust the sizes in a file ----------------------------------------
+
+
+def test_whole_files_pass(fif):
+    packed = fif.with_name("p2_raw.fif.gz")
+    mne.io.read_raw_fif(fif, verbose="error").save(packed, verbose="error")
+    for path in (fif, packed, patch(fif, (POINTER, struct.pack(">i", -1)))):
+        check_structure(path)
+        assert len(windows_of(path).X) == 4
+
+
+@pytest.mark.parametrize("suffix", [".fif", ".fif.gz"])
+def test_tags_of_a_fif_file_in_a_circle_are_found(fif, suffix):
+    # The tag after the pointer says that the next one is the first tag of the file.
+    patch(fif, (POINTER, struct.pack(">i", -1)), (56 + 12, struct.pack(">i", 36)))
+    path = fif
+    if suffix == ".fif.gz":
+        path = fif.with_name("p1_raw.fif.gz")
+        path.write_bytes(gzip.compress(fif.read_bytes()))
+    with pytest.raises(ValueError, match=r"p1_raw.*form a circle at byte 36"):
+        read_corpus(path, on_error="raise")
+
+
+def test_a_fif_file_that_states_more_than_it_has_is_cut_short(fif):
+    content = fif.read_bytes()
+    buffers = [(300, 4, 400, content.index(struct.pack(">iii", 300, 4, 400)))]
+    for size in (400, 2**31 - 1):
+        entries = b"".join(struct.pack(">iiii", *each[:2], size, each[3]) for each in buffers)
+        directory = struct.pack(">iiii", 102, 32, len(entries), -1) + entries
+        fif.write_bytes(content + directory)
+        patch(fif, (POINTER, struct.pack(">i", len(content))))
+        if size == 400:
+            check_structure(fif)
+    with pytest.raises(ValueError, match=r"p1_raw.fif.* bytes, and states 2147483647 bytes"):
+        read_corpus(fif, on_error="raise")
+
+
+@pytest.mark.parametrize(
+    ("position", "message"),
+    [(252, "a header of 768 bytes for 4294967295 signals"), (236, "states 4294967295 data rec"),
+     (-4, "states 4294967295 events")],
+)  # fmt: skip
+def test_a_gdf_file_that_states_billions_is_damaged(tmp_path, position, message):
+    signals = {"EEG Cz": (noise(), 100), "EEG Pz": (noise(), 100)}
+    path = write_gdf(tmp_path / "n.gdf", signals, 10)
+    patch(path, (position % path.stat().st_size, b"\xff" * 4))
+    with pytest.raises(ValueError, match=rf"n\.gdf cannot be read: it is damaged.*{message}"):
+        read_corpus(path, on_error="raise")
+
+
 @pytest.mark.parametrize(
     ("position", "text", "message"),
     [(252, b"-1  ", "it holds no signal"), (256 + 216, b"-100    ", "has -100 samples")],

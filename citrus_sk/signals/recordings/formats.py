@@ -12,6 +12,7 @@ import numpy as np
 
 from ..._utils.optional import require
 from .quality import marks_bad
+from .structure import check_structure
 
 # Boundaries of parts of a recording that are not continuous, in MNE, EEGLAB and BrainVision.
 _BOUNDARY = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
@@ -41,6 +42,7 @@ def open_raw(
     require("mne", f"Reading {path.name}")
     import mne
 
+    check_structure(path)
     suffix = path.suffix.lower()
     labels = {label for name in include for label in (name, re.sub(r"-\d+$", "", name))}
     only = {"include": sorted(labels)} if labels else {}
