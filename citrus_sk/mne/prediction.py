@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from .._utils.validation import as_flag, check_number, first_few, last_step
 from ..signals.consistency import same_rate
 from ..signals.picks import pick_channels
-from ..signals.recordings.formats import bad_samples
+from ..signals.recordings.formats import bad_samples, reading
 from .epochs import check_rates
 from .recording_model import RecordingModel, as_recording_model, first_step
 from .result import RawPrediction
@@ -161,7 +161,8 @@ class WindowPlan:
 
     def _near(self, starts: np.ndarray) -> np.ndarray:
         first, end = int(starts[0]), int(starts[-1]) + self.n_times
-        values = self.raw.get_data(self.picks, first, end, verbose="error").astype(np.float32)
+        with reading(self.where):
+            values = self.raw.get_data(self.picks, first, end, verbose="error").astype(np.float32)
         return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
 

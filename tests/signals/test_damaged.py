@@ -99,6 +99,35 @@ def test_a_gdf_file_that_states_billions_is_damaged(tmp_path, position, message)
         read_corpus(path, on_error="raise")
 
 
+# --- what libraries read when it is used ---------------------------------------------------------
+
+
+def test_damage_that_is_found_late_names_the_file(fif, quick):
+    content, start = fif.read_bytes(), struct.pack(">iii", 300, 4, 400)  # of a buffer of data
+    position = content.index(start, content.index(start) + 1)
+    patch(fif, (position + 8, struct.pack(">ii", 398, position + 16 + 400)))
+    with pytest.raises(ValueError, match=r"p1_raw\.fif cannot be read: "):
+        windows_of(fif)
+    raw = mne.io.read_raw_fif(fif, verbose="error")
+    clf = quick().fit(RNG.standard_normal((20, 1, 100)), np.arange(20) % 2)
+    with pytest.raises(ValueError, match="the recording cannot be read: "):
+        predict_raw(clf, raw, duration=1)
+
+
+def test_a_channel_of_an_unknown_type_names_the_file(fif):
+    content = fif.read_bytes()
+    kind = struct.pack(">iii", 1, 1, 2)  # number, number, and type of the first channel
+    fif.write_bytes(content.replace(kind, struct.pack(">iii", 1, 1, 2222)))
+    with pytest.raises(ValueError, match=r"p1_raw\.fif cannot be read: .*[Uu]nknown channel type"):
+        windows_of(fif)
+
+
+def test_numbers_that_overflow_give_no_warning(tmp_path):
+    path = write_edf(tmp_path / "n.edf", {"EEG Cz": (noise(), 100)}, annotations=[(1, 4, "walk")])
+    patch(path, (512 + 2 * (16 + 80 + 8) - 256, b"-1e300  "))
+    assert not np.isfinite(windows_of(path).X).all()
+
+
 @pytest.mark.parametrize(
     ("position", "text", "message"),
     [(252, b"-1  ", "it holds no signal"), (256 + 216, b"-100    ", "has -100 samples")],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from sklearn.utils import Bunch
 
 from ..picks import channel_kinds, pick_channels
 from .annotated import annotation_rows
-from .formats import open_named, open_raw
+from .formats import open_named, open_raw, reading, reason_of
 from .label_tables import COLUMNS, find_file, read_label_table
 from .rates import check_one_rate
 
@@ -96,10 +94,10 @@ def _read_npz(path: Path) -> Bunch:
         try:
             with np.load(opened, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        # An OSError is a wrong offset in the archive here, since the file itself was opened above.
-        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        # A damaged archive or header of an array can raise many errors, such as TokenError.
+        except Exception as error:
             raise ValueError(
-                f"{path.name} cannot be read: {error}. Expected a complete file with arrays of "
+                f"{path.name} cannot be read: {reason_of(error)}. Expected a complete file with arrays of "
                 "numbers and strings. Python objects are refused, because reading them can run "
                 "code in the file: convert them first, such as labels with y.astype(str)."
             ) from error
@@ -237,6 +235,8 @@ def open_picked(path: Path, name: str, picks: Sequence[str] | None) -> Any:
         If the file cannot be read, a pick matches no channel, or rates are unequal.
     """
     raw = open_named(path, name)
+    with reading(name):
+        raw.get_channel_types()  # a damaged file may have unknown ones
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
     return only_channels(raw, path, chosen, "Select channels of one rate with --picks.")
 
@@ -281,4 +281,5 @@ def _cut(raw: Any, name: str, row: dict[str, Any]) -> np.ndarray:
             f"{row['onset'] + row['duration']:g} s does not fit {name}, which has "
             f"{raw.n_times / sfreq:g} s at {sfreq:g} Hz."
         )
-    return raw.get_data(start=start, stop=stop, verbose="error").astype(np.float32)
+    with reading(name):
+        return raw.get_data(start=start, stop=stop, verbose="error").astype(np.float32)
