@@ -128,6 +128,28 @@ def test_numbers_that_overflow_give_no_warning(tmp_path):
     assert not np.isfinite(windows_of(path).X).all()
 
 
+# --- times ---------------------------------------------------------------------------------------
+
+
+def test_a_window_of_less_than_two_samples_names_the_file(fif):
+    with pytest.raises(ValueError, match=r"p1_raw\.fif has 100 Hz: --duration=0.01 is out of range"):
+        windows_of(fif, 0.01)
+
+
+def test_an_event_that_lasts_for_ever_ends_with_the_recording(fif):
+    fif.with_name("p1_events.tsv").write_text("onset\tduration\ttrial_type\n10.0\t1e300\twalk\n")
+    assert len(windows_of(fif).X) == 10
+
+
+@pytest.mark.parametrize("row", ["nan\t1", "inf\t1", "1\tinf", "1e400\t1"])
+@pytest.mark.parametrize("text", ["walk", "BAD_x"])
+def test_times_of_events_are_finite(fif, row, text):
+    table = fif.with_name("p1_events.tsv")
+    table.write_text(f"onset\tduration\ttrial_type\n{row}\t{text}\n")
+    with pytest.raises(ValueError, match=r"p1_events\.tsv .* without a valid onset or duration"):
+        windows_of(fif)
+
+
 @pytest.mark.parametrize(
     ("position", "text", "message"),
     [(252, b"-1  ", "it holds no signal"), (256 + 216, b"-100    ", "has -100 samples")],

@@ -10,7 +10,7 @@ from typing import Any
 from ..._utils.validation import check_number, first_few
 from ..missing import is_missing
 from .folders import ARRAY_EXTENSIONS, search
-from .formats import bad_samples, is_boundary, open_named
+from .formats import bad_samples, is_boundary, open_named, reading
 from .origin import Origin, person_of
 from .quality import marks_bad
 
@@ -61,10 +61,11 @@ def annotation_rows(
         seen.update(label for *_, label in found)
         lengths += [length for _, length, label in found if events is None or label in events]
         if duration is not None:
-            check_number("--duration", duration, unit="seconds", low=2 / raw.info["sfreq"])
+            _check_duration(duration, float(raw.info["sfreq"]), name)
             chosen = [each for each in found if events is None or each[2] in events]
             common = {"file": name, "duration": duration, "group": person_of(file, name)}
-            rows += [common | each for each in _windows(raw, origin, chosen, duration)]
+            with reading(name):  # the times of its annotations may not be numbers
+                rows += [common | each for each in _windows(raw, origin, chosen, duration)]
     _check(seen, lengths, duration, events, str(path))
     if not rows:
         raise ValueError(
@@ -74,6 +75,14 @@ def annotation_rows(
     for i, row in enumerate(rows):
         row["row"] = i + 1
     return folder, rows, "the subjects and files of the recordings"
+
+
+def _check_duration(duration: float, sfreq: float, name: str) -> None:
+    """Raise ValueError if a window has fewer than two samples of a recording."""
+    try:
+        check_number("--duration", duration, unit="seconds", low=2 / sfreq)
+    except ValueError as error:
+        raise ValueError(f"{name} has {sfreq:g} Hz: {error}") from error
 
 
 def _events_of(raw: Any, origin: Origin) -> list[tuple[float, float, str]]:
@@ -99,7 +108,10 @@ def _windows(
     bad = bad_samples(raw, origin.bad_spans())
     rows = []
     for onset, length, label in events:
-        n_windows = int(length / duration + 1e-6) if length else 1
+        # A damaged duration may be that of billions of windows. Of the sample after the end, a part
+        # can belong to the last window by rounding.
+        left = max(0.0, min(length, (raw.n_times + 1) / sfreq - onset))
+        n_windows = int(left / duration + 1e-6) if length else 1
         for i in range(n_windows):
             start = onset + i * duration
             first = round(start * sfreq)
