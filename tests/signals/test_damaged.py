@@ -150,6 +150,50 @@ def test_times_of_events_are_finite(fif, row, text):
         windows_of(fif)
 
 
+# --- arrays and EDF ------------------------------------------------------------------------------
+
+
+def npy(header):
+    """An array with a given header and no values."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def write_npz(path, **entries):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in entries.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def test_an_array_with_a_broken_header_names_the_file(tmp_path):
+    path = write_npz(tmp_path / "w.npz", X=npy("{'descr': ("), y=npy("{}"))
+    with pytest.raises(ValueError, match=r"w\.npz cannot be read: TokenError"):
+        read_labelled(path)
+
+
+HUGE = "{'descr': '<i2', 'fortran_order': False, 'shape': (1, %d)}" % 10**16
+
+
+def test_labelled_windows_that_claim_more_than_there_is_name_the_file(tmp_path):
+    path = write_npz(tmp_path / "w.npz", X=npy(HUGE), y=npy(HUGE))
+    with pytest.raises(ValueError, match=r"w\.npz cannot be read: it states sizes that do not fit"):
+        read_labelled(path)
+
+
+def test_a_small_file_that_claims_more_than_there_is_is_left_out(tmp_path):
+    texts = {"index": "[{\"key\": \"r0\"}]", "meta": "{}"}
+    entries = {"r0": npy(HUGE)}
+    for name, text in texts.items():
+        file = io.BytesIO()
+        np.save(file, np.frombuffer(text.encode(), np.uint8))
+        entries[name] = file.getvalue()
+    write_npz(tmp_path / "w.npz", **entries)
+    write_edf(tmp_path / "n.edf", {"EEG Cz": (noise(), 100)})
+    with pytest.warns(UserWarning, match=r"1 of 2 files .*\n.*w\.npz: it states sizes that do not"):
+        assert len(read_corpus(tmp_path).recordings) == 1
+
+
 @pytest.mark.parametrize(
     ("position", "text", "message"),
     [(252, b"-1  ", "it holds no signal"), (256 + 216, b"-100    ", "has -100 samples")],
