@@ -503,6 +503,22 @@ def test_a_line_cut_short_is_run_again(data, tmp_path):
         equal(whole, fraction_curve(LogisticRegression(), X, y, **settings))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [(b'"accuracy": 0.', b'"accuracy": 1.'), (b'"accuracy"', b'"accurac\xff"'), (b"{", b"[")],
+)
+def test_a_damaged_score_is_computed_again(data, tmp_path, damage):
+    X, y, groups = data
+    settings = {"groups": groups, "fractions": (1.0,), "scoring": "accuracy", "run_dir": tmp_path}
+    whole = fraction_curve(LogisticRegression(), X, y, **settings)
+    path = tmp_path / "rows.jsonl"
+    content = path.read_bytes()
+    assert damage[0] in content
+    path.write_bytes(content.replace(*damage, 1))
+    equal(whole, fraction_curve(LogisticRegression(), X, y, **settings))
+    assert len(path.read_text(errors="replace").splitlines()) == 6
+
+
 def test_the_run_of_other_data_is_refused_and_kept(data, tmp_path):
     X, y, groups = data
     settings = {"groups": groups, "fractions": (1.0,), "run_dir": tmp_path}
