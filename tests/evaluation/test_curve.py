@@ -774,6 +774,25 @@ def test_files_that_cannot_be_written_or_read_are_named(curve, tmp_path):
         FractionCurve.read_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"fraction"', '"friction"', "KeyError.'fraction'"),
+        ('"accuracy": 0.', '"accuracy": "x",  "b": 0.', "accuracy is 'x'"),
+        ("", "", "no rows"),
+    ],
+)
+def test_a_damaged_curve_is_refused_when_it_is_read(curve, tmp_path, old, new, message):
+    path = tmp_path / "a.json"
+    curve.to_json(path)
+    text = path.read_text()
+    if message == "no rows":
+        text = text[: text.index('"rows"')] + '"rows": []}'
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=rf"a\.json' is not a curve.*{message}"):
+        FractionCurve.read_json(path)
+
+
 def test_the_band_is_that_of_the_corrected_t_test(curve):
     summary = curve.summary("accuracy")
     row = summary[(summary["estimator"] == "logistic") & (summary["fraction"] == 1.0)].iloc[0]
