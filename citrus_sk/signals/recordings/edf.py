@@ -136,6 +136,10 @@ class EdfFile:
         n_signals, position = _integer(head[252:256]), 0
         if len(rest) < 256 * n_signals:
             raise ValueError("the file ends before the header does")
+        if self._n_header < 256 * (n_signals + 1):  # parts of it would be read as samples
+            raise ValueError(
+                f"it states {self._n_header} bytes for itself, and has {256 * (n_signals + 1)}"
+            )
         fields: dict[str, list[bytes]] = {}
         for name, n_bytes in _FIELDS.items():
             ends = range(position, position + n_bytes * n_signals, n_bytes)
