@@ -212,11 +212,13 @@ def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
     described = wfdb.rdheader(str(path.with_name(segments[0]))) if segments else header
     if not described.n_sig:
         raise ValueError("its header names no signal")
+    if not header.sig_len:
+        raise ValueError("its header states no number of samples; add it after the rate")
     for per_frame in sorted(set(described.samps_per_frame)):
         signals = [i for i, n in enumerate(described.samps_per_frame) if n == per_frame]
         yield WfdbGroup(
             record,
-            [str(described.sig_name[i]) for i in signals],
+            [described.sig_name[i] or f"channel {i}" for i in signals],
             signals,
             float(header.fs) * per_frame,
             per_frame,
