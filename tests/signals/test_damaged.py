@@ -172,6 +172,12 @@ def test_an_array_with_a_broken_header_names_the_file(tmp_path):
         read_labelled(path)
 
 
+def test_an_entry_that_is_no_array_names_the_file(tmp_path):
+    path = write_npz(tmp_path / "w.npz", X=b"\x92NUMPY", y=b"")
+    with pytest.raises(ValueError, match=r"w\.npz cannot be read: its entry 'X' is not an array"):
+        read_labelled(path)
+
+
 HUGE = "{'descr': '<i2', 'fortran_order': False, 'shape': (1, %d)}" % 10**16
 
 
@@ -202,3 +208,11 @@ def test_an_edf_header_with_negative_numbers_is_refused(tmp_path, position, text
     path = write_edf(tmp_path / "n.edf", {"EEG Cz": (noise(), 100)})
     with pytest.raises(ValueError, match=message):
         EdfFile(patch(path, (position, text)))
+
+
+@pytest.mark.parametrize("sfreq", ["99999999", "1e300", "Infinity", "NaN"])
+def test_a_rate_that_no_device_has_leaves_the_channel_out(tmp_path, sfreq):
+    np.save(tmp_path / "a.npy", noise().astype(np.int16))
+    (tmp_path / "a.json").write_text(f'{{"sfreq": {sfreq}, "modalities": "EEG"}}')
+    with pytest.raises(ValueError, match=r"a\.npy.*no channel to use .*more than 100,000 times"):
+        read_corpus(tmp_path / "a.npy", on_error="raise")

@@ -94,6 +94,8 @@ def _read_npz(path: Path) -> Bunch:
         try:
             with np.load(opened, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
+            if odd := [name for name, each in content.items() if not isinstance(each, np.ndarray)]:
+                raise ValueError(f"its entry {odd[0]!r} is not an array")
         # A damaged archive or header of an array can raise many errors, such as TokenError.
         except Exception as error:
             raise ValueError(
