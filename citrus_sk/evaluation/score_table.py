@@ -226,11 +226,11 @@ class ScoreTable(ABC):
             rows = [{k: math.nan if v is None else v for k, v in r.items()} for r in whole["rows"]]
             curve = cls(rows, metrics=whole["metrics"], settings=whole["settings"])
             curve._check_rows()
-            return curve
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{str(path)!r} is not a curve ({error!r}); expected a file that to_json wrote."
             ) from error
+        return curve
 
     def _check_rows(self) -> None:
         """Raise an error unless each row has its columns, with numbers where there should be."""

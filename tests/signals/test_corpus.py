@@ -664,7 +664,9 @@ def test_what_an_interrupted_run_left_is_not_trusted(tmp_path, half):
         case "no values":
             values.unlink()
         case "a changed table":
-            table.write_text(table.read_text().replace('"subject": "set/p1"', '"subject": "set/p2"'))
+            table.write_text(
+                table.read_text().replace('"subject": "set/p1"', '"subject": "set/p2"')
+            )
     assert read_corpus(path, cache=cache).fingerprint() == expected
 
 

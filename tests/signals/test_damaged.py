@@ -132,7 +132,9 @@ def test_numbers_that_overflow_give_no_warning(tmp_path):
 
 
 def test_a_window_of_less_than_two_samples_names_the_file(fif):
-    with pytest.raises(ValueError, match=r"p1_raw\.fif has 100 Hz: --duration=0.01 is out of range"):
+    with pytest.raises(
+        ValueError, match=r"p1_raw\.fif has 100 Hz: --duration=0.01 is out of range"
+    ):
         windows_of(fif, 0.01)
 
 
@@ -178,7 +180,7 @@ def test_an_entry_that_is_no_array_names_the_file(tmp_path):
         read_labelled(path)
 
 
-HUGE = "{'descr': '<i2', 'fortran_order': False, 'shape': (1, %d)}" % 10**16
+HUGE = f"{{'descr': '<i2', 'fortran_order': False, 'shape': (1, {10**16})}}"
 
 
 def test_labelled_windows_that_claim_more_than_there_is_name_the_file(tmp_path):
@@ -188,7 +190,7 @@ def test_labelled_windows_that_claim_more_than_there_is_name_the_file(tmp_path):
 
 
 def test_a_small_file_that_claims_more_than_there_is_is_left_out(tmp_path):
-    texts = {"index": "[{\"key\": \"r0\"}]", "meta": "{}"}
+    texts = {"index": '[{"key": "r0"}]', "meta": "{}"}
     entries = {"r0": npy(HUGE)}
     for name, text in texts.items():
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Small twins of recordings as devices and converters write them, against or beside the standard."""
+"""Small twins of recordings as devices and converters write them, unlike the standard."""
 
 import numpy as np
 import pytest

@@ -99,9 +99,9 @@ def _read_npz(path: Path) -> Bunch:
         # A damaged archive or header of an array can raise many errors, such as TokenError.
         except Exception as error:
             raise ValueError(
-                f"{path.name} cannot be read: {reason_of(error)}. Expected a complete file with arrays of "
-                "numbers and strings. Python objects are refused, because reading them can run "
-                "code in the file: convert them first, such as labels with y.astype(str)."
+                f"{path.name} cannot be read: {reason_of(error)}. Expected a complete file with "
+                "arrays of numbers and strings. Python objects are refused, because reading them "
+                "can run code in the file: convert them first, such as labels with y.astype(str)."
             ) from error
     if missing := [name for name in ("X", "y") if name not in content]:
         raise ValueError(

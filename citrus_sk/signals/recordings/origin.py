@@ -103,9 +103,9 @@ def _span(name: str, row: dict[str, str], problem: str) -> tuple[float, float]:
         onset, duration = float(row["onset"]), _seconds(row.get("duration"))
         if not (math.isfinite(onset) and math.isfinite(duration)):
             raise ValueError("not finite")
-        return onset, duration
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{name} {problem} without a valid onset or duration: {row}") from error
+    return onset, duration
 
 
 def _seconds(text: str | None) -> float:

@@ -41,7 +41,7 @@ _LARGE = 10**8
 _N_NAMED = 10
 
 
-def read_corpus(  # noqa: C901 - one check after the other
+def read_corpus(
     source: str | Path | Sequence[str | Path],
     *,
     sfreq: float = 100.0,

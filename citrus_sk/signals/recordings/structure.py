@@ -42,7 +42,7 @@ def check_structure(path: Path) -> None:
 
 def _check_fif(file: BinaryIO, size: int) -> None:
     for position, n_bytes in _fif_tags(file):
-        if not (0 <= position and 0 <= n_bytes and position + _TAG.size + n_bytes <= size):
+        if not (position >= 0 and n_bytes >= 0 and position + _TAG.size + n_bytes <= size):
             raise ValueError(
                 f"it is damaged or cut short: it has {size} bytes, and states {n_bytes} bytes of "
                 f"data at byte {position}. Copy or export it again"
