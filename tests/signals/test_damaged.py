@@ -99,6 +99,14 @@ def test_a_gdf_file_that_states_billions_is_damaged(tmp_path, position, message)
         read_corpus(path, on_error="raise")
 
 
+def test_an_edf_header_of_thousands_of_signals_that_are_not_there_is_refused_at_once(tmp_path):
+    path = write_edf(tmp_path / "n.edf", {"EEG Cz": (noise(), 100)}, annotations=[(1, 4, "walk")])
+    with pytest.raises(
+        ValueError, match=r"n\.edf cannot be read: .*states a header of 9999 signals"
+    ):
+        windows_of(patch(path, (252, b"9999")))
+
+
 # --- what libraries read when it is used ---------------------------------------------------------
 
 

@@ -95,7 +95,6 @@ class EdfFile:
             if len(head) < 256 or not (bdf or _text(head[:8]) == "0"):
                 raise ValueError(f"not an EDF or BDF file: it begins with {head[:8]!r}")
             try:
-                # A negative number would read all of a large file.
                 rest = file.read(256 * max(0, _integer(head[252:256])))
                 self._parse(head, rest, 3 if bdf else 2)
             except ValueError as error:

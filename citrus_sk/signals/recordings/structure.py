@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from .edf import EDF_EXTENSIONS
+
 _TAG = struct.Struct(">iIii")  # kind, type, size, and position of the next (0: behind this one)
 _DIRECTORY, _DIRECTORY_ENTRIES = 101, 32  # kind of the pointer to a directory, and its type
 _ENTRY = 16  # bytes of an entry of a directory, which is a tag with its own position
@@ -23,7 +25,7 @@ _EVENT_BYTES = {1: 6, 3: 12}  # by the mode of the table of events
 
 
 def check_structure(path: Path) -> None:
-    """Raise ValueError if a FIF or GDF file states sizes that it does not have.
+    """Raise ValueError if an EDF, FIF or GDF file states sizes that it does not have.
 
     Other formats are not checked.
     """
@@ -35,6 +37,9 @@ def check_structure(path: Path) -> None:
         with gzip.open(path) as unpacked:
             size = sum(map(len, iter(lambda: unpacked.read(_PIECE), b"")))
             _check_fif(unpacked, size)  # type: ignore[arg-type]
+    elif name.endswith(EDF_EXTENSIONS):
+        with path.open("rb") as file:
+            _check_edf(file.read(256), path.stat().st_size)
     elif name.endswith(".gdf"):
         with path.open("rb") as file:
             _check_gdf(file, path.stat().st_size)
@@ -78,6 +83,15 @@ def _tag(file: BinaryIO, position: int) -> tuple[int, ...] | None:
     file.seek(position)
     content = file.read(_TAG.size)
     return _TAG.unpack(content) if len(content) == _TAG.size else None
+
+
+def _check_edf(head: bytes, size: int) -> None:
+    n_signals = head[252:256].replace(b"\0", b" ").strip()
+    if n_signals.isdigit() and 256 * (int(n_signals) + 1) > size:
+        raise ValueError(
+            f"it is damaged or cut short: it has {size} bytes, and states a header of "
+            f"{int(n_signals)} signals. Copy or export it again"
+        )
 
 
 def _check_gdf(file: BinaryIO, size: int) -> None:
