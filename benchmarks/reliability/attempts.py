@@ -31,7 +31,9 @@ import numpy as np
 SAME, READ, ERROR, FAULT = "same result", "read", "error", "FAULT"
 DOCUMENTED = (ValueError, OSError)  # the errors that the readers document
 MARK = "executed"  # name of the file that a pickle leaves when it is run
-MEGABYTES, SECONDS, START_SECONDS = 1024, 10.0, 120.0
+MEGABYTES, START_SECONDS = 1024, 120.0
+# Of the processor, and on the clock, which other programs on the machine may hold up.
+CPU_SECONDS, SECONDS = 10.0, 60.0
 
 
 class Fault(Exception):  # noqa: N818 - it is counted, and no caller gets it
@@ -122,9 +124,11 @@ def serve(attacks: Attacks, megabytes: int) -> None:
                 answer = {"n_cases": made[name].n_cases}
             else:
                 _limit(megabytes)
-                begun = time.perf_counter()
+                begun = time.process_time()
                 outcome, text = judge(made[name], name, seed, i)
-                seconds = time.perf_counter() - begun
+                seconds = time.process_time() - begun
+                if seconds > CPU_SECONDS:
+                    outcome, text = FAULT, f"{seconds:.0f} s of the processor"
                 answer = {"outcome": outcome, "text": text, "seconds": seconds, "peak": _peak()}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
@@ -202,7 +206,7 @@ class Tally:
 
 
 HEAD = (
-    "| attack | tried | same result | read | error that names the file | faults | slowest, s | "
+    "| attack | tried | same result | read | error that names the file | faults | longest, CPU s | "
     "growth of memory, MB |\n|---|---|---|---|---|---|---|---|"
 )
 
