@@ -244,7 +244,9 @@ class ScoreTable(ABC):
                     raise TypeError(f"{name} is {row[name]!r}")
             if row["n_available"] == 0:
                 raise ValueError("n_available is 0")
-        self._points()  # raises if a point is not what it should be
+        found = {(row["estimator"], self._point(row)) for row in self.rows}
+        if len(found) != len(self.estimators) * len(self._points()):
+            raise ValueError("an estimator lacks scores at a point of the curve")
 
     def _check_metric(self, metric: str | None) -> str:
         if metric is None:
