@@ -242,8 +242,8 @@ class ScoreTable(ABC):
             for name, kind in kinds.items():
                 if not isinstance(row[name], kind):
                     raise TypeError(f"{name} is {row[name]!r}")
-            if row["n_available"] == 0:
-                raise ValueError("n_available is 0")
+            if row["n_available"] <= 0 or row["n_test"] <= 0:
+                raise ValueError("a fit without windows")
         found = {(row["estimator"], self._point(row)) for row in self.rows}
         if len(found) != len(self.estimators) * len(self._points()):
             raise ValueError("an estimator lacks scores at a point of the curve")

@@ -779,6 +779,7 @@ def test_files_that_cannot_be_written_or_read_are_named(curve, tmp_path):
     [
         ('"fraction"', '"friction"', "KeyError.'fraction'"),
         ('"accuracy": 0.', '"accuracy": "x",  "b": 0.', "accuracy is 'x'"),
+        ('"n_test": ', '"n_test": -', "a fit without windows"),
         ('"estimator": "', '"estimator": "x', "an estimator lacks scores"),
         ("", "", "no rows"),
     ],
