@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from .._utils.validation import as_flag, check_number, last_step
 from ..signals.consistency import same_rate
-from ..signals.recordings.formats import bad_samples
+from ..signals.recordings.formats import bad_samples, reading
 from .channels import Channels, find_channels
 from .epochs import check_rates
 from .recording_model import RecordingModel, as_recording_model, first_step
@@ -174,7 +174,8 @@ class WindowPlan:
     def _near(self, starts: np.ndarray) -> np.ndarray:
         first, end = int(starts[0]), int(starts[-1]) + self.n_times
         picks = [self.raw.ch_names.index(name) for name in self.channels.names]
-        values = self.raw.get_data(picks, first, end, verbose="error")
+        with reading(self.where):
+            values = self.raw.get_data(picks, first, end, verbose="error")
         values = self.channels.arranged(values).astype(np.float32)
         return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
