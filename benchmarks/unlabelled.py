@@ -39,6 +39,7 @@ from citrus_sk.training.members import _KERNEL_WINDOWS
 SHARES = {0.01: 2, 0.05: 2, 0.2: 2}  # of the labels, and how often each is drawn
 ALONE, CENTRES, SCALES, BOTH = WAYS = ("labels alone", "centres", "scales", "both")
 KINDS = {"people known": True, "no people": False}
+USED = "used"  # share of the fits in which the means of people have unlabelled windows
 METRICS = {"macro_f1": "macro-F1", "log_loss": "log loss"}
 
 
@@ -68,7 +69,7 @@ def rows_of_set(name: str, X, y, people) -> Iterator[Row]:
 
 
 def ways(features: dict, X, y, people, rows) -> Iterator[tuple[str, str, dict]]:
-    """Each way with its scores, and whether windows without a label were used for the means."""
+    """Each way with its scores, and 1 if the means of people have unlabelled windows, else 0."""
     train, few, test = rows
     classes, codes = np.unique(y, return_inverse=True)
     codes = np.where(np.isin(np.arange(len(y)), few), codes, NO_LABEL)
@@ -96,7 +97,7 @@ def print_tables(rows: list[Row]) -> None:
         lines = [line(of_kind, metric, share, found) for metric in METRICS for share in SHARES]
         n_sets = len({row["set"] for row in of_kind})
         print(f"\n{kind}, {n_sets} sets")
-        print(as_table(["score", "labels", *found, "means used"], lines))
+        print(as_table(["score", "labels", *found, *([USED] if CENTRES in found else [])], lines))
 
 
 def line(rows: list[Row], metric: str, share: float, ways_found: list[str]) -> list[str]:
@@ -109,7 +110,7 @@ def line(rows: list[Row], metric: str, share: float, ways_found: list[str]) -> l
         cells[-1] += "" if limits is None else " [{:+.3f}, {:+.3f}]".format(*limits)
     used = [row["weights"] == "1" for row in rows
             if row["model"] == CENTRES and float(row["fraction"]) == share]  # fmt: skip
-    return [*cells, f"{np.mean(used):.0%}" if used else ""]
+    return [*cells, f"{np.mean(used):.0%}"] if used else cells
 
 
 def main() -> None:

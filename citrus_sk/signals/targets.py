@@ -115,9 +115,8 @@ def _encode(y: Any, n_windows: int | None, who: str) -> tuple[np.ndarray, np.nda
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise _several_labels(labels.shape[1], who)
     labels = column_or_1d(labels, warn=True)
-    _refuse_missing(
-        labels, "y", "Leave these windows out of X and y, or see `unlabelled` of CitrusClassifier."
-    )
+    remedy = "Leave the unlabelled windows out of X and y, or pass unlabelled=np.nan to"
+    _refuse_missing(labels, "y", f"{remedy} CitrusClassifier.")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("Input y contains infinity. Pass integers or strings as labels.")
     try:
