@@ -159,7 +159,7 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
     for kind, value in chosen:
         amount: dict[str, Any] = {kind: value}
         try:
-            figure, ax = new_figure(reliability_size())
+            figure, ax = new_figure(reliability_size(len(curve.estimators)))
             ReliabilityDisplay.from_curve(curve, ax=ax, **amount)
         except ValueError:  # no estimator gave probabilities
             continue
@@ -167,7 +167,9 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
         parts.append(html_figure(figure, f"Accuracy over confidence, {labels}"))
     for name in curve.estimators:
         try:
-            figure, ax = new_figure(confusion_size(len(curve.fractions or curve.shots)))
+            figure, ax = new_figure(
+                confusion_size(len(curve.fractions or curve.shots), curve.classes)
+            )
             ConfusionCurveDisplay.from_curve(curve, name, ax=ax)
         except ValueError:  # every fit failed
             continue
