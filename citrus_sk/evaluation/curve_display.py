@@ -257,12 +257,14 @@ class FractionCurveDisplay(Display):
             axis.set_xlim(values[0] / margin, values[-1] * margin)
             axis.minorticks_off()
             axis.set_xticks(values, texts)
-        if cell_size(ax)[0] < NARROW:  # 50 % and 100 % are close to each other
+        narrow = cell_size(ax)[0] < NARROW
+        if narrow:  # 50 % and 100 % are close to each other
             ax.tick_params("x", labelsize="x-small")
         ax.set_xlabel(
             "labelled fraction of the training windows"
             if fraction
-            else "labelled windows per class"
+            else "labelled windows per class",
+            fontsize="small" if narrow else "medium",
         )
         if windows:
             axis.set_xticks(values, [f"{self._mean_windows(v):.0f}" for v in values])
