@@ -42,11 +42,13 @@ figcaption { color: #333; font-size: .85rem }
 .note { border-left: 4px solid #d55e00; padding: .3rem .8rem; background: var(--faint) }
 @media (max-width: 36rem) {
   th, td { padding: .25rem .4rem }
-  td small { white-space: normal }
+  td small { white-space: normal } td:has(small) { min-width: 4.8rem }
 }
 @media print {
   body { max-width: none; print-color-adjust: exact; -webkit-print-color-adjust: exact }
-  .box { overflow: visible } figure, tr { break-inside: avoid } h2, caption { break-after: avoid }
+  .box { overflow: visible } table { font-size: .75rem }
+  th, td { white-space: normal; padding: .2rem .35rem } td.long { min-width: 0 }
+  figure, tr { break-inside: avoid } h2, caption { break-after: avoid }
 }
 """
 
