@@ -24,6 +24,10 @@ def add_inspect(commands: Any) -> None:
         ),
     )
     add_data(parser)
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="page to write as well, with pictures"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.set_defaults(run=_run_inspect)
 
@@ -31,7 +35,13 @@ def add_inspect(commands: Any) -> None:
 def _run_inspect(arguments: argparse.Namespace) -> None:
     from .inspect import run_inspect
 
-    run_inspect(data_source(arguments), progress=not arguments.quiet)
+    run_inspect(
+        data_source(arguments),
+        html=arguments.html,
+        overwrite=arguments.overwrite,
+        progress=not arguments.quiet,
+        command=arguments.command_line,
+    )
 
 
 def add_fit(commands: Any) -> None:
