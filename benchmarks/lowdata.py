@@ -70,7 +70,12 @@ def scores_of(y: np.ndarray, classes: np.ndarray, proba: np.ndarray) -> dict[str
         log_loss(y, proba.clip(1e-9), labels=classes),
         calibration_error(proba, guessed == y),
     )
-    return {name: f"{number:.4f}" for name, number in zip(METRICS, numbers, strict=True)}
+    return dict(zip(METRICS, map(rounded, numbers), strict=True))
+
+
+def rounded(number: float) -> str:
+    """Four decimals, or one digit of a positive number that they would make zero."""
+    return f"{number:.4f}" if not 0 < number < 5e-5 else f"{number:.0e}"
 
 
 def score_alone(model: Any, X, y, train, test, people=None) -> dict[str, str]:
@@ -170,7 +175,7 @@ def relative_cost(model: str) -> float:
     """Rough time of a model in units of the default's, for the order of the tasks alone."""
     if model.startswith("finetuned"):
         return 40.0
-    return {"minirocket": 0.2, "minirocket, bare ridge": 0.2}.get(model, 1.0)
+    return 0.2 if model.startswith("minirocket") else 1.0
 
 
 def run_task(folder: Path | None, task: Task) -> list[Row]:

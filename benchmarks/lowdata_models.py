@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from citrus_sk import CitrusClassifier, SignalAligner
 from citrus_sk.checkpoints.registry import file_sha256
+from citrus_sk.evaluation import make_peer
 from citrus_sk.nn import kernels as _kernels
 from citrus_sk.nn import network as _model
 from citrus_sk.nn.readout import N_BANDS
@@ -84,8 +85,13 @@ def on_rockets(seed: int, sfreq: float, names: tuple[str, ...], calibrated: bool
     return make_pipeline(make_union(*views), ridge)
 
 
+def peer(seed: int, sfreq: float, name: str):
+    return make_peer(name, sfreq=sfreq, random_state=seed)
+
+
 PEERS = (
-    "minirocket", "multirocket-hydra", "minirocket, bare ridge", "multirocket-hydra, bare ridge",
+    "minirocket", "minirocket, preval", "multirocket-hydra",
+    "minirocket, bare ridge", "multirocket-hydra, bare ridge",
 )  # fmt: skip
 NETWORK = {"random_kernels": False, "strategy": "linear-probe"}
 FINETUNED = {"random_kernels": False, "strategy": "probe-then-finetune", "max_epochs": 15}
@@ -135,6 +141,7 @@ MODELS: dict[str, Callable[[int, float], Any]] = {  # of a seed and the signals'
        for method in ("crop", "pad", "native", "rate")},
     # What people pick instead.
     "minirocket": partial(on_rockets, names=("MiniRocket",)),
+    "minirocket, preval": partial(peer, name="minirocket-preval"),
     "multirocket-hydra": partial(on_rockets, names=("MultiRocket", "HydraTransformer")),
     "minirocket, bare ridge": partial(on_rockets, names=("MiniRocket",), calibrated=False),
     "multirocket-hydra, bare ridge": partial(
@@ -150,7 +157,7 @@ MODELS |= {name: MODELS[name.removesuffix(KNOWN)] for name in SHARED if name.end
 def weights_of(model: str) -> str:
     """The first 8 digits of the SHA-256 of the pre-trained weights; "" for a model without."""
     make = MODELS.get(model, kernels_alone)
-    if getattr(make, "func", make) in (kernels_alone, on_rockets):
+    if getattr(make, "func", make) in (kernels_alone, on_rockets, peer):
         return ""
     settings = getattr(make, "keywords", {})
     pretrained = settings.get("pretrained", CitrusClassifier().pretrained)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -56,3 +57,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
     finally:
         release(lock)
+
+
+def without_home(text: str) -> str:
+    """Text with the working folder and the home folder written as ``.`` and ``~``.
+
+    For files that are shared: both folders often hold the name of a user or a study.
+    """
+    with suppress(OSError, RuntimeError):  # a deleted folder, a user without a home
+        for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
+            if folder != Path(folder.anchor):
+                text = re.sub(rf"{re.escape(str(folder))}(?![\w.-])", short, text)
+    return text

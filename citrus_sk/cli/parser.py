@@ -18,6 +18,7 @@ from .._utils.temporary import remove_abandoned
 from .._utils.version import __version__
 from .arguments import DATA, add_data, data_source, integer_between, numbers, repeats
 from .recording_parsers import add_fit, add_inspect, add_predict
+from .terminal import printable_output
 
 PROGRAM = "citrus-sk"
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses of shells after Ctrl-C and SIGTERM
@@ -38,8 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 for success, 1 if the command failed, 130 after Ctrl-C and 143 after
         SIGTERM. For wrong arguments argparse exits with 2.
     """
+    with printable_output():
+        return _run(sys.argv[1:] if argv is None else argv)
+
+
+def _run(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
-    arguments.command_line = shlex.join([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
+    arguments.command_line = shlex.join([PROGRAM, *argv])
     with terminate_like_interrupt() as terminated:
         try:
             remove_abandoned()
@@ -243,7 +249,7 @@ def _add_evaluate(commands: Any) -> None:
             "Cross-validate classifiers on fractions of the training folds, by person if there are "
             "groups, and write a report (HTML), scores and times (CSV), and all results (JSON). "
             f"{DATA} To continue an interrupted run, repeat the "
-            'command. Peers need: pip install "citrus-sk[peers]".'
+            'command. Most peers need: pip install "citrus-sk[peers]".'
         ),
     )
     add_data(parser)

@@ -145,6 +145,11 @@ def _steps(estimator: Any) -> list[Any]:
             )
     for step in steps:
         check_is_fitted(step)
+    if getattr(last, "_ignored_chans", ()):
+        raise ValueError(
+            "estimator ignores channels, and a graph does not check what they hold. Export the "
+            "estimator that without_channels was called on."
+        )
     if steps[0].n_times_ is None:
         raise ValueError(
             "estimator was fitted on windows of unequal lengths, and a graph needs a single one. "

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 from threadpoolctl import threadpool_limits
 
+from .._utils.files import without_home
 from ..signals.containers import take_windows
 from .best_epoch import BestEpoch
 from .memory import clone_with_memory
@@ -254,4 +255,4 @@ def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
 
 def reason(error: Exception) -> str:
     """The class of an exception and the first line of its message."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return without_home(f"{type(error).__name__}: {error}".strip().splitlines()[0])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAMES_INCHES = 1.2  # width of the class names and of the colour bar beside the matrices
+_BAR_INCHES, _LETTER_INCHES = 0.8, 0.065  # of the colour bar, and of a letter of a class name
 
 
 def reliability(rows: list[dict[str, Any]]) -> np.ndarray | None:
@@ -99,7 +100,7 @@ class ReliabilityDisplay(Display):
         return cls(bins=found).plot(ax=ax)
 
     def _size(self) -> tuple[float, float]:
-        return reliability_size()
+        return reliability_size(len(self.bins))
 
     def _draw(self, ax: Axes) -> None:
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":", label="calibrated")
@@ -113,6 +114,7 @@ class ReliabilityDisplay(Display):
             ax.scatter(x, y, s=size, color=color, marker=marker, label=text)
         ax.set(xlabel="confidence", ylabel="accuracy", aspect="equal")
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        ax.set_anchor("S")  # otherwise the layout keeps too little space for the legend
         legend_below(ax)
         ax.spines[["top", "right"]].set_visible(False)
 
@@ -208,7 +210,7 @@ class ConfusionCurveDisplay:
         """
         n = len(self.matrices)
         if ax is None:
-            ax = new_axes(confusion_size(n))
+            ax = new_axes(confusion_size(n, self.classes))
         columns = n if isinstance(ax, Sequence | np.ndarray) else _fitting_columns(ax, n)
         self.axes_ = new_panels(ax, n, columns, sharex=True, sharey=True)
         self.figure_: Figure = self.axes_[0].figure
@@ -227,7 +229,8 @@ class ConfusionCurveDisplay:
     def _draw_matrix(self, ax: Axes, text: str, matrix: np.ndarray) -> Any:
         names = [literal(name) for name in self.classes]
         fractions = matrix / matrix.sum(axis=1, keepdims=True).clip(1)
-        image = ax.imshow(fractions, cmap="Greys", vmin=0, vmax=1)
+        # With cells that must be square, the layout keeps too little space for names and titles.
+        image = ax.imshow(fractions, cmap="Greys", vmin=0, vmax=1, aspect="auto")
         ax.set_title(text, fontsize="small")
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
         ax.set_yticks(range(len(names)), names, fontsize="x-small")
@@ -240,20 +243,27 @@ class ConfusionCurveDisplay:
         return image
 
 
-def reliability_size() -> tuple[float, float]:
-    """Width and height of a figure in inches."""
-    return 4.2, 4.6
+def reliability_size(n: int) -> tuple[float, float]:
+    """Width and height in inches of a figure for `n` estimators."""
+    return 4.2, 4.2 + 0.18 * n
 
 
-def confusion_size(n: int) -> tuple[float, float]:
-    """Width and height in inches of a figure for `n` matrices, four in a row."""
-    columns = min(n, 4)
-    return _NAMES_INCHES + 1.9 * columns, 0.9 + 2.1 * math.ceil(n / columns)
+def confusion_size(n: int, classes: Sequence[str]) -> tuple[float, float]:
+    """Width and height in inches of a figure for `n` matrices, up to four in a row."""
+    columns = _balanced(n, 4)
+    names = _LETTER_INCHES * max(map(len, classes))
+    rows = math.ceil(n / columns)
+    return _BAR_INCHES + names + 1.7 * columns, 0.5 + names + 1.9 * rows
 
 
 def _fitting_columns(ax: Axes, n: int) -> int:
     """Number of matrices that fit side by side in place of `ax`."""
-    return min(n, max(1, int((cell_size(ax)[0] - _NAMES_INCHES) / 1.6)))
+    return _balanced(n, max(1, int((cell_size(ax)[0] - _NAMES_INCHES) / 1.6)))
+
+
+def _balanced(n: int, most: int) -> int:
+    """Number of columns, up to `most`, with which the last row is as full as possible."""
+    return math.ceil(n / math.ceil(n / most))
 
 
 def pick_amount(

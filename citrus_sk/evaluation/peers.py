@@ -14,7 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from .._utils.optional import require
 from .._utils.validation import as_flag, check_number, did_you_mean
-from .peer_features import AeonFeatures, BandPower, CalibratedRidge, LagCovariances
+from .peer_features import (
+    AeonFeatures,
+    BandPower,
+    CalibratedRidge,
+    LagCovariances,
+    PrevalidatedRidge,
+)
 
 
 class _Peer(NamedTuple):
@@ -23,6 +29,7 @@ class _Peer(NamedTuple):
     make: Callable[[float | None, Any], Any]
     package: str | None = None
     has_features: bool = False  # in a step before its head
+    install: str = "citrus-sk[peers]"
 
 
 def _citrus(sfreq: float | None, random_state: Any, **settings: Any) -> Pipeline:
@@ -32,7 +39,13 @@ def _citrus(sfreq: float | None, random_state: Any, **settings: Any) -> Pipeline
     return make_pipeline(SignalAligner(), CitrusClassifier(random_state=random_state, **settings))
 
 
-def _rockets(sfreq: float | None, random_state: Any, *, names: tuple[str, ...]) -> Pipeline:
+def _rockets(
+    sfreq: float | None,
+    random_state: Any,
+    *,
+    names: tuple[str, ...],
+    head: Callable[[], ClassifierMixin] = CalibratedRidge,
+) -> Pipeline:
     views = [
         # Most features of a rocket are zero for some windows, and remain so without centring.
         make_pipeline(
@@ -40,7 +53,7 @@ def _rockets(sfreq: float | None, random_state: Any, *, names: tuple[str, ...]) 
         )
         for name in names
     ]
-    return make_pipeline(make_union(*views), CalibratedRidge())
+    return make_pipeline(make_union(*views), head())
 
 
 def _quant(sfreq: float | None, random_state: Any) -> Pipeline:
@@ -51,6 +64,13 @@ def _quant(sfreq: float | None, random_state: Any) -> Pipeline:
         n_estimators=200, max_features=0.1, criterion="entropy", random_state=random_state
     )
     return make_pipeline(AeonFeatures("QUANTTransformer"), forest)
+
+
+def _fracast(sfreq: float | None, random_state: Any) -> Pipeline:
+    from ..signals.aligner import SignalAligner
+    from .frozen_peers import CONTEXT, FracastFeatures
+
+    return make_pipeline(SignalAligner(CONTEXT), FracastFeatures(), StandardScaler(), _logistic())
 
 
 def _bandpower(sfreq: float | None, random_state: Any) -> Pipeline:
@@ -77,16 +97,27 @@ def _majority(sfreq: float | None, random_state: Any) -> DummyClassifier:
     return DummyClassifier(strategy="prior")
 
 
+_MINIROCKET = ("MiniRocket",)
+_MULTIROCKET_HYDRA = ("MultiRocket", "HydraTransformer")
 _FINETUNED: dict[str, Any] = {"random_kernels": False, "strategy": "probe-then-finetune"}
 _PEERS = {
     "citrus": _Peer(_citrus),
     "citrus-finetuned": _Peer(partial(_citrus, **_FINETUNED)),
     "citrus-scratch": _Peer(partial(_citrus, pretrained=None)),
-    "minirocket": _Peer(partial(_rockets, names=("MiniRocket",)), "aeon", has_features=True),
+    "minirocket": _Peer(partial(_rockets, names=_MINIROCKET), "aeon", has_features=True),
+    "minirocket-preval": _Peer(
+        partial(_rockets, names=_MINIROCKET, head=PrevalidatedRidge), "aeon", has_features=True
+    ),
     "multirocket-hydra": _Peer(
-        partial(_rockets, names=("MultiRocket", "HydraTransformer")), "aeon", has_features=True
+        partial(_rockets, names=_MULTIROCKET_HYDRA), "aeon", has_features=True
+    ),
+    "multirocket-hydra-preval": _Peer(
+        partial(_rockets, names=_MULTIROCKET_HYDRA, head=PrevalidatedRidge),
+        "aeon",
+        has_features=True,
     ),
     "quant": _Peer(_quant, "aeon", has_features=True),
+    "fracast": _Peer(_fracast, "fracast", has_features=True, install="fracast"),
     "bandpower": _Peer(_bandpower, has_features=True),
     "riemann": _Peer(_riemann, "pyriemann", has_features=True),
     "shallow": _Peer(partial(_network, model="ShallowFBCSPNet"), "braindecode"),
@@ -153,7 +184,13 @@ def make_peer(
         - ``"minirocket"`` [1]_, ``"multirocket-hydra"`` [2]_ [3]_: features of aeon, scaled to
           unit sd, and a ridge calibrated on two folds. If a class has a single window, the
           probabilities are the softmax of the ridge's scores, without calibration.
+          ``"minirocket-preval"``, ``"multirocket-hydra-preval"``: the same features, and a
+          prevalidated ridge [11]_, whose penalty and probabilities minimise the log loss of
+          windows left out one at a time.
         - ``"quant"`` [4]_: quantiles of intervals and extremely randomised trees, as in aeon.
+        - ``"fracast"`` [12]_: a small network that was pre-trained to forecast, frozen. The mean
+          and the sd over time of its states, mean and log sd of each channel, and a logistic
+          regression with ``C=1``.
         - ``"bandpower"``: mean, log sd and log power in ten bands of each channel, and a logistic
           regression with ``C=1``.
         - ``"riemann"`` [5]_: covariances of the channels, or of the lags of a single channel, in
@@ -171,8 +208,8 @@ def make_peer(
         Seed of random weights, kernels and trees.
     recenter : bool, default=False
         Whether to add a `GroupRecenter` before the head, which moves the features of each person
-        to a common mean where people are passed. For ``"minirocket"``, ``"multirocket-hydra"``,
-        ``"quant"``, ``"bandpower"`` and ``"riemann"``, whose features are a separate step.
+        to a common mean where people are passed. For the peers whose features are a separate
+        step: those of aeon, ``"fracast"``, ``"bandpower"`` and ``"riemann"``.
 
     Returns
     -------
@@ -185,7 +222,8 @@ def make_peer(
     TypeError, ValueError
         If `name` is not a peer, `sfreq` is not a positive number, or the peer cannot be recentred.
     ModuleNotFoundError
-        If the package of a peer is not installed. ``pip install "citrus-sk[peers]"`` installs all.
+        If the package of a peer is not installed. ``pip install "citrus-sk[peers]"`` installs all
+        but fracast, which is ``pip install fracast``.
 
     Notes
     -----
@@ -216,6 +254,10 @@ def make_peer(
        Cross-data Learning in the Wild. NeurIPS.
     .. [10] Nie, Y. et al. (2023). A Time Series is Worth 64 Words: Long-term Forecasting with
        Transformers. ICLR.
+    .. [11] Dempster, A., Webb, G. I. and Schmidt, D. F. (2024). Prevalidated Ridge Regression is a
+       Highly-Efficient Drop-In Replacement for Logistic Regression for High-Dimensional Data.
+       arXiv 2401.15610.
+    .. [12] Fracast-0, version 0.1.0 (2026). https://github.com/ztxtech/fracast-0
 
     Examples
     --------
@@ -247,7 +289,7 @@ def make_peer(
         )
     peer = _PEERS[name]
     if peer.package is not None:
-        require(peer.package, f"The peer {name!r}", install="citrus-sk[peers]")
+        require(peer.package, f"The peer {name!r}", install=peer.install)
     made = peer.make(sfreq, random_state)
     if not recenter:
         return made

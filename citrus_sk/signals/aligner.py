@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stored import Stored
 from .._utils.validation import Documented, all_or_nothing, check_choice, check_number
 from .alignment import METHODS, MIN_TIMES, Alignment
 from .consistency import RATE_TOLERANCE, same_rate
@@ -26,7 +27,7 @@ def _has_columns(aligner: SignalAligner) -> bool:
     return getattr(aligner, "_fitted_on_2d", True)
 
 
-class SignalAligner(Documented, TransformerMixin, BaseEstimator):
+class SignalAligner(Stored, Documented, TransformerMixin, BaseEstimator):
     r"""Bring windows of any length and sampling rate onto the grid of the pre-trained weights.
 
     A network pre-trained on windows of one length is often applied to data of another length and

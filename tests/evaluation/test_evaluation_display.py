@@ -7,6 +7,7 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
+from legible import assert_legible
 from matplotlib.figure import Figure
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
@@ -304,3 +305,26 @@ def test_bands_end_where_scores_do(curve):
     for metric, (lowest, highest) in ends.items():
         for _, band in curve.bands("logistic", metric, "shots"):
             assert lowest <= band["low"] <= band["mean"] <= band["high"] <= highest
+
+
+@pytest.mark.parametrize("width", [3.3, 6.3])
+def test_long_names_and_close_fractions_are_legible(data, width):
+    X, y, groups = data
+    names = ("logistic regression", "nearest neighbours", "gradient boosting", "MultiRocket-Hydra")
+    classes = np.array(["external rotation", "forward elevation", "trapezius extension"])
+    long = classes[np.unique(y, return_inverse=True)[1]]
+    curve = fraction_curve(
+        {name: DummyClassifier() for name in names}, X, long, groups=groups, n_repeats=1, cv=2,
+        fractions=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+    )  # fmt: skip
+    draws = [
+        (FractionCurveDisplay.from_curve, {}, 3.4),
+        (ReliabilityDisplay.from_curve, {}, 4.6),
+        (ConfusionCurveDisplay.from_curve, {"estimator": names[0]}, 9 if width < 4 else 6),
+    ]
+    for draw, settings, height in draws:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(curve, ax=figure.add_subplot(), **settings)
+        assert_legible(figure)
+    if width > 4:  # and in the size of its own
+        assert_legible(ConfusionCurveDisplay.from_curve(curve, names[0]).figure_)

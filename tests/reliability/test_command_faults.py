@@ -116,25 +116,24 @@ def test_a_run_that_was_killed_before_its_first_file_is_whole_starts(data, tmp_p
 def test_a_recording_that_vanishes_after_the_check_is_skipped_where_that_was_asked_for(
     capsys, monkeypatch, tmp_path
 ):
-    def plan(model, name, file, step):
+    def plan(name, file):
         if not file.exists():
             raise FileNotFoundError(f"{name} does not exist")
         return name
 
-    monkeypatch.setattr(predict, "_plan", plan)
     monkeypatch.setattr(predict, "predict_plans", lambda plans, adapt: plans)
     files = {name: tmp_path / name for name in ("a.edf", "b.edf")}
     files["a.edf"].touch()
     person = {name: name for name in files}
-    settings = {"step": None, "adapt": False, "progress": False}
-    found = predict._predict(None, files, person, skip=True, **settings)
+    settings = {"adapt": False, "progress": False}
+    found = predict._predict(plan, files, person, skip=True, **settings)
     assert found == {"a.edf": "a.edf"}
     assert last_line(capsys) == "warning: skipped b.edf: b.edf does not exist"
     with pytest.raises(FileNotFoundError, match=r"b\.edf"):
-        predict._predict(None, files, person, skip=False, **settings)
+        predict._predict(plan, files, person, skip=False, **settings)
     files["a.edf"].unlink()
     with pytest.raises(ValueError, match="none of the 2 recordings"):
-        predict._predict(None, files, person, skip=True, **settings)
+        predict._predict(plan, files, person, skip=True, **settings)
 
 
 def test_the_table_is_written_last(monkeypatch, tmp_path):
