@@ -293,9 +293,11 @@ def _be_child(
     except BaseException:  # noqa: BLE001 - as the interpreter would
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # without the rest of the parent
+            os._exit(code)
 
 
 # Calls of the system that change a folder, apart from opening a file.
