@@ -335,9 +335,8 @@ def _problem(end: End, attack: Attack) -> str | None:
     plain = {0, 1, INTERRUPTED, TERMINATED} if attack is signals else {0, 1}
     if end.code not in plain:
         return f"exit status {end.code}: {end.text[-500:]}"
-    last = end.text.rstrip().rpartition("\n")[2]
-    if end.code and not last.startswith("citrus-sk "):
-        return f"the last line is {last!r}"
+    if end.code and not any(line.startswith("citrus-sk ") for line in end.text.splitlines()):
+        return f"no line of citrus-sk: {end.text[-500:]}"
     return None
 
 

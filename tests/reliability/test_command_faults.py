@@ -14,6 +14,8 @@ from sklearn.dummy import DummyClassifier
 from citrus_sk.cli import parser, predict, pretrain
 from citrus_sk.cli.parser import main
 from citrus_sk.evaluation import fraction_curve, run_directory, runs
+from citrus_sk.signals.recordings.conversion import Writer
+from citrus_sk.signals.recordings.reading import read_corpus
 
 CURVE = {"fractions": (0.5, 1.0), "cv": 2, "scoring": "accuracy", "groups": np.arange(40) // 4}
 
@@ -148,6 +150,22 @@ def test_the_table_is_written_last(monkeypatch, tmp_path):
 
 
 # --- pretrain ---
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk_while_recordings_are_converted_is_no_fault_of_theirs(
+    tmp_path, monkeypatch, number
+):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).standard_normal((1, 3000)))
+
+    def full(writer, source):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Writer, "add", full)
+    with pytest.raises(OSError, match=r"a.npy could not be converted in .*cache: ") as raised:
+        read_corpus(tmp_path / "a.npy", modality="EEG", cache=tmp_path / "cache")
+    assert raised.value.errno == number
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_kill_before_the_picture_can_be_made_up_for(tmp_path, monkeypatch):

@@ -30,9 +30,11 @@ from .quality import OUTCOMES
 
 __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
 
-# Errors that are not the fault of a file: full disk, too many open files, read-only disk, quota.
+# Errors that are not the fault of a file: full disk, too many open files, read-only disk, quota,
+# limit of the size of a file, memory.
 _ENVIRONMENT = {
-    getattr(errno, name, None) for name in ("ENOSPC", "EMFILE", "ENFILE", "EROFS", "EDQUOT")
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EMFILE", "ENFILE", "EROFS", "EDQUOT", "EFBIG", "ENOMEM")
 }
 # Bytes of a file that can need more memory than there is although it is whole.
 _LARGE = 10**8
@@ -163,8 +165,7 @@ def read_corpus(
             with np.errstate(all="ignore"):  # of numbers that are damaged
                 found = load_file(path, settings, storage.path)
         except Exception as error:  # A reader may raise anything for a damaged file.
-            if _is_of_machine(error, path):
-                raise
+            _raise_if_of_machine(error, path, storage.path)
             reason = reason_of(error)
             if on_error == "raise":
                 raise ValueError(f"{path} cannot be read: {reason}.") from error
@@ -185,12 +186,16 @@ def read_corpus(
     return corpus
 
 
-def _is_of_machine(error: Exception, path: Path) -> bool:
-    """Whether an error is not the fault of a file."""
-    if isinstance(error, MemoryError):
-        return path.stat().st_size > _LARGE
-    no_space = isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT
-    return isinstance(error, ModuleNotFoundError) or bool(no_space)
+def _raise_if_of_machine(error: Exception, path: Path, cache: Path) -> None:
+    """Raise an error that is not the fault of a file."""
+    if isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT:
+        if error.filename is not None:
+            raise error
+        text = f"{path} could not be converted in {cache}: {error.strerror}"
+        raise OSError(error.errno, text) from error
+    no_memory = isinstance(error, MemoryError) and path.stat().st_size > _LARGE
+    if no_memory or isinstance(error, ModuleNotFoundError):
+        raise error
 
 
 class _Folder:
