@@ -40,7 +40,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 # --- data ----------------------------------------------------------------------------------------
 
 
-def make_data(folder: Path) -> None:
+def make_data(folder: Path, *, with_model: bool = True) -> None:
     """Write windows.npz, the recordings of three people, and a fitted model into a folder."""
     watch = load_watch(overlap=0.0)
     people = np.unique(watch.groups)[:N_PEOPLE]
@@ -58,6 +58,8 @@ def make_data(folder: Path) -> None:
         raw = mne.io.RawArray(signal_.astype(float), info, verbose="error")
         raw.save(folder / "recordings" / f"{person}_raw.fif", fmt="double", verbose="error")
     (folder / "recipe.toml").write_text("batch_size = 8\nvalidation_fraction = 0.4\n")
+    if not with_model:
+        return
     end = run(COMMANDS["fit"].arguments(folder, folder / "out"), folder, new=True)
     assert end.code == 0, end.text
     (folder / "out" / "model.joblib").rename(folder / "model.joblib")

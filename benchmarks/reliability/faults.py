@@ -355,7 +355,7 @@ def main() -> None:
     with scratch() as folder:
         data = folder / "data"
         data.mkdir()
-        make_data(data)
+        make_data(data, with_model="predict" in (options.commands or COMMANDS))
         for name in options.commands:
             (folder / name).mkdir()
             reference = Reference.of(COMMANDS[name], data, folder / name / "reference")

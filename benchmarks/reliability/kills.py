@@ -155,7 +155,7 @@ def main() -> None:
     with scratch() as folder:
         data = folder / "data"
         data.mkdir()
-        make_data(data)
+        make_data(data, with_model="predict" in (options.commands or COMMANDS))
         for name in options.commands or COMMANDS:
             any_fault |= _attack(name, data, folder / name, options)
     sys.exit(any_fault)
