@@ -195,6 +195,11 @@ def parent(scene: Scene) -> End:
     return _with_workers(scene, lambda child, workers: child.kill())
 
 
+def group(scene: Scene) -> End:
+    """Ctrl-C in a terminal, which reaches the process and its two workers."""
+    return _with_workers(scene, lambda child, workers: os.killpg(child.pid, signal.SIGINT))
+
+
 def _with_workers(scene: Scene, kill: Callable[[Child, list[int]], None]) -> End:
     two = [*scene.arguments, "--jobs", "2"]
     child, workers, deadline = Child(two, scene.folder), list[int](), time.monotonic() + 120
@@ -266,9 +271,10 @@ def _change(path: Path, how: str) -> None:
 ATTACKS: dict[str, Attack] = {
     "disk": disk, "size-limit": size_limit, "read-only": read_only, "inputs": inputs,
     "clock": clock, "signals": signals, "memory": memory, "gpu-memory": gpu_memory,
-    "worker": worker, "parent": parent,
+    "worker": worker, "parent": parent, "group": group,
 }  # fmt: skip
-_WITH_WORKERS = (worker, parent)  # in `evaluate`, the command that has any
+_SIGNALS = (signals, group)
+_WITH_WORKERS = (worker, parent, group)  # in `evaluate`, the command that has any
 
 
 # --- attempts ------------------------------------------------------------------------------------
@@ -292,7 +298,7 @@ def attempt(attack: Attack, scene: Scene) -> Outcome:
     end = outcome.end
     if (problem := _problem(end, attack)) is not None:
         outcome.faults.append(problem)
-    if attack is signals:  # what ends by itself leaves nothing temporary
+    if attack in _SIGNALS:  # what ends by itself leaves nothing temporary
         outcome.left = {
             name for name in left_in(scene.folder) if name.startswith("tmp/") or ".tmp" in name
         }
@@ -332,7 +338,7 @@ def _problem(end: End, attack: Attack) -> str | None:
         return end.text[-1500:]
     if attack is parent:
         return None
-    plain = {0, 1, INTERRUPTED, TERMINATED} if attack is signals else {0, 1}
+    plain = {0, 1, INTERRUPTED, TERMINATED} if attack in _SIGNALS else {0, 1}
     if end.code not in plain:
         return f"exit status {end.code}: {end.text[-500:]}"
     if end.code and not any(line.startswith("citrus-sk ") for line in end.text.splitlines()):

@@ -2,18 +2,22 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
+import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.dummy import DummyClassifier
 
 from citrus_sk.cli import parser, predict, pretrain
 from citrus_sk.cli.parser import main
-from citrus_sk.evaluation import fraction_curve, run_directory, runs
+from citrus_sk.evaluation import cell, fraction_curve, run_directory, runs
 from citrus_sk.signals.recordings.conversion import Writer
 from citrus_sk.signals.recordings.reading import read_corpus
 
@@ -90,6 +94,23 @@ def test_a_worker_that_dies_is_explained_and_the_finished_fits_are_kept(
         patch.setattr(runs, "Parallel", DyingPool(1))  # enough for the fit that is missing
         resumed = fraction_curve(DummyClassifier(), *data, **CURVE, run_dir=tmp_path / "run")
     assert [r["accuracy"] for r in resumed.rows] == [r["accuracy"] for r in whole.rows]
+
+
+@pytest.mark.parametrize("name", ["LokyProcess-1", "Dask Worker process"])
+def test_a_worker_of_loky_ends_if_its_parent_was_killed_before_its_first_task(monkeypatch, name):
+    monkeypatch.setattr(cell.os, "_exit", sys.exit)
+    monkeypatch.setattr(multiprocessing.current_process(), "name", name)
+    begins = pytest.raises(SystemExit) if "Loky" in name else nullcontext()
+    with begins:
+        cell.end_with(os.getppid() + 1)
+
+
+def _name():
+    return multiprocessing.current_process().name
+
+
+def test_workers_of_loky_have_the_name_by_which_they_are_known():
+    assert all(name.startswith(cell._LOKY) for name in Parallel(2)([delayed(_name)()] * 2))
 
 
 def test_a_full_disk_says_which_file_and_keeps_earlier_scores(data, tmp_path, monkeypatch):
