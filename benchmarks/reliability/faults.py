@@ -33,7 +33,6 @@ import torch
 from commands import COMMANDS, Child, Command, End, at_open, at_write, make_data, run, scratch
 from kills import Reference, left_in
 
-import citrus_sk.nn
 from citrus_sk.cli.parser import INTERRUPTED, TERMINATED
 
 HEAD = (
@@ -84,7 +83,8 @@ def disk(scene: Scene) -> End:
 
 def size_limit(scene: Scene) -> End:
     """A limit of the size of each file, as a quota; needs no root."""
-    most = int(np.exp(scene.rng.uniform(np.log(100), np.log(5e6))))
+    # What the command prints fits into the smallest.
+    most = int(np.exp(scene.rng.uniform(np.log(4000), np.log(5e6))))
     return run(
         scene.arguments, scene.folder,
         lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
@@ -165,13 +165,11 @@ def memory(scene: Scene) -> End:
 
 
 def gpu_memory(scene: Scene) -> End:
-    """torch.OutOfMemoryError, as of a GPU, at a random forward pass of the network."""
+    """torch.OutOfMemoryError, as of a GPU, at a random convolution."""
     fails_at = int(scene.rng.integers(1, 15))
 
     def before() -> None:
-        count = itertools.count(1)
-        for kind in (citrus_sk.nn.CitrusNetwork, citrus_sk.nn.MaskedAutoencoder):
-            kind.__call__ = _failing(kind.__call__, count, fails_at)
+        torch.nn.Conv1d.forward = _failing(torch.nn.Conv1d.forward, itertools.count(1), fails_at)
 
     return run(scene.arguments, scene.folder, before)
 
