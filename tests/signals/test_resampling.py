@@ -4,6 +4,7 @@ import mne
 import numpy as np
 import pytest
 import scipy.signal
+from threadpoolctl import threadpool_limits
 
 from citrus_sk.signals.resampling import operator_stages, resample
 
@@ -74,6 +75,16 @@ def test_upwards_is_linear_interpolation_with_the_last_sample_held(n_in, n_out):
     expected = np.interp(np.arange(n_out) * n_in / n_out, np.arange(n_in), x)
     np.testing.assert_allclose(align(x[None], n_out)[0], expected, atol=2e-6)
     assert align(x[None], n_out)[0, -1] == pytest.approx(x[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [*GRIDS, (128, 200), (15_000, 1024)])
+def test_a_row_has_the_same_bits_in_any_order_and_alone_with_any_number_of_threads(n_in, n_out):
+    x = np.random.default_rng(0).normal(size=(61, n_in)).astype(np.float32)
+    expected = align(x, n_out)
+    for n_threads in (1, 2, 3):
+        with threadpool_limits(n_threads, "blas"):
+            np.testing.assert_array_equal(align(x[::-1], n_out), expected[::-1])
+            np.testing.assert_array_equal(align(x[17:18], n_out), expected[17:18])
 
 
 def test_step_one_is_an_identical_copy():
