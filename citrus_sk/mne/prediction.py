@@ -161,7 +161,7 @@ class WindowPlan:
 
     def _near(self, starts: np.ndarray) -> np.ndarray:
         first, end = int(starts[0]), int(starts[-1]) + self.n_times
-        values = self.raw.get_data(self.picks, first, end, verbose="error").astype(np.float32)
+        values = self.raw.get_data(self.picks, first, end, verbose="error")
         return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
 
