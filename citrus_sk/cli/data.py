@@ -36,7 +36,7 @@ def load_labelled(source: DataSource) -> Bunch:
     if source.data is not None:
         bunch = read_labelled(
             source.data, source.labels, picks=source.picks, duration=source.duration,
-            events=source.events,
+            events=source.events, tmin=source.tmin, people=source.people,
         )  # fmt: skip
         bunch.name = source.data.name
     else:
@@ -47,7 +47,7 @@ def load_labelled(source: DataSource) -> Bunch:
 
 
 def _load_installed(source: DataSource) -> Bunch:
-    for option in ("labels", "picks", "duration", "events"):
+    for option in ("labels", "picks", "duration", "events", "tmin", "people"):
         if getattr(source, option) is not None:
             raise ValueError(f"--{option} is for a folder of recordings; omit it with --dataset.")
     from ..datasets import load_watch

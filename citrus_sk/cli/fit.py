@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 
 from .._utils.files import write_atomically
 from ..mne import RecordingModel
-from .arguments import DataSource
+from .arguments import DataSource, listed
 from .data import about, load_labelled
 from .output import check_new_file, collected_warnings
 
@@ -58,7 +58,8 @@ def run_fit(
     if bunch.sfreq is None:
         raise ValueError(
             f"{bunch.name} has no sampling rate, which is needed to cut recordings into windows of "
-            "the same length. Pass --sfreq, in Hz, or add sfreq to the .npz file."
+            "the same length. Pass --sfreq, in Hz, or add it to the file: sfreq in .npz, or a "
+            "column time in a CSV file with a row for each sample."
         )
     print(f"{about(bunch)}\n{_counts(bunch)}", flush=True)
     with collected_warnings():
@@ -104,8 +105,10 @@ def _closing_words(
 ) -> str:
     lines = [f"\nModel: {out} ({n_bytes / 1e6:.1f} MB)"]
     clf = pipeline[-1]
-    if bunch.groups is not None and clf.adaptation_["kind"] is not None:
-        losses = f"{clf.adaptation_['loss']:.3f} to {clf.adaptation_['adapted_loss']:.3f}"
+    chosen = clf.adaptation_
+    is_lower = chosen["kind"] is not None and chosen["adapted_loss"] < chosen["loss"]
+    if bunch.groups is not None and is_lower:
+        losses = f"{chosen['loss']:.3f} to {chosen['adapted_loss']:.3f}"
         lines.append(
             "Adapting to a new person lowers the log loss of training people who are left out "
             f"from {losses}: consider --adapt."
@@ -123,8 +126,8 @@ def _closing_words(
 def _evaluate(source: DataSource) -> str:
     """Return the command that evaluates on the same data."""
     words = ["citrus-sk", "evaluate"] + ([] if source.data is None else [str(source.data)])
-    for name in ("labels", "duration", "events", "picks", "dataset", "sfreq"):
+    for name in ("labels", "duration", "tmin", "events", "people", "picks", "dataset", "sfreq"):
         value = getattr(source, name)
         if value is not None:
-            words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
+            words += [f"--{name}", listed(value) if isinstance(value, list) else str(value)]
     return shlex.join(words)

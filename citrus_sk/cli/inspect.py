@@ -20,6 +20,7 @@ from ..signals.recordings.survey import (
     survey_windows,
     unit_of,
 )
+from ..signals.recordings.window_files import is_window_file
 from .arguments import DataSource
 from .data import about, load_labelled
 from .output import collected_warnings
@@ -47,7 +48,7 @@ def run_inspect(source: DataSource, *, progress: bool = True) -> None:
     OSError
         If a file cannot be read.
     """
-    is_array = source.dataset is not None or (source.data and source.data.suffix == ".npz")
+    is_array = source.dataset is not None or (source.data and is_window_file(source.data))
     with collected_warnings():
         if is_array:
             bunch = load_labelled(source)

@@ -7,7 +7,6 @@ import io
 import os
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,12 @@ from ..mne import RawPrediction, RecordingModel
 from ..mne.prediction import WindowPlan, model_channels, plan_windows, predict_plans
 from ..mne.result import probability_columns
 from ..signals.recordings.folders import ARRAY_EXTENSIONS, EXTENSIONS, Search, search
-from ..signals.recordings.formats import open_named
-from ..signals.recordings.label_tables import find_file, read_people
-from ..signals.recordings.labelled import only_channels
+from ..signals.recordings.label_tables import read_people
+from ..signals.recordings.labelled import only_channels, open_described
 from ..signals.recordings.origin import Origin, person_of
+from ..signals.recordings.window_files import is_window_file
 from .output import check_new_file, collected_warnings
+from .predict_windows import check_window_files, predict_windows, summary
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ def run_predict(
     people: Path | None = None,
     events: EventSettings = EventSettings(),
     skip: bool = False,
+    sfreq: float | None = None,
     progress: bool = True,
 ) -> None:
-    """Predict recordings, and write a table and annotations; see ``--help``.
+    """Predict recordings or files of windows, and write a table and annotations; see ``--help``.
 
     Everything is checked before anything is predicted, and files are written at the end.
 
@@ -99,16 +100,28 @@ def run_predict(
     check_new_file(out, overwrite=overwrite)
     if people is not None and not adapt:
         raise ValueError("--people is for --adapt. Add --adapt, or omit --people.")
+    if any(map(is_window_file, recordings)):
+        only_recordings = {
+            "--annotations": annotations, "--step": step, "--people": people,
+            "--on-error skip": skip or None,
+        }  # fmt: skip
+        check_window_files(recordings, only_recordings)
+        with collected_warnings():
+            model = load_model(model_file)
+            print(predict_windows(model, recordings, out, adapt=adapt, sfreq=sfreq))
+        return
+    if sfreq is not None:
+        raise ValueError("--sfreq is for files of windows; recordings know their rate. Omit it.")
     with collected_warnings():
         model = load_model(model_file)
         events.check(model)
         _check_step(step, model)
         files, base = _find(recordings)
+        files = _check_all(model, files, step, skip)
+        person = _people(files, base, people) if adapt else {name: name for name in files}
         targets = _annotation_files(annotations, files, overwrite)
         if targets:
             _warn_of_letters(model)
-        files = _check_all(model, files, step, skip)
-        person = _people(files, base, people) if adapt else {name: name for name in files}
         predicted = _predict(model, files, person, step, adapt, progress)
         _write(predicted, out, events, targets)
     print(_summary(predicted, out, annotations))
@@ -187,8 +200,8 @@ def _no_recording(recordings: Sequence[Path], found: Search) -> str:
     listed = ", ".join(str(each) for each in recordings)
     if found.files:
         return (
-            f"{listed} holds arrays, and predictions are made of recordings. In Python, "
-            "joblib.load(MODEL).estimator.predict_proba(X) predicts windows in an array."
+            f"{listed} holds arrays and no recording. To predict windows, name the .npz files "
+            "themselves."
         )
     known = ", ".join(each for each in EXTENSIONS if each not in ARRAY_EXTENSIONS)
     others = "".join(f" {name} was passed over: {why}." for name, why in found.passed_over[:3])
@@ -230,7 +243,7 @@ def _check_all(
 
 
 def _plan(model: RecordingModel, name: str, file: Path, step: float | None) -> WindowPlan:
-    raw = open_named(file, name)
+    raw = open_described(file, name)
     chosen = model_channels(model, raw, where=name)
     picks = [raw.ch_names[i] for i in chosen]
     raw = only_channels(raw, file, chosen, "Leave the recording out.")
@@ -243,18 +256,7 @@ def _people(files: dict[str, Path], base: Path, table: Path | None) -> dict[str,
     """Return the person of each recording."""
     if table is None:
         return {name: person_of(file, name) for name, file in files.items()}
-    groups: dict[str, str] = {}
-    for row, listed, group in read_people(table):
-        where = f"{table.name}, row {row}"
-        name = find_file(base, listed, where).as_posix()
-        if groups.setdefault(name, group) != group:
-            raise ValueError(f"{where}: {listed!r} has two groups, {groups[name]!r} and {group!r}.")
-    if missing := [name for name in files if name not in groups]:
-        raise ValueError(
-            f"{table.name} has no row for {first_few(missing)}; expected the group, that is the "
-            "person, of each recording."
-        )
-    return {name: groups[name] for name in files}
+    return read_people(table, base, list(files))
 
 
 def _predict(
@@ -320,12 +322,7 @@ def _annotation_text(annotations: Any, shift: float) -> bytes:
 
 
 def _summary(predicted: dict[str, RawPrediction], out: Path, annotations: Path | None) -> str:
-    labels = Counter(np.concatenate([each.labels for each in predicted.values()]).tolist())
+    labels = np.concatenate([each.labels for each in predicted.values()])
     first = next(iter(predicted.values()))
-    lines = [
-        f"{len(predicted)} recording(s), {labels.total()} windows of {first.duration:g} s: "
-        + ", ".join(f"{label} {n}" for label, n in labels.most_common())
-        + ".",
-        f"Predictions: {out}",
-    ]
+    lines = summary(f"{len(predicted)} recording(s)", labels, first.duration, out)
     return "\n".join(lines + ([f"Events:      {annotations}"] if annotations else []))

@@ -85,21 +85,27 @@ def add_predict(commands: Any) -> None:
         help="apply a saved model to recordings",
         description=(
             "Cut recordings into windows like those of the training, and write the probability of "
-            "each class (CSV), and optionally events (annotations). MODEL is a file of citrus-sk "
+            "each class (CSV), and optionally events (annotations). Windows in .npz and CSV files "
+            "are predicted as they are. MODEL is a file of citrus-sk "
             "fit. It is a pickle, and loading it runs code in it: load only files from people "
             "whom you trust."
         ),
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="file of citrus-sk fit")
     parser.add_argument(
-        "recordings", type=Path, nargs="+", metavar="RECORDING", help="recordings and folders"
+        "recordings",
+        type=Path,
+        nargs="+",
+        metavar="RECORDING",
+        help="recordings and folders, or .npz and CSV files of windows",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="CSV",
-        help="table to write: recording, start, end (s), label, and a probability of each class",
+        help="table to write: recording, start, end (s), label, and a probability of each class; "
+        "for files of windows, window instead of start and end",
     )
     parser.add_argument(
         "--annotations",
@@ -118,13 +124,17 @@ def add_predict(commands: Any) -> None:
     parser.add_argument(
         "--adapt",
         action="store_true",
-        help="adapt to each recording, or each subject of BIDS, as a new person",
+        help="adapt to each recording, each subject of BIDS, or each group of windows, as a new "
+        "person",
     )
     parser.add_argument(
         "--people",
         type=Path,
         metavar="CSV",
         help="for --adapt: table with the columns file and group, the person of each recording",
+    )
+    parser.add_argument(
+        "--sfreq", type=float, metavar="HZ", help="rate of windows, if not in their file"
     )
     parser.add_argument(
         "--high",
@@ -176,5 +186,6 @@ def _run_predict(arguments: argparse.Namespace) -> None:
             arguments.high, arguments.low, arguments.min_duration, arguments.classes
         ),
         skip=arguments.on_error == "skip",
+        sfreq=arguments.sfreq,
         progress=not arguments.quiet,
     )

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._utils.devices import resolve_device, usual_modes
@@ -69,7 +71,11 @@ class NetworkEstimator(Documented, BaseEstimator):
 
     def __sklearn_clone__(self) -> Any:
         with clone_or_explain(getattr(self, "callbacks", None)):
-            return super().__sklearn_clone__()
+            twin = super().__sklearn_clone__()
+        # A fitted pre-trainer is a source of weights. Its clone would have none.
+        if _has_weights(getattr(self, "pretrained", None)):
+            twin.pretrained = self.pretrained
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state = {_VERSION: _version(), **super().__getstate__()}
@@ -106,6 +112,17 @@ class NetworkEstimator(Documented, BaseEstimator):
         super().__setstate__(state)
         if packed is not None:
             self._unpack_networks(packed, resolve_device(self.device, strict=False))
+
+
+def _has_weights(pretrained: Any) -> bool:
+    """Whether a value of ``pretrained=`` is a fitted estimator."""
+    if not isinstance(pretrained, BaseEstimator):
+        return False
+    try:
+        check_is_fitted(pretrained)
+    except NotFittedError:
+        return False
+    return True
 
 
 def _version() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import mne
@@ -12,9 +13,12 @@ from edf_files import write_edf
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import Bunch
 
 from citrus_sk import SignalAligner
 from citrus_sk.cli import recording_parsers
+from citrus_sk.cli.arguments import DataSource, listed, names
+from citrus_sk.cli.fit import _closing_words
 from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
 from citrus_sk.estimators.citrus_predictor import STRATEGIES
@@ -213,7 +217,8 @@ def test_windows_may_overlap(work):
         (("mixed.edf",), "signals of unequal sampling rates"),
         (("torn.edf",), "torn.edf cannot be read"),
         (("empty",), "there is no recording in empty; looked for files that end in .edf"),
-        (("arrays.npz",), "arrays.npz holds arrays, and predictions are made of recordings"),
+        (("arrays.npz",), "arrays.npz has no sampling rate, so the length of its windows is unkn"),
+        (("arrays",), "arrays holds arrays and no recording. To predict windows, name the .npz"),
         (("nowhere",), "RECORDING: there is no file or folder 'nowhere'"),
         (("rec", "--step", "3"), "--step=3.0 is out of range; expected a number in seconds"),
         (("rec", "--low", "0.9"), "--low=0.9 is out of range"),
@@ -231,6 +236,8 @@ def test_what_cannot_be_predicted_is_named_and_nothing_is_written(work, capsys, 
     (work / "torn.edf").write_bytes(b"0       torn")
     (work / "empty").mkdir()
     np.savez(work / "arrays.npz", X=np.zeros((2, 2, 200)))
+    (work / "arrays").mkdir()
+    np.savez(work / "arrays" / "a.npz", X=np.zeros((2, 2, 200)))
     edf(work / "b.edf")
     (work / "people.csv").write_text("file,group\nb.edf,p\n")
     if "--people" in arguments:
@@ -337,3 +344,16 @@ def test_an_array_with_names_is_enough(tmp_path, monkeypatch):
     assert joblib.load("m.joblib").ch_names == ("Fz", "Cz")
     edf(tmp_path / "b.edf", ("EEG Cz", "EEG Fz"))
     assert len(predict("b.edf")) == 20
+
+
+@pytest.mark.parametrize(("adapted", "told"), [(0.4, True), (0.6, False)])
+def test_adapting_is_proposed_only_if_it_lowers_the_loss(adapted, told):
+    chosen = {"kind": "people", "loss": 0.5, "adapted_loss": adapted}
+    pipeline = [SimpleNamespace(adaptation_=chosen)]
+    said = _closing_words(Path("m"), 1, pipeline, Bunch(groups=["a"]), DataSource(data=Path("d")))
+    assert ("consider --adapt" in said) == told
+
+
+def test_descriptions_with_commas_are_listed_in_quotes():
+    assert names('"rest, eyes open", fist') == ["rest, eyes open", "fist"]
+    assert names(listed(["a, b", 'c"d', "e"])) == ["a, b", 'c"d', "e"]

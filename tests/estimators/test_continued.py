@@ -8,8 +8,16 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 
-from citrus_sk import CitrusEmbedder, CitrusPretrainer, load_checkpoint
+from citrus_sk import (
+    CitrusClassifier,
+    CitrusEmbedder,
+    CitrusPretrainer,
+    SignalAligner,
+    load_checkpoint,
+)
 from citrus_sk.checkpoints.registry import describe_checkpoint, file_sha256
 from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
@@ -86,6 +94,19 @@ def test_a_new_kind_of_signal_starts_as_an_unknown_one(path, X):
     assert_allclose(of_emg, unknown, rtol=1e-4, atol=1e-4)
     assert np.isfinite(fitted.score(X))
     assert np.isfinite(fitted.set_params(modality="ACC").score(X))  # a kind of the checkpoint alone
+
+
+def test_clones_keep_a_fitted_pretrainer(X, watch):
+    fitted, y = pretrainer().fit(X), watch.y[:24]
+    y = np.where(np.arange(24) % 2, y[0], "other")
+    classifier = CitrusClassifier(fitted, strategy="linear-probe", random_kernels=False)
+    pipe = clone(make_pipeline(SignalAligner(), classifier))
+    scores = cross_val_score(pipe, X, y, cv=2, error_score="raise")
+    assert_array_equal(scores, cross_val_score(pipe, X, y, cv=2))
+    start = clone(pretrainer(pretrained=fitted)).pretrained
+    assert start is fitted
+    # Without weights, it is a parameter like others.
+    assert clone(CitrusEmbedder(pretrained=pretrainer())).pretrained is not start
 
 
 # --- what has to agree ---------------------------------------------------------------------------

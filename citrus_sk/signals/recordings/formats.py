@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..._utils.optional import require
+from .edf import EDF_EXTENSIONS
 from .quality import marks_bad
 
 # Boundaries of parts of a recording that are not continuous, in MNE, EEGLAB and BrainVision.
 _BOUNDARY = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
+# Symbols of WFDB annotations whose meaning is in their text: change of rhythm, and comment.
+_WFDB_TEXTS = ("+", '"')
 
 
 def open_raw(
@@ -44,9 +47,8 @@ def open_raw(
     suffix = path.suffix.lower()
     labels = {label for name in include for label in (name, re.sub(r"-\d+$", "", name))}
     only = {"include": sorted(labels)} if labels else {}
-    if suffix == ".rec":  # another extension of EDF
-        with path.open("rb") as file:
-            return mne.io.read_raw_edf(file, preload=True, verbose="error", **only)
+    if suffix in EDF_EXTENSIONS:
+        return _open_edf(path, only)
     if suffix == ".hea":
         return _raw_of_wfdb(path)
     if suffix == ".fif" or path.name.lower().endswith(".fif.gz"):
@@ -62,6 +64,26 @@ def open_named(path: Path, name: str) -> Any:
         raise
     except Exception as error:  # each reader has its own errors
         raise ValueError(f"{name} cannot be read: {error}") from error
+
+
+def _open_edf(path: Path, only: dict[str, list[str]]) -> Any:
+    import mne
+
+    def read(encoding: str) -> Any:
+        if path.suffix.lower() != ".rec":
+            return mne.io.read_raw(path, preload=False, encoding=encoding, verbose="error", **only)
+        with path.open("rb") as file:  # another extension of EDF
+            return mne.io.read_raw_edf(
+                file, preload=True, encoding=encoding, verbose="error", **only
+            )
+
+    try:
+        return read("utf8")
+    except Exception as error:
+        # MNE says so if annotations are not in UTF-8, against the standard.
+        if "encoding='latin1'" not in str(error):
+            raise
+        return read("latin1")
 
 
 def _open_fif(path: Path, note: Callable[[str], Any] | None) -> Any:
@@ -184,10 +206,42 @@ def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
 
 
 def _raw_of_wfdb(path: Path) -> Any:
-    """Read the signals of the highest rate of a WFDB record into memory."""
+    """Read the signals of the highest rate of a WFDB record into memory, with its annotations."""
     import mne
 
     group = max(wfdb_groups(path), key=lambda each: each.sfreq)
     values = group.read(list(range(len(group.names))), 0, group.n_times)
     info = mne.create_info(group.names, group.sfreq, "misc")
-    return mne.io.RawArray(values, info, verbose="error")
+    raw = mne.io.RawArray(values, info, verbose="error")
+    if path.with_suffix(".atr").is_file():
+        notes = _wfdb_annotations(group.record, group.n_times / group.sfreq)
+        raw.set_annotations(mne.Annotations(*zip(*notes, strict=True)) if notes else None)
+    return raw
+
+
+def _wfdb_annotations(record: str, end: float) -> list[tuple[float, float, str]]:
+    """Return onset and duration (s) and text of the annotations in the file ``.atr``.
+
+    A rhythm lasts until the next one, and the last one until `end`. Beats and other annotations
+    have no duration. Their text is the symbol, and that of a comment the comment.
+    """
+    import wfdb
+
+    try:
+        found = wfdb.rdann(record, "atr")
+        sfreq = float(found.fs or wfdb.rdheader(record).fs)
+    except Exception as error:  # wfdb raises anything for a damaged file
+        raise ValueError(
+            f"its annotations, {Path(record).name}.atr, are damaged ({error})"
+        ) from error
+    onsets = (np.asarray(found.sample) / sfreq).tolist()
+    texts = [text.strip(" \0") for text in found.aux_note]
+    ends = [onset for onset, text in zip(onsets, texts, strict=True) if text.startswith("(")]
+    ends = [*ends[1:], end]
+    notes = []
+    for onset, symbol, text in zip(onsets, found.symbol, texts, strict=True):
+        if text.startswith("("):
+            notes.append((onset, max(ends.pop(0) - onset, 0.0), text))
+        elif symbol not in _WFDB_TEXTS or text:
+            notes.append((onset, 0.0, text if symbol in _WFDB_TEXTS else symbol))
+    return notes

@@ -7,11 +7,13 @@ import io
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..._utils.validation import first_few
 from ..missing import is_missing
 
 COLUMNS = ("file", "onset", "duration", "label")
@@ -37,7 +39,14 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     ------
     ValueError
         If the table cannot be read, or a value is missing or not valid; the row is named.
+    FileNotFoundError
+        If there is no table.
     """
+    if not table.exists():
+        raise FileNotFoundError(
+            f"there is no table {str(table)!r}; expected a CSV file, or the word annotations for "
+            "the labels of the recordings themselves."
+        )
     lines, delimiter = _read_lines(table, COLUMNS, "and optionally group")
     _refuse_missing(table.name, lines)
     rows = [_parse_row(table.name, row, line, delimiter) for row, line in lines.items()]
@@ -50,34 +59,68 @@ def read_label_table(table: Path) -> tuple[list[dict[str, Any]], str]:
     )
 
 
-def read_people(table: Path) -> list[tuple[int, str, str]]:
-    """Return the rows of a table of people: line in the file, file, and group.
+def read_people(table: Path, folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the person of each recording, from a table with the columns file and group.
+
+    Parameters
+    ----------
+    table : Path
+    folder : Path
+        Folder of the recordings.
+    names : sequence of str
+        Paths of the recordings within the folder.
 
     Raises
     ------
     ValueError
-        If the table cannot be read, or a value is missing; the row is named.
+        If the table cannot be read; a value is missing, of which the row is named; a file has two
+        groups; or a recording has no row.
     """
+    if not table.exists():
+        raise FileNotFoundError(f"--people: there is no table {str(table)!r}.")
     lines, _ = _read_lines(table, PEOPLE_COLUMNS)
     _refuse_missing_values(table.name, lines, PEOPLE_COLUMNS)
-    return [(row, line["file"], line["group"]) for row, line in lines.items()]
+    groups: dict[str, str] = {}
+    for row, line in lines.items():
+        where, listed, group = f"{table.name}, row {row}", line["file"], line["group"]
+        name = find_file(folder, listed, where).as_posix()
+        if groups.setdefault(name, group) != group:
+            raise ValueError(f"{where}: {listed!r} has two groups, {groups[name]!r} and {group!r}.")
+    if missing := [name for name in names if name not in groups]:
+        raise ValueError(
+            f"{table.name} has no row for {first_few(missing)}; expected the group, that is the "
+            "person, of each recording."
+        )
+    return {name: groups[name] for name in names}
 
 
 def _read_lines(table: Path, required: tuple[str, ...], more: str = "") -> tuple[Lines, str]:
     """Return the cells of each row by column, and the delimiter."""
+    reader, delimiter = table_reader(table)
+    try:
+        columns = _read_head(table.name, reader, required, more)
+        return _read_cells(table.name, reader, columns, delimiter), delimiter
+    except csv.Error as error:
+        raise ValueError(f"{table.name} cannot be read: {error}.") from error
+
+
+def table_reader(table: Path) -> tuple[Any, str]:
+    """Return a `csv.reader` at the head of a table, and the delimiter of its columns.
+
+    Raises
+    ------
+    ValueError
+        If the text is in neither UTF-8 nor UTF-16.
+    """
     text = _read_text(table)
     separator = re.match(r"sep=(.)\s*\n", text)  # a line that only Excel uses
     start = 0 if separator is None else separator.end()
     head = text[start:].partition("\n")[0]
     delimiter = max(",;\t", key=head.count) if separator is None else separator[1]
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    try:
-        if separator is not None:
-            next(reader)
-        columns = _read_head(table.name, reader, required, more)
-        return _read_cells(table.name, reader, columns, delimiter), delimiter
-    except csv.Error as error:
-        raise ValueError(f"{table.name} cannot be read: {error}.") from error
+    if separator is not None:
+        next(reader)
+    return reader, delimiter
 
 
 def _read_text(table: Path) -> str:

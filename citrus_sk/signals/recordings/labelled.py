@@ -1,9 +1,7 @@
-"""Labelled windows, from an .npz file or from recordings and a table or annotations."""
+"""Labelled windows, from a file of windows or from recordings and a table or annotations."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,18 @@ from ..picks import channel_kinds, pick_channels
 from .annotated import annotation_rows
 from .formats import open_named, open_raw
 from .label_tables import COLUMNS, find_file, read_label_table
+from .origin import Origin
 from .rates import check_one_rate
+from .window_files import is_window_file, read_window_file
 
 # Value of `labels` for the annotations of the recordings themselves.
 ANNOTATIONS = "annotations"
+# Types of MNE for those of BIDS; others keep the type that the reader of the format gives.
+_BIDS_TYPES = {
+    "EEG": "eeg", "EOG": "eog", "HEOG": "eog", "VEOG": "eog", "ECG": "ecg", "EMG": "emg",
+    "SEEG": "seeg", "ECOG": "ecog", "RESP": "resp", "GSR": "gsr", "TEMP": "temperature",
+    "TRIG": "stim", "MISC": "misc",
+}  # fmt: skip
 
 
 def read_labelled(
@@ -29,15 +35,16 @@ def read_labelled(
     picks: Sequence[str] | None = None,
     duration: float | None = None,
     events: Sequence[str] | None = None,
+    tmin: float | None = None,
+    people: Path | None = None,
 ) -> Bunch:
     """Read windows, labels, groups and sampling rate.
 
     Parameters
     ----------
     path : Path
-        An ``.npz`` file with ``X`` of shape (n_windows, n_chans, n_times) or (n_windows, n_times),
-        ``y``, and optionally ``groups``, ``sfreq`` (Hz) and ``ch_names``; or a folder of
-        recordings that MNE reads (EDF, BDF, FIF and others), for which `labels` is needed.
+        An ``.npz`` or CSV file of windows with labels, as `read_window_file` reads it; or a folder
+        of recordings (EDF, BDF, FIF, WFDB and others), for which `labels` is needed.
         Stimulus, miscellaneous and bad channels of recordings are left out.
     labels : Path, default=None
         CSV file with a row for each window: ``file`` (within the folder), ``onset`` and
@@ -50,6 +57,11 @@ def read_labelled(
         Length in seconds of the windows to cut from annotations.
     events : sequence of str, default=None
         Annotations to take, by their description. None takes all that do not mark data as bad.
+    tmin : float, default=None
+        Start in seconds of the window of an annotation without duration, after the annotation.
+        None means 0.
+    people : Path, default=None
+        CSV file with the person of each recording: ``file``, ``group``. It is for annotations.
 
     Returns
     -------
@@ -66,12 +78,13 @@ def read_labelled(
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
-    if labels is not None and str(labels) == ANNOTATIONS and path.suffix != ".npz":
-        folder, rows, groups_from = annotation_rows(path, duration, events)
+    if labels is not None and str(labels) == ANNOTATIONS and not is_window_file(path):
+        folder, rows, groups_from = annotation_rows(path, duration, events, tmin or 0.0, people)
         return _read_recordings(folder, rows, groups_from, "the annotations", picks)
-    for option, value in (("--duration", duration), ("--events", events)):
+    for_annotations = {"duration": duration, "events": events, "tmin": tmin, "people": people}
+    for option, value in for_annotations.items():
         if value is not None:
-            raise ValueError(f"{option} is for --labels {ANNOTATIONS}; omit it otherwise.")
+            raise ValueError(f"--{option} is for --labels {ANNOTATIONS}; omit it otherwise.")
     if path.is_dir():
         if labels is None:
             raise ValueError(
@@ -80,71 +93,17 @@ def read_labelled(
             )
         rows, groups_from = read_label_table(labels)
         return _read_recordings(path, rows, groups_from, labels.name, picks)
-    if path.suffix != ".npz":
+    if not is_window_file(path):
         raise ValueError(
-            f"{str(path)!r} is neither an .npz file nor a folder; expected X, y, groups and sfreq "
-            "in an .npz file, or a folder of recordings with --labels."
+            f"{str(path)!r} is neither an .npz file nor a folder, nor a CSV file of windows; "
+            "expected one of these, and for a folder of recordings --labels. A single recording "
+            f"needs --labels {ANNOTATIONS}."
         )
     if labels is not None:
-        raise ValueError(f"--labels is for a folder of recordings; {path.name} has its own y.")
+        raise ValueError(f"--labels is for a folder of recordings; {path.name} has its own labels.")
     if picks is not None:
-        raise ValueError(f"--picks is for a folder of recordings; {path.name} holds an array.")
-    return _read_npz(path)
-
-
-def _read_npz(path: Path) -> Bunch:
-    with path.open("rb") as opened:  # np.load leaves a broken archive open
-        try:
-            with np.load(opened, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-        # An OSError is a wrong offset in the archive here, since the file itself was opened above.
-        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(
-                f"{path.name} cannot be read: {error}. Expected a complete file with arrays of "
-                "numbers and strings. Python objects are refused, because reading them can run "
-                "code in the file: convert them first, such as labels with y.astype(str)."
-            ) from error
-    if missing := [name for name in ("X", "y") if name not in content]:
-        raise ValueError(
-            f"{path.name} has no {' and no '.join(missing)}; it holds "
-            f"{', '.join(content) or 'nothing'}. Expected X, y, and optionally groups and sfreq."
-        )
-    X, y = content["X"], content["y"]
-    if "scale" in content:  # of integers: the physical value of one step in each channel
-        scale = content["scale"].reshape(-1, 1).astype(np.float32)
-        if X.ndim < 2 or scale.size not in (1, *X.shape[1:-1]):
-            raise ValueError(
-                f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
-                "expected one value for each channel."
-            )
-        X = X.astype(np.float32) * scale
-    sfreq = content.get("sfreq")
-    if sfreq is not None and (sfreq.size != 1 or sfreq.dtype.kind not in "fiu"):
-        raise ValueError(f"{path.name} has sfreq={sfreq}; expected one number, in Hz.")
-    sfreq = None if sfreq is None else float(sfreq.item())
-    return Bunch(
-        X=X,
-        y=y,
-        groups=content.get("groups"),
-        sfreq=sfreq,
-        ch_names=_names_in_npz(path, content, X),
-        ch_kinds=None,
-        groups_from=f"'groups' of {path.name}",
-    )
-
-
-def _names_in_npz(path: Path, content: dict[str, np.ndarray], X: np.ndarray) -> list[str] | None:
-    """Return the names of the channels; None if the file has none."""
-    if "ch_names" not in content:
-        return None
-    names = [str(name) for name in content["ch_names"].ravel()]
-    n_chans = X.shape[1] if X.ndim == 3 else 1
-    if len(set(names)) != n_chans:
-        raise ValueError(
-            f"{path.name} has {len(set(names))} different ch_names and X of the shape {X.shape}; "
-            "expected a name for each channel."
-        )
-    return names
+        raise ValueError(f"--picks is for a folder of recordings; {path.name} holds windows.")
+    return read_window_file(path, labelled=True)
 
 
 def _read_recordings(
@@ -164,6 +123,7 @@ def _read_recordings(
             known[name] = find_file(folder, name, f"{source}, row {row['row']}")
         row["file"] = known[name]
         by_file.setdefault(row["file"], []).append(i)
+    _refuse_two_labels(rows, source)
     windows: dict[int, np.ndarray] = {}
     first: tuple[Path, float, list[str]] | None = None
     kinds: list[str] = []
@@ -174,7 +134,7 @@ def _read_recordings(
             kinds = channel_kinds(raw)
         _match_first(raw, path, *first)
         for i in indices:
-            windows[i] = _cut(raw, path.as_posix(), rows[i])
+            windows[i] = _cut(raw, path.as_posix(), rows[i], source)
     lengths = [windows[i].shape[1] for i in range(len(rows))]
     if len(set(lengths)) > 1:
         odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
@@ -192,6 +152,17 @@ def _read_recordings(
         ch_kinds=kinds,
         groups_from=groups_from,
     )
+
+
+def _refuse_two_labels(rows: list[dict[str, Any]], source: str) -> None:
+    labels: dict[tuple[Path, float, float], str] = {}
+    for row in rows:
+        window = (row["file"], row["onset"], row["duration"])
+        if (label := labels.setdefault(window, row["label"])) != row["label"]:
+            raise ValueError(
+                f"{source}: the window of {row['file'].as_posix()} at {row['onset']:g} s has the "
+                f"labels {label!r} and {row['label']!r}; expected one label for each window."
+            )
 
 
 def _match_first(raw: Any, path: Path, first: Path, sfreq: float, names: list[str]) -> None:
@@ -237,9 +208,29 @@ def open_picked(path: Path, name: str, picks: Sequence[str] | None) -> Any:
     ValueError
         If the file cannot be read, a pick matches no channel, or rates are unequal.
     """
-    raw = open_named(path, name)
+    raw = open_described(path, name)
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
     return only_channels(raw, path, chosen, "Select channels of one rate with --picks.")
+
+
+def open_described(path: Path, name: str) -> Any:
+    """Open a recording with the types and the bad channels of its BIDS table, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read; the message begins with `name`.
+    """
+    return _described(open_named(path, name), path)
+
+
+def _described(raw: Any, path: Path) -> Any:
+    table = Origin.of(path).channel_table()
+    bad = [name for name in raw.ch_names if table.is_bad(name)]
+    raw.info["bads"] = list(dict.fromkeys([*raw.info["bads"], *bad]))
+    types = {name: _BIDS_TYPES.get(table.type_of(name).upper()) for name in raw.ch_names}
+    known = {name: kind for name, kind in types.items() if kind is not None}
+    return raw.set_channel_types(known, on_unit_change="ignore", verbose="error")
 
 
 def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> Any:
@@ -248,7 +239,7 @@ def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> A
     Parameters
     ----------
     raw : mne.io.Raw
-        Recording as `open_named` returns it.
+        Recording as `open_described` returns it.
     path : Path
         Its file.
     chosen : sequence of int
@@ -268,17 +259,18 @@ def only_channels(raw: Any, path: Path, chosen: Sequence[int], remedy: str) -> A
     raw.pick(list(chosen), verbose="error")
     if check_one_rate(path, raw.ch_names, remedy) is not None:
         # Without the faster channels, MNE does not resample these.
-        raw = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
+        again = open_raw(path, include=raw.ch_names).pick(raw.ch_names, verbose="error")
+        return _described(again, path)
     return raw
 
 
-def _cut(raw: Any, name: str, row: dict[str, Any]) -> np.ndarray:
+def _cut(raw: Any, name: str, row: dict[str, Any], source: str) -> np.ndarray:
     sfreq = float(raw.info["sfreq"])
     start = round(row["onset"] * sfreq)
     stop = start + round(row["duration"] * sfreq)
     if stop > raw.n_times or stop == start:
         raise ValueError(
-            f"row {row['row']}: the window from {row['onset']:g} s to "
+            f"{source}, row {row['row']}: the window from {row['onset']:g} s to "
             f"{row['onset'] + row['duration']:g} s does not fit {name}, which has "
             f"{raw.n_times / sfreq:g} s at {sfreq:g} Hz."
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..missing import is_missing
 from ..modalities import ChannelTable
-from .folders import BIDS_SUBJECT, COPIES, ORIGINALS, is_data_set, named_files
+from .folders import BIDS_SUBJECT, COPIES, ORIGINALS, STAGES, is_data_set, named_files
 from .quality import marks_bad
 
 _SLEEP_EDF = re.compile(r"((SC4|ST7)\d\d)\d\w\w-PSG\.edf", re.IGNORECASE)
@@ -94,6 +94,22 @@ def person_of(path: Path, name: str) -> str:
     """Return the subject that a BIDS path, or a file of Sleep-EDF, names; `name` if none."""
     _, subject = _data_set_and_subject(path.absolute())
     return name if subject == _stem(path) else subject
+
+
+def is_sleep_edf(path: Path) -> bool:
+    """Return True if a file is named like the recordings of Sleep-EDF."""
+    return _SLEEP_EDF.fullmatch(path.name) is not None
+
+
+def hypnogram_of(path: Path) -> Path | None:
+    """Return the file with the sleep stages of a recording of Sleep-EDF; None if there is none.
+
+    It is beside the recording, and the names of both begin with the same seven characters.
+    """
+    beginning = path.name[:7].lower()
+    names = {each.name.lower(): each for each in path.parent.iterdir()}
+    found = [name for name in names if name.startswith(beginning) and name.endswith(STAGES)]
+    return names[min(found)] if found else None
 
 
 def _span(name: str, row: dict[str, str], problem: str) -> tuple[float, float]:
