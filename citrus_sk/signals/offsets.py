@@ -73,7 +73,7 @@ def to_single(values: np.ndarray, offset: np.ndarray | None = None) -> np.ndarra
 
 
 def single_if_exact(values: np.ndarray) -> np.ndarray:
-    """Return signals ``(n_chans, n_times)`` as float32, or as they are if an offset is large."""
+    """Return signals ``(..., n_times)`` as float32, or as they are if an offset is large."""
     ratio = _ratio(*_mean_and_sd(values))
     return values if (ratio > MOST).any() else to_single(values)
 

@@ -13,6 +13,7 @@ from citrus_sk import CitrusClassifier, CitrusEmbedder, CitrusPretrainer, Signal
 from citrus_sk.inspection import attribution
 from citrus_sk.mne import predict_raw
 from citrus_sk.signals.offsets import single_if_exact
+from citrus_sk.signals.recordings.window_files import read_window_file
 
 SIZES = [1e5, 1e7, 1e9]
 
@@ -158,6 +159,17 @@ def test_pieces_of_a_recording_become_single_where_that_is_exact_enough():
     x = np.random.default_rng(0).normal(size=(2, 100))
     assert single_if_exact(x).dtype == np.float32
     assert single_if_exact(x + np.array([[0], [1e6]])).dtype == np.float64
+
+
+@pytest.mark.parametrize("by_window", [True, False])
+def test_tables_of_windows_keep_double_precision(tmp_path, by_window):
+    X = np.random.default_rng(0).normal(size=(6, 40)) + 1e8
+    rows = [("window", "A"), *((i, value) for i, window in enumerate(X) for value in window)]
+    if by_window:
+        rows = [range(40), *X]
+    path = tmp_path / "windows.csv"
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    assert_array_equal(read_window_file(path, labelled=False).X[:, 0], X)
 
 
 def test_pretraining_reads_windows_with_an_offset(motion):
