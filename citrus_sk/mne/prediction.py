@@ -176,7 +176,7 @@ class WindowPlan:
         picks = [self.raw.ch_names.index(name) for name in self.channels.names]
         with reading(self.where):
             values = self.raw.get_data(picks, first, end, verbose="error")
-        values = self.channels.arranged(values).astype(np.float32)
+        values = self.channels.arranged(values)
         return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
 

@@ -95,8 +95,12 @@ class SignalAligner(Stored, Documented, TransformerMixin, BaseEstimator):
     extended by odd reflection, which preserves constants and trends.
 
     The output is float32 and C-contiguous, and never shares memory with the input. A memory map
-    is read in pieces. ``fit`` checks the values of `X` and stores its shape, but learns nothing
-    from the values. It warns if resampling to a lower rate removes more than half of the power of
+    is read in pieces. ``fit`` checks the values of `X` and stores its shape. It learns nothing
+    from the values, with one exception: the offset of a channel in double precision that is larger
+    than 1e4 times the sd within a window, with which float32 would lose the signal. It is
+    subtracted from all windows. It is the median over the means of the windows in ``fit``, so
+    differences in level between windows are kept. ``fit`` warns if the signal is lost even so. It
+    also warns if resampling to a lower rate removes more than half of the power of
     the signal, on average over channels and at most 32 windows. Bad channels and stimulus channels
     of an `mne.Epochs` are left out.
 

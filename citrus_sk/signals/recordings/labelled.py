@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from ..offsets import single_if_exact
 from ..picks import channel_kinds, pick_channels
 from .annotated import annotation_rows
 from .formats import open_named, open_raw, reading
@@ -276,4 +277,4 @@ def _cut(raw: Any, name: str, row: dict[str, Any], source: str) -> np.ndarray:
             f"{raw.n_times / sfreq:g} s at {sfreq:g} Hz."
         )
     with reading(name):
-        return raw.get_data(start=start, stop=stop, verbose="error").astype(np.float32)
+        return single_if_exact(raw.get_data(start=start, stop=stop, verbose="error"))

@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 
 from ..._utils.validation import first_few
 from ..missing import is_missing
+from ..offsets import single_if_exact
 from .formats import reason_of
 from .label_tables import table_reader
 
@@ -266,7 +267,7 @@ def _of_windows(table: _Table) -> Bunch:
         raise ValueError(
             f"{table.name} has {len(samples)} column(s) of samples; expected at least two."
         )
-    X = table.numbers(samples).astype(np.float32)[:, None]
+    X = single_if_exact(table.numbers(samples))[:, None]
     return _bunch(table, X, table.text("label"), table.text("group"))
 
 
@@ -290,10 +291,9 @@ def _of_samples(table: _Table) -> Bunch:
             f"{table.name}: window {firsts[odd[0]]!r} has {lengths[odd[0]]} rows, and "
             f"{firsts[0]!r} has {lengths[0]}; expected the same length for all windows."
         )
-    values = table.numbers(ch_names).astype(np.float32)
-    X = values.reshape(len(starts), -1, len(ch_names)).swapaxes(1, 2)
+    X = table.numbers(ch_names).reshape(len(starts), -1, len(ch_names)).swapaxes(1, 2)
     y, groups = (_constant(table, column, firsts, int(lengths[0])) for column in ("label", "group"))
-    bunch = _bunch(table, np.ascontiguousarray(X), y, groups)
+    bunch = _bunch(table, np.ascontiguousarray(single_if_exact(X)), y, groups)
     bunch.update(ch_names=ch_names, window=np.array(firsts))
     if "time" in table.columns:
         times = table.numbers(["time"]).reshape(len(starts), -1)
