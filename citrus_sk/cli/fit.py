@@ -129,5 +129,5 @@ def _evaluate(source: DataSource) -> str:
     for name in ("labels", "duration", "tmin", "events", "people", "picks", "dataset", "sfreq"):
         value = getattr(source, name)
         if value is not None:
-            words += [f"--{name}", listed(value) if isinstance(value, list) else str(value)]
+            words += [f"--{name}", listed(value) if isinstance(value, list) else str(value).removesuffix(".0")]
     return shlex.join(words)

@@ -17,10 +17,10 @@ def add_inspect(commands: Any) -> None:
         "inspect",
         help="show what is in your data",
         description=(
-            "Show what is in recordings or labelled windows before anything is trained: people, "
+            "Show what is in recordings or windows before anything is trained: people, "
             "lengths, channels and their rates, flat, clipped and missing parts, mains hum, "
             "copies, and with labels the windows of each person and class. "
-            f"{DATA} Recordings can be inspected without labels."
+            f"{DATA} No labels are needed."
         ),
     )
     add_data(parser)
