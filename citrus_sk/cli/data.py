@@ -65,7 +65,8 @@ def _load_installed(source: DataSource) -> Bunch:
 def about(bunch: Bunch) -> str:
     """Describe windows in a sentence."""
     shape = np.shape(bunch.X)
-    channels = f"{shape[1] if len(shape) == 3 else 1} channels"
+    n_chans = shape[1] if len(shape) == 3 else 1
+    channels = f"{n_chans} channel{'s' if n_chans > 1 else ''}"
     if bunch.ch_names is not None:
         channels += f" ({', '.join(bunch.ch_names)})"
     length = f"{shape[-1]} samples" + (f" ({shape[-1] / bunch.sfreq:g} s)" if bunch.sfreq else "")

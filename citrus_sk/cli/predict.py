@@ -110,7 +110,7 @@ def run_predict(
         raise ValueError("--people is for --adapt. Add --adapt, or omit --people.")
     if events.form != "txt" and annotations is None:
         raise ValueError(
-            "--annotations-format is for --annotations FOLDER. Add it, or omit --annotations-format."
+            "--annotations-format is for --annotations FOLDER. Add a FOLDER, or omit the format."
         )
     if any(map(is_window_file, recordings)):
         only_recordings = {
@@ -297,9 +297,7 @@ def _write(
         if name in targets:
             targets[name].parent.mkdir(parents=True, exist_ok=True)
             found = events.events(prediction)
-            write_atomically(
-                targets[name], event_file(found, prediction.event_shift, events.form)
-            )
+            write_atomically(targets[name], event_file(found, prediction.event_shift, events.form))
 
 
 def _table(predicted: dict[str, RawPrediction]) -> bytes:
