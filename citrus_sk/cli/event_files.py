@@ -50,7 +50,8 @@ def _edf(rows: list[tuple[float, float, str]]) -> bytes:
     from edfio import Edf, EdfAnnotation
 
     # A file needs an annotation; an empty one is the time of the first record, and no event.
-    return Edf([], annotations=[EdfAnnotation(*row) for row in rows or [(0, None, "")]]).to_bytes()
+    found = [EdfAnnotation(*row) for row in rows] or [EdfAnnotation(0, None, "")]
+    return Edf([], annotations=found).to_bytes()
 
 
 def warn_of_letters(labels: list[str]) -> None:
