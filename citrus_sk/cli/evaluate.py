@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
 from .._utils.optional import require
+from .._utils.validation import last_step
 from ..evaluation import (
     FractionCurve,
     NewPersonCurve,
@@ -84,10 +87,12 @@ def run_evaluate(
     }  # fmt: skip
     new_person = None
     with collected_warnings() as notes:
-        curve = fraction_curve(
-            models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
-            cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle, **shared,
-        )  # fmt: skip
+        with _people_in_fit(models, bunch.groups):
+            curve = fraction_curve(
+                models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
+                cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle,
+                **shared,
+            )  # fmt: skip
         if adapt:
             if progress:
                 print("New person:", file=sys.stderr, flush=True)
@@ -183,6 +188,21 @@ def make_adapting(names: str | None, *, sfreq: float | None, seed: int) -> dict[
             peer = make_peer(target, sfreq=sfreq, random_state=seed, recenter=True)
             models[recentred_name(name)] = peer
     return models
+
+
+@contextmanager
+def _people_in_fit(models: Mapping[str, Any], groups: Any) -> Iterator[None]:
+    """Pass people to ``fit`` of each `CitrusClassifier`, as ``citrus-sk fit`` does."""
+    from .. import CitrusClassifier
+
+    if groups is None:
+        yield
+        return
+    with config_context(enable_metadata_routing=True):
+        for model in models.values():
+            if isinstance(last := last_step(model), CitrusClassifier):
+                last.set_fit_request(groups=True)
+        yield
 
 
 def _named(names: str) -> dict[str, str]:
