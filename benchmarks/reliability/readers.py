@@ -141,8 +141,6 @@ def _raw():
 
 def formats(folder: Path) -> Attempt:
     """BrainVision, EEGLAB and GDF, which MNE reads."""
-    from scipy.io import savemat
-
     values = signals(2)
     head = (
         "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
@@ -156,21 +154,48 @@ def formats(folder: Path) -> Attempt:
     )
     brainvision = {"a.vhdr": head.encode(), "a.vmrk": marks.encode(),
                    "a.eeg": values.T.astype("<f4").tobytes()}  # fmt: skip
+    eeglab = {"a.set": _saved(folder, {"EEG": _eeg(values)})}
+    readers = [_read_as_corpus, _read_as_windows, _open]
+    samples = [Sample(brainvision, readers), Sample(eeglab, readers)]
+    return _attempt(folder, [*samples, Sample({"a.gdf": _gdf(values)}, [_read_as_corpus, _open])])
+
+
+def eeglab(folder: Path) -> Attempt:
+    """Files of EEGLAB in each layout: one structure, its fields, and compressed."""
+    from scipy.sparse import csc_array
+
+    eeg, samples = _eeg(signals(2)), []
+    odd = {"cells": np.array([1.0, "a", np.eye(2)], object), "sparse": csc_array(np.eye(3)),
+           "complex": np.array([1j, 2])}  # fmt: skip
+    for name, content, packed in (
+        ("whole", {"EEG": eeg | {"etc": odd}}, False), ("fields", eeg, False),
+        ("packed", {"EEG": eeg}, True),
+    ):  # fmt: skip
+        files = {f"{name}.set": _saved(folder, content, packed)}
+        samples.append(Sample(files, [_read_as_corpus, _read_as_windows, _open]))
+    return _attempt(folder, samples)
+
+
+def _eeg(values: np.ndarray) -> dict[str, object]:
+    """Two channels and an event, as EEGLAB stores them."""
     channels = np.array([("C3",), ("C4",)], [("labels", object)])
     events = np.array(
         [("walk", 100.0, 50.0)], [(n, object) for n in ("type", "latency", "duration")]
     )
-    savemat(
-        folder / "a.set",
-        {"EEG": {"data": values.astype("f4"), "srate": float(SFREQ), "nbchan": 2, "trials": 1,
-                 "pnts": values.shape[1], "xmin": 0.0, "xmax": 20.0, "chanlocs": channels,
-                 "event": events, "setname": "a", "icawinv": [], "icaweights": []}},
-        appendmat=False,
-    )  # fmt: skip
-    eeglab = {"a.set": (folder / "a.set").read_bytes()}
-    readers = [_read_as_corpus, _read_as_windows, _open]
-    samples = [Sample(brainvision, readers), Sample(eeglab, readers)]
-    return _attempt(folder, [*samples, Sample({"a.gdf": _gdf(values)}, [_read_as_corpus, _open])])
+    return {"data": values.astype("f4"), "srate": float(SFREQ), "nbchan": 2, "trials": 1,
+            "pnts": values.shape[1], "xmin": 0.0, "xmax": 20.0, "chanlocs": channels,
+            "event": events, "setname": "a", "icawinv": [], "icaweights": []}  # fmt: skip
+
+
+def _saved(folder: Path, content: dict[str, object], packed: bool = False) -> bytes:
+    from scipy.io import savemat
+
+    path = folder / "saved.set"
+    savemat(path, content, appendmat=False, do_compression=packed)
+    try:
+        return path.read_bytes()
+    finally:
+        path.unlink()
 
 
 def _gdf(values: np.ndarray) -> bytes:
@@ -287,5 +312,5 @@ def tables(folder: Path) -> Attempt:
 
 ATTACKS = {
     "edf": edf, "fif": fif, "npy": npy, "npz": npz, "wfdb": wfdb, "tables": tables,
-    "formats": formats,
+    "formats": formats, "eeglab": eeglab,
 }  # fmt: skip
