@@ -57,9 +57,10 @@ class Sample:
     files: Mapping[str, bytes]
     readers: Sequence[Callable[[Path], None]]
     is_valid: bool = True
+    damage: Callable[[np.random.Generator, bytes], bytes] = mutated
 
 
-def _attempt(folder: Path, samples: Sequence[Sample]) -> Attempt:
+def attempt_on(folder: Path, samples: Sequence[Sample]) -> Attempt:
     """Attempts on the samples by turns; one file of a sample is damaged."""
 
     def written(sample: Sample, files: Mapping[str, bytes]) -> Sequence[Exception | None]:
@@ -79,8 +80,8 @@ def _attempt(folder: Path, samples: Sequence[Sample]) -> Attempt:
 
     def run(rng: np.random.Generator, i: int) -> str:
         sample = samples[i % len(samples)]
-        damaged = list(sample.files)[rng.integers(len(sample.files))]
-        errors = written(sample, sample.files | {damaged: mutated(rng, sample.files[damaged])})
+        name = list(sample.files)[rng.integers(len(sample.files))]
+        errors = written(sample, sample.files | {name: sample.damage(rng, sample.files[name])})
         if (folder / MARK).exists():
             raise Fault("code in a file was run")
         failures = [error for error in errors if error is not None]
@@ -119,14 +120,14 @@ def edf(folder: Path) -> Attempt:
             samples.append(Sample({path.name: path.read_bytes()}, chosen))
     (whole,) = samples[1].files.values()
     gaps = whole.replace(b"EDF+C", b"EDF+D", 1)
-    return _attempt(folder, [*samples, Sample({"gaps.edf": gaps}, readers)])
+    return attempt_on(folder, [*samples, Sample({"gaps.edf": gaps}, readers)])
 
 
 def fif(folder: Path) -> Attempt:
     raw, path = _raw(), folder / "walk_raw.fif"
     raw.save(path, verbose="error")
     readers = [_read_as_corpus, _read_as_windows, _open]
-    return _attempt(folder, [Sample({path.name: path.read_bytes()}, readers)])
+    return attempt_on(folder, [Sample({path.name: path.read_bytes()}, readers)])
 
 
 def _raw():
@@ -157,7 +158,7 @@ def formats(folder: Path) -> Attempt:
     eeglab = {"a.set": _saved(folder, {"EEG": _eeg(values)})}
     readers = [_read_as_corpus, _read_as_windows, _open]
     samples = [Sample(brainvision, readers), Sample(eeglab, readers)]
-    return _attempt(folder, [*samples, Sample({"a.gdf": _gdf(values)}, [_read_as_corpus, _open])])
+    return attempt_on(folder, [*samples, Sample({"a.gdf": _gdf(values)}, [_read_as_corpus, _open])])
 
 
 def eeglab(folder: Path) -> Attempt:
@@ -173,7 +174,7 @@ def eeglab(folder: Path) -> Attempt:
     ):  # fmt: skip
         files = {f"{name}.set": _saved(folder, content, packed)}
         samples.append(Sample(files, [_read_as_corpus, _read_as_windows, _open]))
-    return _attempt(folder, samples)
+    return attempt_on(folder, samples)
 
 
 def _eeg(values: np.ndarray) -> dict[str, object]:
@@ -222,7 +223,7 @@ def wfdb(folder: Path) -> Attempt:
         p_signal=values.T, write_dir=str(folder),
     )  # fmt: skip
     files = {path.name: path.read_bytes() for path in [folder / "r1.hea", *folder.glob("r1*.dat")]}
-    return _attempt(folder, [Sample(files, [_read_as_corpus, _open])])
+    return attempt_on(folder, [Sample(files, [_read_as_corpus, _open])])
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ def npy(folder: Path) -> Attempt:
     sidecar = {"sfreq": 50, "ch_names": ["x", "y", "z"], "modalities": "ACC", "scale": [1, 2, 0.5],
                "subject": "a", "licence": "CC0"}  # fmt: skip
     samples[0].files |= {"int.json": json.dumps(sidecar).encode()}
-    return _attempt(folder, samples)
+    return attempt_on(folder, samples)
 
 
 def _as_bytes(content: object) -> np.ndarray:
@@ -266,7 +267,7 @@ def npz(folder: Path) -> Attempt:
             reader = _read_as_corpus if name == "corpus" else _read_labelled
             files = {path.name: path.read_bytes()}
             samples.append(Sample(files, [reader], is_valid=name != "pickle"))
-    return _attempt(folder, samples)
+    return attempt_on(folder, samples)
 
 
 def _read_labelled(path: Path) -> None:
@@ -305,7 +306,7 @@ def tables(folder: Path) -> Attempt:
         Sample({"sub-1_channels.tsv": channels}, [read_beside]),
         Sample({"sub-1_events.tsv": events}, [read_beside]),
     ]
-    attempt = _attempt(folder, samples)
+    attempt = attempt_on(folder, samples)
     attempt.names = {*attempt.names, recording}
     return attempt
 
