@@ -293,16 +293,20 @@ def tables(folder: Path) -> Attempt:
     def read_windows(path: Path) -> None:
         read_labelled(folder, path)
 
+    def read_groups(path: Path) -> None:
+        read_people(path, folder, [recording])
+
     def read_beside(path: Path) -> None:
         _read_as_corpus(folder / recording)
         _read_as_windows(folder / recording)
 
+    people = f"file,group\n{recording},p1\n./{recording},p1\n"
     channels = b"name\ttype\tstatus\nEEG 1\tEEG\tgood\nEEG 2\tEEG\tbad\n"
     events = b"onset\tduration\ttrial_type\n1\t2\twalk\n5\t2\tBAD_x\n8\tn/a\tb\n"
     samples = [
         Sample({"labels.csv": rows.encode()}, [read_windows]),
         Sample({"excel.csv": rows.replace(",", ";").encode("utf-16")}, [read_windows]),
-        Sample({"people.csv": b"file,group\nsub-1_raw.fif,p1\nb.edf,p2\n"}, [read_people]),
+        Sample({"people.csv": people.encode()}, [read_groups]),
         Sample({"sub-1_channels.tsv": channels}, [read_beside]),
         Sample({"sub-1_events.tsv": events}, [read_beside]),
     ]
