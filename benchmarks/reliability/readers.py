@@ -6,6 +6,8 @@ A mutated file may still be readable, with other values. Otherwise an error has 
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -177,6 +179,48 @@ def eeglab(folder: Path) -> Attempt:
     return attempt_on(folder, samples)
 
 
+def matlab(folder: Path) -> Attempt:
+    """Files that MATLAB wrote for the tests of SciPy, as they are and with nothing compressed."""
+    from scipy.io import matlab
+
+    samples = []
+    for path in sorted(Path(matlab.__file__).parent.glob("tests/data/*.mat")):
+        content = path.read_bytes()
+        for i, each in enumerate(dict.fromkeys([content, _unpacked(content)])):
+            samples.append(Sample({f"{path.stem}-{i}.set": each}, [_load], is_valid=False))
+    return attempt_on(folder, samples)
+
+
+def _unpacked(content: bytes) -> bytes:
+    if content[124:128] not in (b"\0\1IM", b"\1\0MI"):  # not of version 5
+        return content
+    tag, parts, at = (
+        struct.Struct(f"{'<' if content[126:128] == b'IM' else '>'}II"),
+        [content[:128]],
+        128,
+    )
+    while at + 8 <= len(content):
+        kind, n_bytes = tag.unpack_from(content, at)
+        whole = content[at : at + 8 + n_bytes]
+        try:
+            parts.append(zlib.decompress(whole[8:]) if kind == 15 else whole)
+        except zlib.error:  # a test of SciPy
+            parts.append(whole)
+        at += len(whole)
+    return b"".join(parts)
+
+
+def _load(path: Path) -> None:
+    from scipy.io import loadmat
+
+    from citrus_sk.signals.recordings.formats import reading
+    from citrus_sk.signals.recordings.structure import check_structure
+
+    with reading(path.name):
+        check_structure(path)
+        loadmat(path, appendmat=False, squeeze_me=True)
+
+
 def _eeg(values: np.ndarray) -> dict[str, object]:
     """Two channels and an event, as EEGLAB stores them."""
     channels = np.array([("C3",), ("C4",)], [("labels", object)])
@@ -317,5 +361,5 @@ def tables(folder: Path) -> Attempt:
 
 ATTACKS = {
     "edf": edf, "fif": fif, "npy": npy, "npz": npz, "wfdb": wfdb, "tables": tables,
-    "formats": formats, "eeglab": eeglab,
+    "formats": formats, "eeglab": eeglab, "matlab": matlab,
 }  # fmt: skip
