@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from ..evaluation import (
 )
 from ..evaluation.peers import can_be_recentred, recentred_name
 from ..evaluation.result import KEYS
-from ..evaluation.score_table import TIMES, writable
+from ..evaluation.score_table import TIMES, writable, write_csv
 from .arguments import DataSource
 from .data import about, load_labelled
 from .output import collected_warnings
@@ -242,11 +241,7 @@ def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
 
 def _write(curve: FractionCurve, new_person: NewPersonCurve | None, paths: dict[str, Path]) -> None:
     curve.to_csv(paths["scores.csv"], times=False)
-    with paths["times.csv"].open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*KEYS, *TIMES], extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for row in curve.rows:
-            writer.writerow({k: "" if v != v else v for k, v in row.items()})
+    write_csv(paths["times.csv"], [*KEYS, *TIMES], curve.rows)
     curve.to_json(paths["curve.json"])
     if new_person is not None:
         new_person.to_csv(paths["new_person.csv"], times=False)

@@ -127,7 +127,7 @@ def run_predict(
         targets = _annotation_files(annotations, files, overwrite)
         if targets:
             _warn_of_letters(model)
-        predicted = _predict(plan, files, person, adapt, progress)
+        predicted = _predict(plan, files, person, adapt, skip, progress)
         _write(predicted, out, events, targets)
     print(_summary(predicted, out, annotations))
 
@@ -235,7 +235,7 @@ def _check_all(
     for name, file in files.items():
         try:
             plan(name, file)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             if not skip:
                 hint = " Or pass --on-error skip, to predict the others." if len(files) > 1 else ""
                 raise ValueError(f"{error}{hint}") from error
@@ -275,19 +275,30 @@ def _predict(
     files: dict[str, Path],
     person: dict[str, str],
     adapt: bool,
+    skip: bool,
     progress: bool,
 ) -> dict[str, RawPrediction]:
-    """Predict the recordings person by person; the result is in the order of `files`."""
+    """Predict the recordings person by person; the result is in the order of `files`.
+
+    With `skip`, those of a person whose files vanished or changed since the check are left out.
+    """
     by_person: dict[str, list[str]] = {}
     for name in files:
         by_person.setdefault(person[name], []).append(name)
     predicted: dict[str, RawPrediction] = {}
     with progress_bar(total=len(files), unit="recording", shown=progress) as bar:
         for names in by_person.values():
-            plans = [plan(name, files[name]) for name in names]
-            predicted |= zip(names, predict_plans(plans, adapt=adapt), strict=True)
+            try:
+                plans = [plan(name, files[name]) for name in names]
+                predicted |= zip(names, predict_plans(plans, adapt=adapt), strict=True)
+            except (OSError, ValueError) as error:
+                if not skip:
+                    raise
+                print(f"warning: skipped {', '.join(names)}: {error}", file=sys.stderr)
             bar.update(len(names))
-    return {name: predicted[name] for name in files}
+    if not predicted:
+        raise ValueError(f"none of the {len(files)} recordings can be predicted.")
+    return {name: predicted[name] for name in files if name in predicted}
 
 
 def _write(
@@ -296,13 +307,13 @@ def _write(
     events: EventSettings,
     targets: dict[str, Path],
 ) -> None:
-    write_atomically(out, _table(predicted))
     for name, prediction in predicted.items():
         if name in targets:
             targets[name].parent.mkdir(parents=True, exist_ok=True)
             write_atomically(
                 targets[name], _annotation_text(events.events(prediction), prediction.event_shift)
             )
+    write_atomically(out, _table(predicted))  # last, so that all is complete if it exists
 
 
 def _table(predicted: dict[str, RawPrediction]) -> bytes:

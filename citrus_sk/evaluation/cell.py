@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
@@ -22,7 +23,7 @@ from .memory import clone_with_memory
 from .routing import PREDICTIONS, Routed, route
 
 BINS = 10  # bins of confidence in the reliability of a row
-_WATCH = "citrus_sk watches its parent"
+_WATCH, _LOKY = "citrus_sk watches its parent", "LokyProcess"
 
 
 def run_cell(
@@ -83,7 +84,8 @@ def run_cell(
             row["fit_time"] = time.perf_counter() - start
         except Exception as error:  # noqa: BLE001 - any exception of an estimator is a result
             return row | {"error": reason(error)}
-        row |= score_model(model, held_out, y[test], np.unique(y), scorers, routed)
+        people = None if groups is None else groups[test]
+        row |= score_model(model, held_out, y[test], np.unique(y), scorers, routed, people)
         if oracle:
             best_epoch.look_back(model)
             row |= best_epoch.scores
@@ -103,6 +105,7 @@ def score_model(
     labels: np.ndarray,
     scorers: Mapping[str, Callable[..., float]],
     routed: Routed,
+    people: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Score a fitted model on test windows; an exception becomes the row's ``error``.
 
@@ -120,6 +123,8 @@ def score_model(
         Functions of the model, the test windows and their labels.
     routed : Routed
         Metadata of the predictions and the scorers.
+    people : ndarray of shape (n_test,), default=None
+        Person of each test window, for the reliability by person.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def score_model(
                 row[name] = float(scorer(model, X, y, **routed.scorers.get(name, {})))
             except Exception as error:  # noqa: BLE001 - and any of a scorer
                 reasons.append(f"{name}: {reason(error)}")
-        row |= _outcomes(model, X, y, labels, predicted, reasons)
+        row |= _outcomes(model, X, y, labels, predicted, people, reasons)
     return row | {"error": "; ".join(reasons)}
 
 
@@ -151,7 +156,12 @@ def end_with(parent: int) -> None:
     Loky's workers would finish their task and then wait for minutes, and keep their memory, beside
     those of the run that is resumed.
     """
-    if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:
+    if os.getppid() != parent:
+        # Of loky, the parent ended before this task began. Those of Dask have another one.
+        if multiprocessing.current_process().name.startswith(_LOKY):
+            os._exit(1)
+        return
+    if _WATCH not in {thread.name for thread in threading.enumerate()}:
         threading.Thread(target=_watch, args=(parent,), name=_WATCH, daemon=True).start()
 
 
@@ -227,9 +237,15 @@ def _score(
 
 
 def _outcomes(
-    model: Any, X: Any, y: np.ndarray, labels: np.ndarray, predicted: Any, reasons: list[str]
+    model: Any,
+    X: Any,
+    y: np.ndarray,
+    labels: np.ndarray,
+    predicted: Any,
+    people: np.ndarray | None,
+    reasons: list[str],
 ) -> dict[str, Any]:
-    """Confusion matrix, and confidence and accuracy in bins of confidence."""
+    """Confusion matrix, and confidence and accuracy in bins of confidence and by person."""
     found: dict[str, Any] = {}
     try:
         found["confusion"] = confusion_matrix(y, predicted, labels=labels).tolist()
@@ -238,8 +254,10 @@ def _outcomes(
             unknown = ~np.isfinite(proba).all(axis=1)
             if unknown.any():
                 raise ValueError(f"not finite for {unknown.sum()} of {len(proba)} windows")
-            correct = np.asarray(predicted) == y
-            found["reliability"] = reliability_bins(proba.max(axis=1), correct).tolist()
+            confidence, correct = proba.max(axis=1), np.asarray(predicted) == y
+            found["reliability"] = reliability_bins(confidence, correct).tolist()
+            if people is not None:
+                found["reliability_by_person"] = _by_person(confidence, correct, people)
     except Exception as error:  # noqa: BLE001 - and any of its predictions
         stage = "predict_proba" if "confusion" in found else "predict"
         reasons.append(f"{stage}: {reason(error)}")
@@ -249,8 +267,23 @@ def _outcomes(
 def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Windows, sum of confidence and correct windows of each bin, of shape (BINS, 3)."""
     of_bin = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
+    return _counts(of_bin, BINS, confidence, correct)
+
+
+def _by_person(
+    confidence: np.ndarray, correct: np.ndarray, people: np.ndarray
+) -> dict[str, list[float]]:
+    """Windows, sum of confidence and correct windows of each person."""
+    names, codes = np.unique(people, return_inverse=True)
+    counts = _counts(codes, len(names), confidence, correct).tolist()
+    return dict(zip(map(str, names.tolist()), counts, strict=True))
+
+
+def _counts(
+    codes: np.ndarray, n_codes: int, confidence: np.ndarray, correct: np.ndarray
+) -> np.ndarray:
     weights = (None, confidence, correct.astype(float))
-    return np.stack([np.bincount(of_bin, weight, BINS) for weight in weights], axis=1)
+    return np.stack([np.bincount(codes, weight, n_codes) for weight in weights], axis=1)
 
 
 def reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.plotting import Display, cell_size, legend_below, literal, new_axes, new_panels, style
+from .._utils.validation import check_choice
 from .result import FractionCurve
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ def reliability(rows: list[dict[str, Any]]) -> np.ndarray | None:
     return np.sum(known, axis=0) if known else None
 
 
+def reliability_by_person(rows: list[dict[str, Any]]) -> np.ndarray | None:
+    """Windows, summed confidence and correct windows of each person; None if unknown."""
+    found: dict[str, np.ndarray] = {}
+    for row in rows:
+        for person, counts in row.get("reliability_by_person", {}).items():
+            found[person] = found.get(person, 0) + np.asarray(counts)
+    return np.array(list(found.values())) if found else None
+
+
 def expected_calibration_error(bins: np.ndarray) -> float:
     """Mean difference of confidence and accuracy over windows (Guo et al., 2017)."""
     return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / max(1.0, bins[:, 0].sum()))
@@ -39,9 +49,11 @@ class ReliabilityDisplay(Display):
 
     Parameters
     ----------
-    bins : dict of str to ndarray of shape (10, 3)
+    bins : dict of str to ndarray of shape (n_bins, 3)
         For each estimator: number of windows, sum of confidence and number of correct windows, in
-        ten bins of confidence, which is the probability of the predicted class.
+        ten bins of confidence, which is the probability of the predicted class; or of each person.
+    by : {"confidence", "person"}, default="confidence"
+        What the rows of `bins` are.
 
     Attributes
     ----------
@@ -56,6 +68,7 @@ class ReliabilityDisplay(Display):
     """
 
     bins: dict[str, np.ndarray]
+    by: str = "confidence"
 
     @classmethod
     def from_curve(
@@ -64,6 +77,7 @@ class ReliabilityDisplay(Display):
         *,
         fraction: float | None = None,
         shots: int | None = None,
+        by: str = "confidence",
         ax: Axes | None = None,
     ) -> ReliabilityDisplay:
         """Draw the estimators of a curve at one amount of data, over all folds.
@@ -74,6 +88,10 @@ class ReliabilityDisplay(Display):
             Result of `fraction_curve`.
         fraction, shots : float or int, default=None
             Amount of data. None for both takes the largest fraction, or number of shots.
+        by : {"confidence", "person"}, default="confidence"
+            Draw a point for each of ten bins of confidence, or for each person in the test folds.
+            Probabilities can be right on average, and too high for one person and too low for
+            another one.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -84,20 +102,23 @@ class ReliabilityDisplay(Display):
         Raises
         ------
         ValueError
-            If no estimator has probabilities.
+            If no estimator has probabilities, or the curve has no people.
         """
+        check_choice("by", by, ("confidence", "person"))
         amount = pick_amount(curve, fraction, shots)
+        counted = reliability if by == "confidence" else reliability_by_person
         found = {
             name: bins
             for name in curve.estimators
-            if (bins := reliability(curve.select(name, **amount))) is not None
+            if (bins := counted(curve.select(name, **amount))) is not None
         }
         if not found:
+            people = " Pass groups to fraction_curve, the person of each window."
             raise ValueError(
                 "No estimator of this curve gave probabilities at this amount of data; expected "
-                "at least one with predict_proba."
+                "at least one with predict_proba." + (people if by == "person" else "")
             )
-        return cls(bins=found).plot(ax=ax)
+        return cls(bins=found, by=by).plot(ax=ax)
 
     def _size(self) -> tuple[float, float]:
         return reliability_size(len(self.bins))
@@ -108,11 +129,15 @@ class ReliabilityDisplay(Display):
             color, line, marker = style(i)
             bins = bins[bins[:, 0] > 0]
             x, y = bins[:, 1] / bins[:, 0], bins[:, 2] / bins[:, 0]
-            ax.plot(x, y, color=color, linestyle=line, linewidth=1)
-            size = 8 + 90 * bins[:, 0] / bins[:, 0].sum()
             text = f"{literal(name)}, error {expected_calibration_error(bins):.3f}"
-            ax.scatter(x, y, s=size, color=color, marker=marker, label=text)
-        ax.set(xlabel="confidence", ylabel="accuracy", aspect="equal")
+            if self.by == "confidence":
+                ax.plot(x, y, color=color, linestyle=line, linewidth=1)
+                size = 8 + 90 * bins[:, 0] / bins[:, 0].sum()
+                ax.scatter(x, y, s=size, color=color, marker=marker, label=text)
+            else:
+                ax.plot(x, y, marker, color=color, markerfacecolor="none", markersize=5, label=text)
+        of_whom = "" if self.by == "confidence" else ", mean of a person"
+        ax.set(xlabel=f"confidence{of_whom}", ylabel="accuracy", aspect="equal")
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         ax.set_anchor("S")  # otherwise the layout keeps too little space for the legend
         legend_below(ax)

@@ -166,6 +166,7 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
             continue
         labels = _amount_text(kind, value)
         parts.append(html_figure(figure, f"Accuracy over confidence, {labels}"))
+    parts += _calibration_by_person(curve, *amounts[-1])
     for name in curve.estimators:
         try:
             figure, ax = new_figure(
@@ -177,6 +178,20 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
         text = f"{name}: confusion matrices, as fractions of the true class"
         parts.append(html_figure(figure, text, "wide"))
     return ["<h2>Calibration and confusions</h2>", *parts] if parts else []
+
+
+def _calibration_by_person(curve: FractionCurve, kind: str, value: Any) -> list[str]:
+    of_amount: dict[str, Any] = {kind: value}
+    try:
+        figure, ax = new_figure(reliability_size(len(curve.estimators)))
+        ReliabilityDisplay.from_curve(curve, ax=ax, by="person", **of_amount)
+    except ValueError:  # no people, or no probabilities
+        return []
+    text = (
+        f"Accuracy over mean confidence of each person, {_amount_text(kind, value)}. Below the "
+        "line, the probabilities are too high for this person."
+    )
+    return [html_figure(figure, text)]
 
 
 def _optimistic(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[str]:

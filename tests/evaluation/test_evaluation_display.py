@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from legible import assert_legible
 from matplotlib.figure import Figure
+from numpy.testing import assert_allclose
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
@@ -164,6 +165,28 @@ def test_reliability_counts_windows_and_its_error(curve):
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     # The prior says 0.5 of the commonest class, and is right in half of all cases.
     assert any(text.startswith("prior, error 0.0") for text in texts)
+
+
+def test_reliability_by_person_has_a_point_for_each_of_them(curve, data):
+    display = ReliabilityDisplay.from_curve(curve, fraction=1.0, by="person", ax=axes())
+    of_logistic = display.bins["logistic"]
+    assert len(of_logistic) == len(np.unique(data[2]))
+    assert of_logistic[:, 0].sum() == 120  # each person is in one test fold
+    rows = curve.select("logistic", fraction=1.0)
+    n_correct = sum(row["accuracy"] * row["n_test"] for row in rows)
+    assert of_logistic[:, 2].sum() == pytest.approx(n_correct)
+    points = display.ax_.lines[1]
+    assert_allclose(points.get_ydata(), of_logistic[:, 2] / of_logistic[:, 0])
+    assert display.ax_.get_xlabel() == "confidence, mean of a person"
+    with pytest.raises(ValueError, match="by='window' is unknown"):
+        ReliabilityDisplay.from_curve(curve, by="window")
+
+
+def test_reliability_by_person_needs_people(data):
+    X, y, _ = data
+    curve = fraction_curve(DummyClassifier(), X, y, fractions=(1.0,), scoring="accuracy")
+    with pytest.raises(ValueError, match="Pass groups to fraction_curve"):
+        ReliabilityDisplay.from_curve(curve, by="person")
 
 
 def test_reliability_without_probabilities_is_refused(data):
