@@ -66,6 +66,7 @@ def changed(content, old, new):
 EEG = saved(EEG=CONTENT)
 DATA = struct.pack("<II", 7, 400)  # type and bytes of the values
 ROWS = struct.pack("<III", 5, 12, 1)
+WALK = struct.pack("<4I", 5, 8, 1, 4)  # shape of a text
 FIELDS = b"type\0\0\0\0"
 
 
@@ -79,6 +80,7 @@ FIELDS = b"type\0\0\0\0"
         (ROWS, struct.pack("<III", 5, 12, 2), "a sparse array"),
         (ROWS, struct.pack("<III", 5, 12, 2**32 - 1), "a sparse array"),
         (FIELDS, b"typeabcd", "the names of fields"),
+        (WALK, struct.pack("<4I", 5, 0, 1, 4), "the shape of an array"),
         (struct.pack("<ii", 2, 50), struct.pack("<ii", -2, -50), "the shape of an array"),
     ],
 )

@@ -105,7 +105,7 @@ class _Variable:
             self._check_nested(1, depth)
             return
         dims = self._integers()
-        _require(len(dims) <= _MAX_DIMS and min(dims, default=0) >= 0, "the shape of an array")
+        _require(len(dims) <= _MAX_DIMS and min(dims, default=-1) >= 0, "the shape of an array")
         count = math.prod(dims)
         self._element(_TEXTS)  # the name
         if kind in _NUMERIC or kind == _CHAR:

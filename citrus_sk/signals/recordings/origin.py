@@ -48,7 +48,10 @@ class Origin:
         description = folder / "dataset_description.json"
         companions = [description, *(folder / name for name in _LICENCE_FILES)]
         companions += [*_table(path, folder, "channels"), *_table(path, folder, "events")]
-        companions += [path.parent / name for name in sorted(named_files(path))]
+        named = sorted(named_files(path))
+        # A WFDB header that names a file in another folder is refused.
+        is_wfdb = path.suffix.lower() == ".hea"
+        companions += [path.with_name(each) if is_wfdb else path.parent / each for each in named]
         if path.suffix == ".npy":
             companions.append(path.with_suffix(".json"))
         companions = [
