@@ -65,19 +65,19 @@ def run_evaluate(
     bool
         True if at least one fit could be scored.
     """
-    make_folder(out)
-    # Fail now, and not after hours.
     require("matplotlib", "The report")
-    names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
-    paths = {name: writable(out / name) for name in names}
     bunch = load_labelled(source)
     _check_groups(bunch, folds)
     if adapt:
         _check_people(bunch)
     models = make_estimators(estimators, sfreq=bunch.sfreq, seed=seed, ablation=ablation)
+    # Fail now, and not after hours; wrong data leave no empty folder.
+    make_folder(out)
+    names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
+    paths = {name: writable(out / name) for name in names}
     if fractions is None and shots is None:
         fractions = FRACTIONS
-    print(f"{about(bunch)}\n{len(models)} estimators: {'; '.join(models)}.", flush=True)
+    print(f"{about(bunch)}\nEstimators: {'; '.join(models)}.", flush=True)
     shared: dict[str, Any] = {
         "scoring": list(scoring), "random_state": seed, "n_jobs": jobs, "verbose": int(progress),
         "cache_features": cache,

@@ -124,5 +124,12 @@ def _evaluate(source: DataSource) -> str:
     for name in ("labels", "duration", "tmin", "events", "people", "picks", "dataset", "sfreq"):
         value = getattr(source, name)
         if value is not None:
-            words += [f"--{name}", listed(value) if isinstance(value, list) else str(value)]
+            words += [f"--{name}", _word(value)]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """Return an argument as it is typed: 10 for 10.0."""
+    if isinstance(value, list):
+        return listed(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)

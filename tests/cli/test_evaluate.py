@@ -327,11 +327,16 @@ def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
     assert said in error
 
 
+def test_data_that_cannot_be_read_leave_no_folder(folder):
+    assert evaluate("absent.npz") == 1
+    assert not (folder / "out").exists()
+
+
 def test_a_missing_matplotlib_is_named_before_anything_runs(folder, capsys, monkeypatch):
     monkeypatch.setattr("citrus_sk._utils.optional.find_spec", lambda name: None)
     assert evaluate("mine.npz") == 1
     assert "pip install matplotlib" in capsys.readouterr().err
-    assert not (folder / "out" / "run").exists()
+    assert not (folder / "out").exists()
 
 
 def test_a_run_of_other_data_is_left_alone(folder, capsys):

@@ -275,7 +275,8 @@ def _of_windows(table: _Table) -> Bunch:
                 f"{table.name}: the column {name!r} is not the next sample. If a row is a window, "
                 "all columns but label and group are its samples in order, with successive "
                 "numbers: 0, 1, 2, or s1, s2, s3. If a row is a sample, add a column window with "
-                "the name of its window."
+                "the name of its window. A whole recording is read from EDF, FIF and other formats "
+                "of recordings: save it as FIF with mne.io.RawArray."
             )
         previous = here
     if len(samples) < 2:
