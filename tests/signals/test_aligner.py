@@ -370,6 +370,8 @@ def test_two_different_sampling_rates_are_refused():
 def test_rate_refuses_a_window_without_two_samples_at_the_new_rate():
     with pytest.raises(ValueError, match=r"20 samples at 4000 Hz.*has 0 sample.*target_sfreq"):
         SignalAligner(method="rate", sfreq=4000).fit_transform(signals(3, 20))
+    two_samples = SignalAligner(16, method="rate", sfreq=4000).fit_transform(signals(3, 80))
+    assert np.isfinite(two_samples).all()
 
 
 def test_native_refuses_unequal_lengths_and_names_the_remedy():
@@ -390,6 +392,7 @@ def with_value(value, dtype=np.float64):
 BAD_INPUT = {
     "NaN": (with_value(np.nan), "NaN: window 1, channel 0, sample 7"),
     "inf": (with_value(np.inf), "inf.*: window 1, channel 0, sample 7"),
+    "inf and -inf": (np.r_[with_value(np.inf), with_value(-np.inf)], "inf.*: window 1"),
     "beyond float32": (with_value(1e300), "too large for float32.*1e\\+300"),
     "NaN in a list": ([signals(2, 9), with_value(np.nan)[1]], "NaN: window 1"),
     "complex": (signals(3, 2, 20) * 1j, "[Cc]omplex"),
