@@ -191,7 +191,7 @@ def draw_curves(paths: list[Path], out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     described = {path.stem: describe_checkpoint(path) for path in paths}
     panels = sorted({about["objective"] for about in described.values()})
@@ -199,7 +199,7 @@ def draw_curves(paths: list[Path], out: Path) -> None:
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
         own = [name for name, about in described.items() if about["objective"] == objective]
-        for name, color in zip(own, ("0.0", "tab:orange", "tab:blue"), strict=False):
+        for name, color in zip(own, ("#000000", "#D55E00", "#0072B2"), strict=False):
             history = described[name]["info"]["training"]["history"]
             steps = [row["step"] for row in history]
             axes.plot(steps, [row["loss"] for row in history], ":", color=color, lw=1)
@@ -207,9 +207,14 @@ def draw_curves(paths: list[Path], out: Path) -> None:
         axes.set(
             xlabel="batch", ylabel="masked loss", title=f"objective {objective!r}", yscale="log"
         )
+        for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis_formatter("{x:g}")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, title="people held out\n(dotted: training)")
-    figure.savefig(out, dpi=110)
+        axes.legend(
+            frameon=False, fontsize="small", title_fontsize="small",
+            title="people held out\n(dotted: training)",
+        )  # fmt: skip
+    figure.savefig(out, dpi=200)
 
 
 def main() -> None:

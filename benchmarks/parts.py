@@ -8,7 +8,7 @@ features of the same windows. A head on some of their columns gives the probabil
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -26,13 +26,14 @@ from citrus_sk.nn.heads import LinearHead
 from citrus_sk.nn.kernels import RandomKernels
 from citrus_sk.nn.readout import N_BANDS, log_band_power
 from citrus_sk.training.adaptation.heads import outputs_of, personal_head
-from citrus_sk.training.adaptation.people import rows_of_people
+from citrus_sk.training.adaptation.people import PeopleMeans, rows_of_people
 from citrus_sk.training.adaptive_probes import adapt_probe, adapt_trained_head
 from citrus_sk.training.labelled import LabelledWindows, label_windows
 from citrus_sk.training.logistic import fit_probe
 from citrus_sk.training.members import _KERNEL_WINDOWS
 from citrus_sk.training.nets import infer
 from citrus_sk.training.probes import fit_fused_probe
+from citrus_sk.training.unlabelled import means_of_people
 
 CPU = torch.device("cpu")
 KNOWN = ", people known"
@@ -74,15 +75,22 @@ def parts_of(network: CitrusNetwork) -> dict[str, Part]:
 
 
 class PartHead:
-    """A head on a part of the features, fitted and adapted to people as the classifier does it."""
+    """A head on a part of the features, fitted and adapted to people as the classifier does it.
+
+    `others` are the features of ``labelled.unlabelled``, and `scaled` those of the windows that the
+    scales of the features are taken from, if not the labelled ones.
+    """
 
     def __init__(
-        self, part: Part, features: Tensor, labelled: LabelledWindows, seed: int, *, always=False
-    ) -> None:
+        self, part: Part, features: Tensor, labelled: LabelledWindows, seed: int, *,
+        always=False, others: Tensor | None = None, scaled: Tensor | None = None,
+    ) -> None:  # fmt: skip
         self.part = part
         with torch.random.fork_rng(devices=[]):  # its first weights, which are not used
             self.scaler = LinearHead(part.views, labelled.n_outputs, part.shares)
-        self.scaler.set_statistics(features[:, part.columns], torch.tensor(labelled.weights))
+        weights = labelled.weights if scaled is None else np.ones(len(scaled))
+        scaled = features if scaled is None else scaled
+        self.scaler.set_statistics(scaled[:, part.columns], torch.tensor(weights))
         standard = self._standardise(features)
         if part.is_fused:
             fitted = fit_fused_probe(
@@ -94,7 +102,12 @@ class PartHead:
             adapt = adapt_trained_head
         self.adaptive = None
         if labelled.groups is not None:
-            self.adaptive = adapt(fitted, standard, part.families, labelled, always=always)
+            means = {} if others is None else {"unlabelled": self._means(labelled, others)}
+            self.adaptive = adapt(fitted, standard, part.families, labelled, always=always, **means)
+
+    def _means(self, labelled: LabelledWindows, others: Tensor) -> PeopleMeans:
+        unlabelled = replace(labelled.unlabelled, rows=np.arange(len(others)))
+        return means_of_people(unlabelled, lambda rows: self._standardise(others[rows]))
 
     def predict_proba(self, features: Tensor, people: np.ndarray | None = None) -> np.ndarray:
         """Probabilities of the windows, by themselves or each person's together."""

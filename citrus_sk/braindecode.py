@@ -12,6 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -218,8 +220,8 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         if isinstance(source, str) and hub.is_repository(source) and not Path(source).exists():
             source = hub.fetch(source, revision)
             revision = None
-        if _written_by_braindecode(source):
-            return super().from_pretrained(source, strict=True, **settings)
+        if (config := _braindecode_config(source)) is not None:
+            return cls._from_folder(Path(source), config, settings)
         if "preset" in settings:
             raise ValueError("preset is part of the checkpoint; leave it out.")
         checkpoint = load_checkpoint(source, revision=revision)
@@ -228,6 +230,51 @@ class CitrusModel(EEGModuleMixin, nn.Module):
         model = cls(preset=sizes, **settings)
         weights = trunk_state(checkpoint, settings["backbone"])
         model.network.trunk.load_state_dict(weights, strict=True)
+        return model
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> CitrusModel:
+        """Make a model with random weights from a dict that ``get_config`` returned.
+
+        Parameters
+        ----------
+        config : dict
+            Parameters of the class. A name of an activation must be that of a class of torch.nn,
+            because any other name could run code of its module.
+
+        Returns
+        -------
+        CitrusModel
+
+        Raises
+        ------
+        ValueError
+            If the activation is not a class of torch.nn.
+        """
+        config = {k: v for k, v in config.items() if k != "braindecode_version"}
+        if isinstance(config.get("activation"), str):
+            config["activation"] = _activation(config["activation"])
+        return cls(**config)
+
+    @classmethod
+    def _from_folder(
+        cls, folder: Path, config: dict[str, Any], settings: dict[str, Any]
+    ) -> CitrusModel:
+        """Make the model of a folder that ``save_pretrained`` wrote.
+
+        braindecode's own method imports and calls whatever class the configuration names.
+        """
+        n_outputs = settings.get("n_outputs")
+        model = cls.from_config(config | settings | {"n_outputs": config.get("n_outputs")})
+        try:
+            safetensors.torch.load_model(model, folder / hub.WEIGHTS, strict=True)
+        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+            raise ValueError(
+                f"{folder / hub.WEIGHTS} does not hold the weights of the model in {hub.CONFIG}: "
+                f"{error}. Download or save the folder again."
+            ) from error
+        if n_outputs not in (None, model.n_outputs):
+            model.reset_head(n_outputs)
         return model
 
 
@@ -242,6 +289,10 @@ def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
     """Replace GELU by another activation."""
     if activation is nn.GELU:
         return
+    if not (isinstance(activation, type) and issubclass(activation, nn.Module)):
+        raise TypeError(
+            f"activation={activation!r}; expected a class of modules, such as torch.nn.ELU."
+        )
     for part in network.modules():
         if isinstance(part, ConvEncoder | ResidualBlock):
             part.activation = activation()
@@ -250,11 +301,25 @@ def _activate(network: nn.Module, activation: type[nn.Module]) -> None:
             part.activation_relu_or_gelu = 0  # torch's fast path only supports these two
 
 
-def _written_by_braindecode(source: Any) -> bool:
-    config = Path(source) / hub.CONFIG if isinstance(source, str | os.PathLike) else None
-    if config is None or not config.is_file():
-        return False
+def _activation(name: str) -> type[nn.Module]:
+    """Class of torch.nn with a dotted name, as braindecode writes it, without an import."""
+    found = getattr(nn, name.rpartition(".")[2], None)
+    if not (name.startswith("torch.nn.") and isinstance(found, type) and found is not nn.Module):
+        raise ValueError(
+            f"activation={name!r} in the configuration; expected a class of torch.nn. No other "
+            "class is imported, because that runs its code: pass activation=, the class itself, "
+            "if you know it."
+        )
+    return found
+
+
+def _braindecode_config(source: Any) -> dict[str, Any] | None:
+    """Configuration in a folder that braindecode wrote, or None for anything else."""
+    path = Path(source) / hub.CONFIG if isinstance(source, str | os.PathLike) else None
+    if path is None or not path.is_file():
+        return None
     try:
-        return "braindecode_version" in json.loads(config.read_text("utf-8"))
-    except (ValueError, OSError):
-        return False
+        config = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError, RecursionError):
+        return None
+    return config if isinstance(config, dict) and "braindecode_version" in config else None

@@ -78,6 +78,9 @@ sphinx_gallery_conf = {
     "reference_url": {"citrus_sk": None},
     "reset_modules": ("matplotlib",),
     "abort_on_example_error": True,
+    # An address in memory says nothing about the figure above it.
+    "ignore_repr_types": r"matplotlib|Display",
+    "image_srcset": ["2x"],  # sharp on screens of two pixels a point
     "show_memory": False,
     "write_computation_times": False,
     "download_all_examples": False,

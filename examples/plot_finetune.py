@@ -79,6 +79,8 @@ for (name, clf), line in zip(models.items(), ["-", "--"], strict=True):
     axes[0].plot(epochs, history[:, "train_loss"], line, color="0.6", label=f"{name}, training")
     axes[0].plot(epochs, history[:, "valid_loss"], line, color="0.0", label=f"{name}, held out")
     axes[1].plot(epochs, history[:, "valid_accuracy"], line, color="0.0", label=name)
+chance = 1 / len(clf.classes_)
+axes[1].axhline(chance, color="0.4", linewidth=1, linestyle=":", label=f"chance, {chance:.2f}")
 axes[0].set(xlabel="epoch", ylabel="loss")
 axes[1].set(xlabel="epoch", ylabel="accuracy on held-out people")
 for panel in axes:

@@ -71,7 +71,9 @@ ConfusionMatrixDisplay.from_predictions(
 )
 axes.tick_params("x", rotation=35)
 plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
-axes.set(xlabel="predicted exercise", ylabel="exercise", title="Unseen people, share of each row")
+_ = axes.set(
+    xlabel="predicted exercise", ylabel="exercise", title="Unseen people, share of each row"
+)
 
 # %%
 # Save and load

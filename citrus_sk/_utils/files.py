@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -44,3 +45,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def without_home(text: str) -> str:
+    """Text with the working folder and the home folder written as ``.`` and ``~``.
+
+    For files that are shared: both folders often hold the name of a user or a study.
+    """
+    with suppress(OSError, RuntimeError):  # a deleted folder, a user without a home
+        for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
+            if folder != Path(folder.anchor):
+                text = re.sub(rf"{re.escape(str(folder))}(?![\w.-])", short, text)
+    return text

@@ -27,7 +27,10 @@ STYLES = (
     ("#7F7F7F", ":", "*"),
 )
 
+NARROW = 4.0  # inches; narrower axes, as in a column of a journal, have smaller labels of ticks
 _LABELS_INCHES = 0.5  # height of the ticks and the label of a horizontal axis
+# The middle of the axes is right of that of the figure, so a legend has less room than the figure.
+_ASIDE_INCHES = 0.5
 _LINE_INCHES = 0.17  # of each further line of the labels of ticks
 
 
@@ -191,16 +194,55 @@ def literal(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def legend_below(ax: Axes, *, tick_lines: int = 1, **settings: object) -> None:
-    """Add a legend under the label of the horizontal axis, whatever the height of the axes.
+def legend_below(
+    ax: Axes, *, columns: int = 1, tick_lines: int = 1, handle: float = 2.8, gap: float = 2.0
+) -> None:
+    """Add a legend under the label of the horizontal axis, whatever the size of the axes.
 
-    The labels of its ticks have `tick_lines` lines.
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes with labelled artists.
+    columns : int, default=1
+        Number of columns, or fewer on axes on which they do not fit.
+    tick_lines : int, default=1
+        Number of lines of the labels of the ticks.
+    handle, gap : float
+        Width of a handle with the space after it, and space between columns, in units of the size
+        of the letters.
     """
     from matplotlib.transforms import ScaledTranslation
 
     inches = _LABELS_INCHES + _LINE_INCHES * (tick_lines - 1)
     down = ScaledTranslation(0, -inches, ax.figure.dpi_scale_trans)
+    handles, labels = ax.get_legend_handles_labels()
     ax.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + down,
-        frameon=False, fontsize="small", **settings,
+        handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + down, frameon=False, fontsize="small",
+        ncols=fitting_columns(ax, labels, columns, handle=handle, gap=gap),
+        handlelength=handle - 0.8, columnspacing=gap,
     )  # fmt: skip
+
+
+def fitting_columns(
+    ax: Axes, labels: Sequence[str], most: int, *, handle: float = 2.8, gap: float = 2.0
+) -> int:
+    """Number of columns of a legend in small letters that fit above or below the axes, at least 1.
+
+    `handle` and `gap` are as for `legend_below`.
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(size="small")
+    size = font.get_size_in_points()
+    # On a screen, letters are up to a twentieth wider than their outlines.
+    widths = [1.06 * TextPath((0, 0), text, prop=font).get_extents().width for text in labels]
+    room = 72 * (cell_size(ax)[0] - _ASIDE_INCHES)
+    for n in range(min(most, len(labels)), 1, -1):
+        # The labels fill one column after the other.
+        columns = np.array_split(widths, n)
+        width = sum(column.max() + size * (handle + gap) for column in columns)
+        if width <= room:
+            return n
+    return 1

@@ -29,6 +29,12 @@ CREATE TABLE IF NOT EXISTS row (
 CREATE INDEX IF NOT EXISTS row_by_use ON row (used);
 """
 
+# A column of SQLite can hold a value of any type, as after damage.
+_SELECT = """
+SELECT used, sum, data FROM row
+WHERE key = ? AND typeof(used) = 'integer' AND typeof(data) = 'blob'
+"""
+
 
 class RowStore:
     """Rows of float32 in one SQLite file.
@@ -64,7 +70,7 @@ class RowStore:
         found, old, now = {}, [], int(time.time())
         with self._lock:
             for key in keys:
-                row = self._file.execute("SELECT used, sum, data FROM row WHERE key = ?", (key,))
+                row = self._file.execute(_SELECT, (key,))
                 for used, checksum, data in row:
                     if checksum == _checksum(key, data):
                         found[key] = np.frombuffer(data, np.float32)

@@ -95,7 +95,7 @@ def download(repository: str, revision: str | None) -> Path:
 def read_folder(folder: Path) -> tuple[Path, str]:
     """Path of the weights in a folder, and their SHA-256 in its configuration."""
     from .checkpoint import CheckpointError, check_sha256
-    from .format import COPY_HINT, parse_json
+    from .format import COPY_HINT, HEADER_LIMIT, parse_json
 
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
@@ -104,6 +104,11 @@ def read_folder(folder: Path) -> tuple[Path, str]:
                 "or the .safetensors file itself."
             )
     config = folder / CONFIG
+    if (size := config.stat().st_size) > HEADER_LIMIT:
+        raise CheckpointError(
+            f"{config} is damaged: it has {size} bytes; expected at most {HEADER_LIMIT}. "
+            f"{COPY_HINT}"
+        )
     sha256 = parse_json(f"{config} is damaged", config.read_bytes(), COPY_HINT).get("sha256")
     try:
         check_sha256(sha256)

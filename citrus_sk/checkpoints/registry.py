@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -322,7 +323,7 @@ def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tupl
     elif isinstance(source, str) and source in index:
         return SHIPPED / index[source]["file"], index[source]["sha256"]
     else:
-        path = Path(source).expanduser()
+        path = _expanded(source)
         if path.is_dir() and (_is_path(source) or (path / hub.WEIGHTS).is_file()):
             return hub.read_folder(path)
         if _is_path(source) and (path.exists() or not hub.is_repository(source)):
@@ -330,6 +331,13 @@ def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tupl
     if hub.is_repository(source):
         return hub.read_folder(hub.fetch(str(source), revision))
     raise ValueError(_unknown(os.fspath(source)))
+
+
+def _expanded(source: str | os.PathLike[str]) -> Path:
+    """Path with the home of a user for ``~``; unchanged if there is no such user."""
+    with suppress(RuntimeError):
+        return Path(source).expanduser()
+    return Path(source)
 
 
 def _is_path(source: Any) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._utils.optional import progress_bar
+from .._utils.optional import progress_bar, require
 from .._utils.validation import first_few
 from ..evaluation.leakage import alike_windows
 from ..signals.recordings.folders import search
+from ..signals.recordings.spectra import Spectra
 from ..signals.recordings.survey import (
     ChannelSurvey,
     RecordingSurvey,
@@ -23,7 +24,8 @@ from ..signals.recordings.survey import (
 from ..signals.recordings.window_files import is_window_file
 from .arguments import DataSource
 from .data import about, load_labelled
-from .output import collected_warnings
+from .inspect_page import Inspection, write_inspection
+from .output import check_new_file, collected_warnings
 
 _MOST_CHANNELS, _MOST_PEOPLE = 60, 30  # rows of a table
 _OTHER_UNIT = 300.0  # ratio of two standard deviations that suggests another unit
@@ -31,62 +33,106 @@ _OTHER_UNIT = 300.0  # ratio of two standard deviations that suggests another un
 _MOST_HAVE_SEVERAL = 0.5
 
 
-def run_inspect(source: DataSource, *, progress: bool = True) -> None:
+def run_inspect(
+    source: DataSource,
+    *,
+    html: Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    command: str | None = None,
+) -> None:
     """Print what recordings, or labelled windows, hold.
 
     Parameters
     ----------
     source : DataSource
         Data; labels are not needed for recordings.
+    html : Path or None, default=None
+        Page to write as well, with pictures.
+    overwrite : bool, default=False
+        Whether to replace `html` if it exists.
     progress : bool, default=True
         Whether to show a progress bar.
+    command : str or None, default=None
+        Command line, to show on the page.
 
     Raises
     ------
     ValueError
         If the arguments are not valid, or nothing can be read.
     OSError
-        If a file cannot be read.
+        If a file cannot be read or written.
+    ModuleNotFoundError
+        If a page is to be written, and matplotlib is not installed.
     """
-    is_array = source.dataset is not None or (source.data and is_window_file(source.data))
-    with collected_warnings():
-        if is_array:
-            bunch = load_labelled(source)
-            X = np.asarray(bunch.X)
-            print(_channel_table([survey_windows(X, bunch.sfreq, bunch.ch_names)]))
-            if bunch.sfreq is None:
-                print("The sampling rate is unknown; a rate of 100 Hz is assumed. Pass --sfreq.")
+    if html is not None:
+        check_new_file(html, overwrite=overwrite)
+        require("matplotlib", "A page")
+    found = Inspection(spectra=None if html is None else Spectra())
+    with collected_warnings() as notes:
+        if source.dataset is not None or (source.data and is_window_file(source.data)):
+            _survey_array(source, found)
         elif source.data is None:
             raise ValueError("expected DATA (a file or folder) or --dataset.")
         else:
-            print(_describe_recordings(source.data, progress), flush=True)
-        if is_array or source.labels is not None:
-            print("\n" + _describe_labels(bunch if is_array else load_labelled(source)))
+            _survey_recordings(source.data, progress, found)
+        if found.bunch is None and source.labels is not None:
+            found.bunch = load_labelled(source)
+        if found.bunch is not None:
+            print(f"\n{_describe_labels(found)}")
         else:
             print("\nWith --labels, the windows of each person and class are counted as well.")
+    if html is not None:
+        write_inspection(html, found, notes=notes, command=command)
+        print(f"\nPage: {html}")
 
 
 # --- recordings ----------------------------------------------------------------------------------
 
 
-def _describe_recordings(path: Path, progress: bool) -> str:
-    found = search(path, "DATA")
+def _survey_array(source: DataSource, found: Inspection) -> None:
+    bunch = load_labelled(source)
+    found.bunch, found.name, found.in_files = bunch, bunch.name, False
+    found.recordings = [
+        survey_windows(np.asarray(bunch.X), bunch.sfreq, bunch.ch_names, found.spectra)
+    ]
+    found.channels = _channel_rows(found.recordings)
+    remarks = _channel_remarks(found.channels, found.recordings)
+    if bunch.sfreq is None:
+        remarks.append("The sampling rate is unknown; a rate of 100 Hz is assumed. Pass --sfreq.")
+    found.channel_remarks = remarks
+    print("\n".join([*_channel_table(found.channels), *remarks]))
+
+
+def _survey_recordings(path: Path, progress: bool, found: Inspection) -> None:
+    files = search(path, "DATA")
     folder = path if path.is_dir() else path.parent
-    recordings: list[RecordingSurvey] = []
+    found.name = path.resolve().name
     failures: list[str] = []
-    for file in progress_bar(found.files, unit="file", shown=progress):
+    for file in progress_bar(files.files, unit="file", shown=progress):
         name = file.relative_to(folder).as_posix()
         try:
-            recordings += survey_file(file, name)
+            found.recordings += survey_file(file, name, found.spectra)
         except ModuleNotFoundError:
             raise
         except Exception as error:  # noqa: BLE001 - a reader may raise anything for a damaged file
             failures.append(f"{name} cannot be read: {error}")
-    if not recordings:
+    if not found.recordings:
         raise ValueError(f"no recording in {path} can be read. {first_few(failures, 3)}".strip())
-    lines = [_length(recordings), "", _channel_table(recordings), *_copies(recordings), *failures]
-    lines += [f"{name} was passed over: {reason}." for name, reason in found.passed_over]
-    return "\n".join(lines)
+    failures += [f"{name} was passed over: {reason}." for name, reason in files.passed_over]
+    found.channels = _channel_rows(found.recordings)
+    found.channel_remarks = _channel_remarks(found.channels, found.recordings)
+    length, copies = _length(found.recordings), _copies(found.recordings)
+    found.remarks = [length, *copies, *failures]
+    lines = [
+        length,
+        "",
+        *_channel_table(found.channels),
+        *found.channel_remarks,
+        *copies,
+        *failures,
+    ]
+    print("\n".join(lines), flush=True)
 
 
 def _length(recordings: Sequence[RecordingSurvey]) -> str:
@@ -108,26 +154,36 @@ def _copies(recordings: Sequence[RecordingSurvey]) -> list[str]:
     return [f"Equal signals: {', '.join(names)}." for names in by_digest.values() if len(names) > 1]
 
 
-def _channel_table(recordings: Sequence[RecordingSurvey]) -> str:
-    """Return a table with a row for each name of a channel."""
+def _channel_rows(recordings: Sequence[RecordingSurvey]) -> list[list[str]]:
+    """Return the head of a table, and a row for each name of a channel."""
     by_name: dict[tuple[str, str], list[ChannelSurvey]] = {}
     for recording in recordings:
         for channel in recording.channels:
             by_name.setdefault((channel.name, channel.kind), []).append(channel)
     head = ["channel", "kind", "recordings", "rate (Hz)", "typical sd", "unit", "flat", "clipped",
             "missing", "mains hum"]  # fmt: skip
-    rows = [[*key, *_channel_row(found)] for key, found in by_name.items()]
-    lines = _aligned([head, *rows[:_MOST_CHANNELS]])
-    if len(rows) > _MOST_CHANNELS:
-        lines.append(f"and {len(rows) - _MOST_CHANNELS} more channels")
-    if any(len(found) < len(recordings) for found in by_name.values()):
-        lines.append(
+    return [head, *([*key, *_channel_row(found)] for key, found in by_name.items())]
+
+
+def _channel_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = _aligned(rows[: _MOST_CHANNELS + 1])
+    if len(rows) > _MOST_CHANNELS + 1:
+        lines.append(f"and {len(rows) - _MOST_CHANNELS - 1} more channels")
+    return lines
+
+
+def _channel_remarks(
+    rows: Sequence[Sequence[str]], recordings: Sequence[RecordingSurvey]
+) -> list[str]:
+    remarks = []
+    if any(int(row[2]) < len(recordings) for row in rows[1:]):
+        remarks.append(
             "Not all recordings have the same channels. Choose shared ones with --picks of "
             "citrus-sk fit and evaluate."
         )
-    if any(row[5] for row in rows):
-        lines.append("unit: a guess, the one in which the sd is usual for the kind of signal")
-    return "\n".join(lines)
+    if any(row[5] for row in rows[1:]):
+        remarks.append("unit: a guess, the one in which the sd is usual for the kind of signal")
+    return remarks
 
 
 def _channel_row(found: Sequence[ChannelSurvey]) -> list[str]:
@@ -163,20 +219,22 @@ def _percent(share: float) -> str:
 # --- labels --------------------------------------------------------------------------------------
 
 
-def _describe_labels(bunch: Bunch) -> str:
+def _describe_labels(found: Inspection) -> str:
+    """Return the text on the labels, and keep its sentences for the page."""
+    bunch: Bunch = found.bunch
     y = np.asarray(bunch.y).astype(str)
-    lines = [about(bunch), ""]
     if bunch.groups is None:
-        lines += _aligned([["class", "windows"], *([k, str(n)] for k, n in Counter(y).items())])
-        lines.append(
+        table = _aligned([["class", "windows"], *([k, str(n)] for k, n in Counter(y).items())])
+        remarks = [
             "There are no groups, so the person of each window is unknown. Add groups for scores "
             "on new people."
-        )
+        ]
     else:
         people = np.asarray(bunch.groups).astype(str)
-        lines += _person_table(people, y)
-        lines += _advice(people, y)
-    return "\n".join(lines + _alike(bunch))
+        table, remarks = _person_table(people, y), _advice(people, y)
+    remarks += _alike(bunch)
+    found.label_remarks = [about(bunch), *remarks]
+    return "\n".join([about(bunch), "", *table, *remarks])
 
 
 def _person_table(people: np.ndarray, y: np.ndarray) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from .._utils.version import __version__
 from .arguments import DATA, add_data, data_source, integer_between, numbers, repeats
 from .recording_parsers import add_fit, add_inspect, add_predict
+from .terminal import printable_output
 
 PROGRAM = "citrus-sk"
 INTERRUPTED = 130  # exit status of shells after Ctrl-C
@@ -35,8 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 for success, 1 if the command failed, 130 after Ctrl-C. For wrong
         arguments argparse exits with 2.
     """
+    with printable_output():
+        return _run(sys.argv[1:] if argv is None else argv)
+
+
+def _run(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
-    arguments.command_line = shlex.join([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
+    arguments.command_line = shlex.join([PROGRAM, *argv])
     try:
         arguments.run(arguments)
     # Such as a missing extra, a folder that is not writable, or a recipe that is not valid.

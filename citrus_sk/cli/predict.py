@@ -7,8 +7,9 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from .._utils.optional import progress_bar
 from .._utils.validation import check_number, first_few
 from .._utils.version import __version__
 from ..mne import RawPrediction, RecordingModel
-from ..mne.prediction import WindowPlan, model_channels, plan_windows, predict_plans
+from ..mne.channels import find_channels
+from ..mne.prediction import WindowPlan, plan_windows, predict_plans
 from ..mne.result import probability_columns
 from ..signals.recordings.folders import ARRAY_EXTENSIONS, EXTENSIONS, Search, search
 from ..signals.recordings.label_tables import read_people
@@ -79,6 +81,7 @@ def run_predict(
     annotations: Path | None = None,
     overwrite: bool = False,
     step: float | None = None,
+    missing_channels: str = "raise",
     adapt: bool = False,
     people: Path | None = None,
     events: EventSettings = EventSettings(),
@@ -104,6 +107,7 @@ def run_predict(
         only_recordings = {
             "--annotations": annotations, "--step": step, "--people": people,
             "--on-error skip": skip or None,
+            "--missing-channels": None if missing_channels == "raise" else missing_channels,
         }  # fmt: skip
         check_window_files(recordings, only_recordings)
         with collected_warnings():
@@ -117,12 +121,13 @@ def run_predict(
         events.check(model)
         _check_step(step, model)
         files, base = _find(recordings)
-        files = _check_all(model, files, step, skip)
+        plan = partial(_plan, model, step=step, missing_channels=missing_channels)
+        files = _check_all(plan, files, skip)
         person = _people(files, base, people) if adapt else {name: name for name in files}
         targets = _annotation_files(annotations, files, overwrite)
         if targets:
             _warn_of_letters(model)
-        predicted = _predict(model, files, person, step, adapt, progress)
+        predicted = _predict(plan, files, person, adapt, progress)
         _write(predicted, out, events, targets)
     print(_summary(predicted, out, annotations))
 
@@ -223,13 +228,13 @@ def _annotation_files(
 
 
 def _check_all(
-    model: RecordingModel, files: dict[str, Path], step: float | None, skip: bool
+    plan: Callable[[str, Path], WindowPlan], files: dict[str, Path], skip: bool
 ) -> dict[str, Path]:
     """Return the recordings that can be predicted; without `skip` raise for the first other."""
     good = {}
     for name, file in files.items():
         try:
-            _plan(model, name, file, step)
+            plan(name, file)
         except ValueError as error:
             if not skip:
                 hint = " Or pass --on-error skip, to predict the others." if len(files) > 1 else ""
@@ -242,14 +247,20 @@ def _check_all(
     return good
 
 
-def _plan(model: RecordingModel, name: str, file: Path, step: float | None) -> WindowPlan:
+def _plan(
+    model: RecordingModel, name: str, file: Path, step: float | None, missing_channels: str
+) -> WindowPlan:
     raw = open_described(file, name)
-    chosen = model_channels(model, raw, where=name)
-    picks = [raw.ch_names[i] for i in chosen]
+    channels = find_channels(
+        model.estimator, model.ch_names, raw, where=name, missing_channels=missing_channels
+    )
+    chosen = [raw.ch_names.index(each) for each in channels.names]
     raw = only_channels(raw, file, chosen, "Leave the recording out.")
     overlap = None if step is None else model.duration - step
     bad_spans = Origin.of(file).bad_spans()
-    return plan_windows(model, raw, overlap=overlap, picks=picks, where=name, bad_spans=bad_spans)
+    return plan_windows(
+        model, raw, overlap=overlap, channels=channels, where=name, bad_spans=bad_spans
+    )
 
 
 def _people(files: dict[str, Path], base: Path, table: Path | None) -> dict[str, str]:
@@ -260,10 +271,9 @@ def _people(files: dict[str, Path], base: Path, table: Path | None) -> dict[str,
 
 
 def _predict(
-    model: RecordingModel,
+    plan: Callable[[str, Path], WindowPlan],
     files: dict[str, Path],
     person: dict[str, str],
-    step: float | None,
     adapt: bool,
     progress: bool,
 ) -> dict[str, RawPrediction]:
@@ -274,7 +284,7 @@ def _predict(
     predicted: dict[str, RawPrediction] = {}
     with progress_bar(total=len(files), unit="recording", shown=progress) as bar:
         for names in by_person.values():
-            plans = [_plan(model, name, files[name], step) for name in names]
+            plans = [plan(name, files[name]) for name in names]
             predicted |= zip(names, predict_plans(plans, adapt=adapt), strict=True)
             bar.update(len(names))
     return {name: predicted[name] for name in files}

@@ -24,6 +24,10 @@ def add_inspect(commands: Any) -> None:
         ),
     )
     add_data(parser)
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="page to write as well, with pictures"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.set_defaults(run=_run_inspect)
 
@@ -31,7 +35,13 @@ def add_inspect(commands: Any) -> None:
 def _run_inspect(arguments: argparse.Namespace) -> None:
     from .inspect import run_inspect
 
-    run_inspect(data_source(arguments), progress=not arguments.quiet)
+    run_inspect(
+        data_source(arguments),
+        html=arguments.html,
+        overwrite=arguments.overwrite,
+        progress=not arguments.quiet,
+        command=arguments.command_line,
+    )
 
 
 def add_fit(commands: Any) -> None:
@@ -122,6 +132,13 @@ def add_predict(commands: Any) -> None:
         "window, for windows without overlap",
     )
     parser.add_argument(
+        "--missing-channels",
+        choices=("raise", "interpolate", "ignore"),
+        default="raise",
+        help="if a recording lacks a channel of the training, or marks it as bad: raise an error, "
+        "interpolate it from the other EEG channels, or ignore it; default: raise",
+    )
+    parser.add_argument(
         "--adapt",
         action="store_true",
         help="adapt to each recording, each subject of BIDS, or each group of windows, as a new "
@@ -180,6 +197,7 @@ def _run_predict(arguments: argparse.Namespace) -> None:
         annotations=arguments.annotations,
         overwrite=arguments.overwrite,
         step=arguments.step,
+        missing_channels=arguments.missing_channels,
         adapt=arguments.adapt,
         people=arguments.people,
         events=EventSettings(

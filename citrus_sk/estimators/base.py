@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._utils.devices import resolve_device, usual_modes
+from .._utils.stored import Stored
 from .._utils.validation import Documented, check_choice
 from ..checkpoints.format import CheckpointError
 from ..checkpoints.registry import file_sha256, find_again, resolve_pretrained, trunk_state
@@ -26,7 +26,6 @@ from ..training.hooks import clone_or_explain
 BACKBONES = ("hybrid", "conv")
 STORE_WEIGHTS = ("full", "reference")
 _TRUNK = "trunk."
-_VERSION = "_citrus_sk_version"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Reference:
     sha256: str
 
 
-class NetworkEstimator(Documented, BaseEstimator):
+class NetworkEstimator(Stored, Documented, BaseEstimator):
     """Base of estimators with networks, whose input is 3-D windows.
 
     A pickle holds arrays instead of torch modules. A subclass names the attributes with networks
@@ -56,6 +55,8 @@ class NetworkEstimator(Documented, BaseEstimator):
     _network_attributes: tuple[str, ...]
     _records: ClassVar[Mapping[str, type]] = {}
     _reference: Reference | None = None
+    _layout_error = CheckpointError
+    _other_errors = (torch.OutOfMemoryError,)
     device: Any
 
     def _pack_networks(self) -> Any:
@@ -78,7 +79,7 @@ class NetworkEstimator(Documented, BaseEstimator):
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {_VERSION: _version(), **super().__getstate__()}
+        state = super().__getstate__()
         if self._network_attributes[0] in state:
             state["_packed"] = self._pack_networks()
         for name in self._network_attributes:
@@ -88,20 +89,7 @@ class NetworkEstimator(Documented, BaseEstimator):
                 state[name] = dict(vars(state[name]))
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        stored_by = state.get(_VERSION)
-        try:
-            with usual_modes():
-                self._set_state({k: v for k, v in state.items() if k != _VERSION})
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, LookupError, AttributeError) as error:
-            raise CheckpointError(_other_layout(type(self).__name__, stored_by, error)) from error
-
     def _set_state(self, state: dict[str, Any]) -> None:
-        for name in self._get_param_names():
-            if name not in state:
-                raise LookupError(f"the parameter {name} is missing")
         packed = state.pop("_packed", None)
         for name, kind in self._records.items():
             if isinstance(state.get(name), dict):
@@ -109,9 +97,10 @@ class NetworkEstimator(Documented, BaseEstimator):
                     state[name] = kind(**state[name])
                 except TypeError as error:  # from other fields
                     raise LookupError(str(error)) from error
-        super().__setstate__(state)
+        super()._set_state(state)
         if packed is not None:
-            self._unpack_networks(packed, resolve_device(self.device, strict=False))
+            with usual_modes():
+                self._unpack_networks(packed, resolve_device(self.device, strict=False))
 
 
 def _has_weights(pretrained: Any) -> bool:
@@ -123,34 +112,6 @@ def _has_weights(pretrained: Any) -> bool:
     except NotFittedError:
         return False
     return True
-
-
-def _version() -> str:
-    from .._utils.version import __version__
-
-    return __version__
-
-
-def _other_layout(class_name: str, stored_by: str | None, error: Exception) -> str:
-    """Message about a stored estimator that does not fit this version."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # The first line of torch names the class, the second one the missing parts.
-    reason = lines[min(1, len(lines) - 1)].rstrip(".") if lines else type(error).__name__
-    reason = textwrap.shorten(reason, 100, placeholder=" ...")
-    if stored_by == _version():
-        return (
-            f"This {class_name} does not fit its network ({reason}), although it was stored by the "
-            f"same version of citrus_sk, {stored_by}. The file was changed, or another version of "
-            "torch or braindecode is installed. Fit the estimator again."
-        )
-    origin = "an unknown version of citrus_sk" if stored_by is None else f"citrus_sk {stored_by}"
-    remedy = "Fit it again."
-    if stored_by is not None:
-        remedy = f"Load it with pip install citrus-sk=={stored_by}, or fit it again."
-    return (
-        f"This {class_name} was stored by {origin}, whose layout differs from that of the "
-        f"installed version {_version()} ({reason}). {remedy}"
-    )
 
 
 def starting_point(

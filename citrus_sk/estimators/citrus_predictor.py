@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import warnings
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._utils.validation import as_flag, check_choice, check_folder
+from .._utils.validation import as_flag, check_choice, check_folder, first_few
 from ..nn import PRESETS, CitrusNetwork, NetworkConfig
 from ..signals.containers import Windows
 from ..training.feature_cache import FeatureCache
 from ..training.labelled import LabelledWindows
+from ..training.nets import make_net
 from ..training.selection import Selection, summary
 from .base import (
     STORE_WEIGHTS,
@@ -90,6 +94,89 @@ class CitrusPredictor(PeoplePredictor):
         """Whether the first trained network or its linear probe was kept, and why."""
         check_is_fitted(self)
         return dict(self._selections[0])
+
+    # --- fewer channels --------------------------------------------------------------------------
+
+    _ignored_chans: tuple[int, ...] = ()  # indices
+
+    def without_channels(self, channels: Any) -> Self:
+        """Ignore channels, such as those that a recording lacks, without another fit.
+
+        Every feature of an ignored channel has its mean over the training windows. Random kernels
+        on several channels are computed on those that are left.
+
+        Parameters
+        ----------
+        channels : sequence of str or of int
+            Channels to ignore: their names in ``ch_names_``, or their indices. At least one channel
+            has to be left.
+
+        Returns
+        -------
+        Self
+            A new fitted estimator. Arrays still have all channels, and values of the ignored ones
+            have no effect. Epochs may lack them.
+
+        Raises
+        ------
+        TypeError
+            If a channel is neither a name nor an index.
+        ValueError
+            If a channel is not known or no channel is left; if this estimator ignores channels
+            already; or if its network was fine-tuned on several channels, which the channel mixer
+            combines.
+        """
+        check_is_fitted(self)
+        ignored = self._find_channels(channels)
+        if self._ignored_chans:
+            raise ValueError(
+                f"This {type(self).__name__} ignores channels already. Call without_channels on "
+                "the estimator that it was made from, with all channels to ignore."
+            )
+        modules: list[Any] = [net.module_ for net in self.members_]
+        if any(module.readout.mixes_channels for module in modules):
+            raise ValueError(
+                f"This {type(self).__name__} was fine-tuned, and every feature of its network "
+                "depends on all channels, so none can be ignored. Fit it with "
+                "strategy='linear-probe', or without these channels."
+            )
+        new = copy.copy(self)
+        new._ignored_chans = ignored
+        new.members_ = [
+            make_net(module.without_channels(ignored).eval(), self._n_classes, net.device)
+            for net, module in zip(self.members_, modules, strict=True)
+        ]
+        for made, net in zip(new.members_, self.members_, strict=True):
+            made.history = net.history
+        new.net_ = new.members_[0]
+        return new
+
+    def _find_channels(self, channels: Any) -> tuple[int, ...]:
+        """Indices of channels, without repetitions and in increasing order."""
+        one = isinstance(channels, str) or not isinstance(channels, Iterable)
+        known = list(getattr(self, "ch_names_", ()))
+        found = set()
+        for each in [channels] if one else channels:
+            if not isinstance(each, str | Integral) or isinstance(each, bool):
+                raise TypeError(
+                    f"channels holds {each!r}, a {type(each).__name__}; expected names or indices."
+                )
+            if each in known:
+                found.add(known.index(each))
+            elif not isinstance(each, str) and 0 <= int(each) < self.n_chans_:
+                found.add(int(each))
+            else:
+                names = f"names among {first_few(known, 20)}, or " if known else ""
+                raise ValueError(
+                    f"channels holds {each!r}; expected {names}indices from 0 to "
+                    f"{self.n_chans_ - 1}."
+                )
+        if not 0 < len(found) < self.n_chans_:
+            raise ValueError(
+                f"channels has {len(found)} of {self.n_chans_} channels; expected at least one, "
+                "and fewer than all."
+            )
+        return tuple(sorted(found))
 
     # --- training --------------------------------------------------------------------------------
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..nn import CitrusNetwork
+from ..signals.containers import Windows
+from ..signals.missing import is_missing
 from ..training.adaptation.heads import Linear
 from ..training.adaptive_probes import adapt_probe, adapt_trained_head
 from ..training.labelled import LabelledWindows
@@ -70,6 +74,13 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         reason. ``"recenter"`` always recentres. None predicts each window by itself.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as in other scikit-learn classifiers.
+    unlabelled : object, default=None
+        Value in `y` of ``fit`` that marks windows without a label: -1, as in scikit-learn's
+        semi-supervised estimators, a string, or ``np.nan`` for all missing values (NaN, None,
+        ``pd.NA``, empty strings). It is not among ``classes_`` and need not occur in `y`. With
+        `groups`, up to 200 unlabelled windows of each person make the means of the training people
+        more accurate, by which people are recentred; see `adaptation` and the Notes. None: every
+        window has a label.
     max_epochs : int or "auto", default="auto"
         Number of passes over the training windows. ``"auto"`` takes from 6, for thousands of
         windows, to 40, for a few, so that time grows more slowly than the data, and more than 40
@@ -179,6 +190,8 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         - ``"consistency"``: expected intraclass correlation of the labels, between 0 (the same
           distribution for all people) and 1 (each person has one label).
         - ``"share"``: weight of the adapted against the plain outputs, in [0, 1].
+        - ``"n_unlabelled"``: number of unlabelled windows in the means of the training people. 0
+          where they did not lower the log loss of left-out people.
 
     See Also
     --------
@@ -194,6 +207,11 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
     Every channel of a window is brought to mean 0 and sd 1 by the network itself; its log sd,
     roughness, offset and level are features of the head. There is no batch normalisation: the
     prediction for a window does not depend on the windows beside it.
+
+    Unlabelled windows count in nothing but the means of people. A linear probe with
+    `random_kernels` uses them, and a training of the network leaves them out. The thresholds of the
+    kernels and the scales of the features are those of the labelled windows;
+    docs/guide/new_person.md shows what was measured.
 
     A fit draws from random generators of its own and leaves the global random states alone.
     Foreign code may draw from the global states, and so does dropout on a GPU. Fits with
@@ -252,6 +270,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         strategy: str = "auto",
         adaptation: str | None = "auto",
         class_weight: Any = None,
+        unlabelled: Any = None,
         max_epochs: int | str = "auto",
         batch_size: int = 16,
         learning_rate: float = 1e-3,
@@ -280,6 +299,7 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
         self.strategy = strategy
         self.adaptation = adaptation
         self.class_weight = class_weight
+        self.unlabelled = unlabelled
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -303,6 +323,28 @@ class CitrusClassifier(CitrusPredictor, ClassPredictor):
     @property
     def _in_blocks(self) -> bool:
         return self._with_kernels
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if not (is_missing(self.unlabelled) or np.isscalar(self.unlabelled)):
+            raise TypeError(
+                "Expected unlabelled to be one value of y, such as -1, 'unlabelled' or np.nan, or "
+                f"None, got {self.unlabelled!r}."
+            )
+
+    def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
+        labelled = super()._label(y, windows, sample_weight, groups)
+        adapts = self.adaptation is not None and self.random_kernels
+        if labelled.unlabelled is None or (adapts and labelled.groups is not None):
+            return labelled
+        warnings.warn(
+            f"{len(labelled.unlabelled)} unlabelled windows have no effect on this fit: they say "
+            "how people differ, and are used with groups, random_kernels=True and adaptation="
+            "'auto' or 'recenter'. Pass groups, the person of each window, or leave them out.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return replace(labelled, unlabelled=None)
 
     def _fit_head(
         self, features: np.ndarray, module: CitrusNetwork, labelled: LabelledWindows, seed: int,

@@ -27,6 +27,7 @@ from .._utils.optional import require
 from .._utils.version import __version__
 from ..nn.resample import Align
 from ..signals.aligner import SignalAligner
+from ..signals.offsets import offset_of
 from ..signals.resampling import operator_stages
 from .base import NetworkEstimator
 
@@ -145,6 +146,11 @@ def _steps(estimator: Any) -> list[Any]:
             )
     for step in steps:
         check_is_fitted(step)
+    if getattr(last, "_ignored_chans", ()):
+        raise ValueError(
+            "estimator ignores channels, and a graph does not check what they hold. Export the "
+            "estimator that without_channels was called on."
+        )
     if steps[0].n_times_ is None:
         raise ValueError(
             "estimator was fitted on windows of unequal lengths, and a graph needs a single one. "
@@ -168,10 +174,15 @@ class _Graph(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    offset: Tensor
 
     def __init__(self, steps: list[Any]) -> None:
         super().__init__()
         self.is_2d, last = bool(steps[0]._fitted_on_2d), steps[-1]
+        offset = offset_of(steps[0])
+        self.has_offset = offset is not None
+        if offset is not None:
+            self.register_buffer("offset", torch.tensor(offset))
         self.alignment = nn.Sequential(*(alignment_layer(step) for step in steps[:-1]))
         self.kind = _outputs(last)
         if self.kind == "features":
@@ -185,7 +196,10 @@ class _Graph(nn.Module):
             self.register_buffer("scale", torch.tensor(last.target_scale_, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.alignment(x[:, None] if self.is_2d else x)
+        x = x[:, None] if self.is_2d else x
+        if self.has_offset:
+            x = (x.double() - self.offset).float()
+        x = self.alignment(x)
         if self.kind == "features":
             return cast(Any, self.members[0]).features(x)
         outputs = [member(x) for member in self.members]
@@ -306,6 +320,8 @@ def _check_outputs(data: bytes, estimator: Any, first: Any, last: Any) -> None:
 
     shape = (3, first.n_times_) if first._fitted_on_2d else (3, first.n_chans_, first.n_times_)
     X = np.random.default_rng(0).standard_normal(shape, np.float32)
+    if (offset := offset_of(first)) is not None:
+        X += offset[:, 0] if first._fitted_on_2d else offset
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

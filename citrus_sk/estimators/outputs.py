@@ -11,10 +11,21 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from .._utils.validation import check_number, first_few
 from ..signals.containers import Windows
-from ..signals.targets import check_labels, check_number_of, check_values, one_label_each
+from ..signals.targets import (
+    check_labels,
+    check_number_of,
+    check_values,
+    one_label_each,
+    split_labels,
+)
 from ..signals.windows import to_float32
 from ..training.fine_tuning import TuningSettings
-from ..training.labelled import LabelledWindows, label_windows, regression_windows
+from ..training.labelled import (
+    NO_LABEL,
+    LabelledWindows,
+    label_windows,
+    regression_windows,
+)
 from .predictor import NetworkPredictor
 
 
@@ -26,6 +37,7 @@ class ClassPredictor(ClassifierMixin, NetworkPredictor):
     # Parameters
     class_weight: Any
     label_smoothing: float
+    unlabelled: Any = None  # a parameter where windows may have no label
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
         """Train on labelled windows.
@@ -131,7 +143,7 @@ mne.Epochs, or windows of braindecode
         y : array-like of shape (n_windows,), str or None, default=None
             True labels, or the name of a column of the metadata. None takes the same as ``fit``
             did: the column that it was given, or the events of Epochs and the targets of a data
-            set of braindecode.
+            set of braindecode. Windows that the parameter `unlabelled` marks are not counted.
         sample_weight : array-like of shape (n_windows,) or None, default=None
             Weight of each window.
         groups : array-like of shape (n_windows,), str or None, default=None
@@ -147,19 +159,34 @@ mne.Epochs, or windows of braindecode
         ValueError
             If `y` is None and ``fit`` was given labels as values, or `X` holds no labels.
         """
-        y = self._targets_to_score(X, y)
-        return float(accuracy_score(y, self.predict(X, groups), sample_weight=sample_weight))
+        y, predicted = self._targets_to_score(X, y), self.predict(X, groups)
+        if self.unlabelled is not None:
+            y, known = split_labels(y, len(predicted), self.unlabelled)
+            predicted = predicted[known]
+            if sample_weight is not None:
+                sample_weight = np.asarray(sample_weight)[known]
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     # --- used by the base ------------------------------------------------------------------------
 
     def _label(self, y: Any, windows: Windows, sample_weight: Any, groups: Any) -> LabelledWindows:
-        classes, codes = check_labels(y, len(windows), type(self).__name__)
+        classes, codes = self._encode(y, len(windows))
         labelled = label_windows(
             to_float32(windows), codes, classes,
             sample_weight=sample_weight, class_weight=self.class_weight, groups=groups,
         )  # fmt: skip
         self.classes_ = classes
         return labelled
+
+    def _encode(self, y: Any, n_windows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sorted classes, and the index of each window's class; `NO_LABEL` without a label."""
+        if self.unlabelled is None or y is None:
+            return check_labels(y, n_windows, type(self).__name__)
+        labels, known = split_labels(y, n_windows, self.unlabelled)
+        check_number_of(known, n_windows)
+        codes = np.full(n_windows, NO_LABEL)
+        classes, codes[known] = check_labels(labels, int(known.sum()), type(self).__name__)
+        return classes, codes
 
     def _person_targets(self, y: Any, n_windows: int) -> np.ndarray:
         labels = one_label_each(y, n_windows, type(self).__name__)

@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.stored import Stored
 from .._utils.validation import Documented, all_or_nothing, check_choice, check_number
 from ..signals.targets import check_groups, check_number_of, check_values, one_label_each, unwrap
 from ..training.adaptation.consistency import (
@@ -73,7 +74,7 @@ def _population_mean(X: np.ndarray, groups: np.ndarray | None, shrinkage: float)
     return ordered_mean(means, np.array([n / (n + shrinkage) for _, n in people]))
 
 
-class GroupRecenter(Documented, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class GroupRecenter(Stored, Documented, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     r"""Move the features of each person to the mean of the population.
 
     Differences between people (or sessions, or devices) are often larger than those between

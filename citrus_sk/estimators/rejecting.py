@@ -16,6 +16,7 @@ from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._utils.stored import Stored
 from .._utils.validation import Documented, all_or_nothing, check_number
 from ..signals.containers import at_rows, count_windows, resolve_labels, take_windows
 from ..signals.targets import check_groups, check_labels
@@ -25,7 +26,7 @@ from .reject_label import check_reject_label
 _N_SPLITS = 5
 
 
-class RejectingClassifier(Documented, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class RejectingClassifier(Stored, Documented, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier that rejects windows, so that at most a given share of its answers is wrong.
 
     ``fit`` predicts people (or other groups) who are left out of the training, and chooses the

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 from threadpoolctl import threadpool_limits
 
+from .._utils.files import without_home
 from ..signals.containers import take_windows
 from .best_epoch import BestEpoch
 from .memory import clone_with_memory
@@ -82,7 +83,8 @@ def run_cell(
             row["fit_time"] = time.perf_counter() - start
         except Exception as error:  # noqa: BLE001 - any exception of an estimator is a result
             return row | {"error": reason(error)}
-        row |= score_model(model, held_out, y[test], np.unique(y), scorers, routed)
+        people = None if groups is None else groups[test]
+        row |= score_model(model, held_out, y[test], np.unique(y), scorers, routed, people)
         if oracle:
             best_epoch.look_back(model)
             row |= best_epoch.scores
@@ -102,6 +104,7 @@ def score_model(
     labels: np.ndarray,
     scorers: Mapping[str, Callable[..., float]],
     routed: Routed,
+    people: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Score a fitted model on test windows; an exception becomes the row's ``error``.
 
@@ -119,6 +122,8 @@ def score_model(
         Functions of the model, the test windows and their labels.
     routed : Routed
         Metadata of the predictions and the scorers.
+    people : ndarray of shape (n_test,), default=None
+        Person of each test window, for the reliability by person.
 
     Returns
     -------
@@ -140,7 +145,7 @@ def score_model(
                 row[name] = float(scorer(model, X, y, **routed.scorers.get(name, {})))
             except Exception as error:  # noqa: BLE001 - and any of a scorer
                 reasons.append(f"{name}: {reason(error)}")
-        row |= _outcomes(model, X, y, labels, predicted, reasons)
+        row |= _outcomes(model, X, y, labels, predicted, people, reasons)
     return row | {"error": "; ".join(reasons)}
 
 
@@ -226,9 +231,15 @@ def _score(
 
 
 def _outcomes(
-    model: Any, X: Any, y: np.ndarray, labels: np.ndarray, predicted: Any, reasons: list[str]
+    model: Any,
+    X: Any,
+    y: np.ndarray,
+    labels: np.ndarray,
+    predicted: Any,
+    people: np.ndarray | None,
+    reasons: list[str],
 ) -> dict[str, Any]:
-    """Confusion matrix, and confidence and accuracy in bins of confidence."""
+    """Confusion matrix, and confidence and accuracy in bins of confidence and by person."""
     found: dict[str, Any] = {}
     try:
         found["confusion"] = confusion_matrix(y, predicted, labels=labels).tolist()
@@ -237,8 +248,10 @@ def _outcomes(
             unknown = ~np.isfinite(proba).all(axis=1)
             if unknown.any():
                 raise ValueError(f"not finite for {unknown.sum()} of {len(proba)} windows")
-            correct = np.asarray(predicted) == y
-            found["reliability"] = reliability_bins(proba.max(axis=1), correct).tolist()
+            confidence, correct = proba.max(axis=1), np.asarray(predicted) == y
+            found["reliability"] = reliability_bins(confidence, correct).tolist()
+            if people is not None:
+                found["reliability_by_person"] = _by_person(confidence, correct, people)
     except Exception as error:  # noqa: BLE001 - and any of its predictions
         stage = "predict_proba" if "confusion" in found else "predict"
         reasons.append(f"{stage}: {reason(error)}")
@@ -248,10 +261,25 @@ def _outcomes(
 def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Windows, sum of confidence and correct windows of each bin, of shape (BINS, 3)."""
     of_bin = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
+    return _counts(of_bin, BINS, confidence, correct)
+
+
+def _by_person(
+    confidence: np.ndarray, correct: np.ndarray, people: np.ndarray
+) -> dict[str, list[float]]:
+    """Windows, sum of confidence and correct windows of each person."""
+    names, codes = np.unique(people, return_inverse=True)
+    counts = _counts(codes, len(names), confidence, correct).tolist()
+    return dict(zip(map(str, names.tolist()), counts, strict=True))
+
+
+def _counts(
+    codes: np.ndarray, n_codes: int, confidence: np.ndarray, correct: np.ndarray
+) -> np.ndarray:
     weights = (None, confidence, correct.astype(float))
-    return np.stack([np.bincount(of_bin, weight, BINS) for weight in weights], axis=1)
+    return np.stack([np.bincount(codes, weight, n_codes) for weight in weights], axis=1)
 
 
 def reason(error: Exception) -> str:
     """The class of an exception and the first line of its message."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return without_home(f"{type(error).__name__}: {error}".strip().splitlines()[0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.plotting import Display, legend_below
+from .._utils.plotting import NARROW, Display, cell_size, legend_below
 from .curves import fraction_curve
 from .result import FractionCurve
 from .score_lines import (
@@ -229,7 +229,7 @@ class FractionCurveDisplay(Display):
         self._draw_amounts(ax, windows)
         label_scores(ax, self.metric)
         ax.spines[["right"] + ([] if windows else ["top"])].set_visible(False)
-        legend_below(ax, ncols=2)
+        legend_below(ax, columns=2)
         return self
 
     def _values(self) -> list[float]:
@@ -257,10 +257,14 @@ class FractionCurveDisplay(Display):
             axis.set_xlim(values[0] / margin, values[-1] * margin)
             axis.minorticks_off()
             axis.set_xticks(values, texts)
+        narrow = cell_size(ax)[0] < NARROW
+        if narrow:  # 50 % and 100 % are close to each other
+            ax.tick_params("x", labelsize="x-small")
         ax.set_xlabel(
             "labelled fraction of the training windows"
             if fraction
-            else "labelled windows per class"
+            else "labelled windows per class",
+            fontsize="small" if narrow else "medium",
         )
         if windows:
             axis.set_xticks(values, [f"{self._mean_windows(v):.0f}" for v in values])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._utils.plotting import Display, cell_size, legend_below
+import numpy as np
+
+from .._utils.plotting import NARROW, Display, cell_size, legend_below, style
 from .new_person_result import NewPersonCurve
 from .score_lines import (
+    MOST_BANDS,
     curve_size,
     draw_chance,
     draw_scores,
@@ -20,13 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TEXTS = {"nothing": "nothing\nknown", "unlabelled": "unlabelled\nwindows"}
-_WIDE = 4.0  # inches of a figure in which the texts have room beside each other
 _ASIDE = 0.06  # between the error bars of two estimators; the states of knowledge are 1 apart
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class NewPersonDisplay(Display):
-    """Scores on new people over what is known of them, with confidence bands.
+    """Scores on new people over what is known of them, with confidence bands and people as points.
 
     Make one with `from_curve`, which draws it; `plot` draws it again.
 
@@ -102,7 +104,12 @@ class NewPersonDisplay(Display):
         return cls(curve=curve, metric=metric, confidence=confidence).plot(ax=ax)
 
     def plot(
-        self, ax: Axes | None = None, *, band: bool = True, chance: bool = True
+        self,
+        ax: Axes | None = None,
+        *,
+        band: bool = True,
+        chance: bool = True,
+        people: bool = True,
     ) -> NewPersonDisplay:
         """Draw the plot.
 
@@ -115,6 +122,8 @@ class NewPersonDisplay(Display):
             error bars.
         chance : bool, default=True
             Whether to draw the chance level, where it is known.
+        people : bool, default=True
+            Whether to draw the score on each person as a point, for up to three estimators.
 
         Returns
         -------
@@ -139,18 +148,32 @@ class NewPersonDisplay(Display):
             lambda x, step: x + _ASIDE * step,
             band=band,
         )
+        if people and len(curve.estimators) <= MOST_BANDS:
+            self._draw_people(ax)
         if chance:
             draw_chance(ax, self.metric, curve.settings.get("classes", {}))
         self._draw_known(ax)
         label_scores(ax, self.metric)
         ax.spines[["right", "top"]].set_visible(False)
-        legend_below(ax, ncols=2, tick_lines=2)
+        legend_below(ax, columns=2, tick_lines=2)
         return self
+
+    def _draw_people(self, ax: Axes) -> None:
+        names = self.curve.estimators
+        for i, name in enumerate(names):
+            aside = 2 * _ASIDE * (i - (len(names) - 1) / 2)
+            color, _, marker = style(i)
+            for x, known in enumerate(self.curve.known):
+                scores = self.curve.scores(name, self.metric, known=known)
+                ax.plot(
+                    np.full(len(scores), x + aside), scores, marker, color=color, alpha=0.4,
+                    markersize=3, markeredgewidth=0, zorder=1.5,
+                )  # fmt: skip
 
     def _draw_known(self, ax: Axes) -> None:
         known = self.curve.known
         texts = [_TEXTS.get(str(each), str(each)) for each in known]
-        narrow = cell_size(ax)[0] < _WIDE
+        narrow = cell_size(ax)[0] < NARROW
         if narrow:
             texts = [text.replace("unlabelled\nwindows", "un-\nlabelled") for text in texts]
         ax.set_xlim(-0.5, len(known) - 0.5)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .._utils.html_page import html_figure, new_figure
 from .new_person_display import NewPersonDisplay
 from .new_person_result import LABELLED, NOTHING, UNLABELLED, NewPersonCurve
 from .peers import is_recentred
-from .report_parts import html_figure, new_figure, scores_table
+from .report_parts import scores_table
 from .score_lines import curve_size
 
 _TEXTS = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.plotting import Display, cell_size, legend_below, literal, new_axes, new_panels, style
+from .._utils.validation import check_choice
 from .result import FractionCurve
 
 if TYPE_CHECKING:
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAMES_INCHES = 1.2  # width of the class names and of the colour bar beside the matrices
+_BAR_INCHES, _LETTER_INCHES = 0.8, 0.065  # of the colour bar, and of a letter of a class name
 
 
 def reliability(rows: list[dict[str, Any]]) -> np.ndarray | None:
     """Windows, summed confidence and correct windows in each bin, over rows; None if unknown."""
     known = [row["reliability"] for row in rows if row.get("reliability")]
     return np.sum(known, axis=0) if known else None
+
+
+def reliability_by_person(rows: list[dict[str, Any]]) -> np.ndarray | None:
+    """Windows, summed confidence and correct windows of each person; None if unknown."""
+    found: dict[str, np.ndarray] = {}
+    for row in rows:
+        for person, counts in row.get("reliability_by_person", {}).items():
+            found[person] = found.get(person, 0) + np.asarray(counts)
+    return np.array(list(found.values())) if found else None
 
 
 def expected_calibration_error(bins: np.ndarray) -> float:
@@ -38,9 +49,11 @@ class ReliabilityDisplay(Display):
 
     Parameters
     ----------
-    bins : dict of str to ndarray of shape (10, 3)
+    bins : dict of str to ndarray of shape (n_bins, 3)
         For each estimator: number of windows, sum of confidence and number of correct windows, in
-        ten bins of confidence, which is the probability of the predicted class.
+        ten bins of confidence, which is the probability of the predicted class; or of each person.
+    by : {"confidence", "person"}, default="confidence"
+        What the rows of `bins` are.
 
     Attributes
     ----------
@@ -55,6 +68,7 @@ class ReliabilityDisplay(Display):
     """
 
     bins: dict[str, np.ndarray]
+    by: str = "confidence"
 
     @classmethod
     def from_curve(
@@ -63,6 +77,7 @@ class ReliabilityDisplay(Display):
         *,
         fraction: float | None = None,
         shots: int | None = None,
+        by: str = "confidence",
         ax: Axes | None = None,
     ) -> ReliabilityDisplay:
         """Draw the estimators of a curve at one amount of data, over all folds.
@@ -73,6 +88,10 @@ class ReliabilityDisplay(Display):
             Result of `fraction_curve`.
         fraction, shots : float or int, default=None
             Amount of data. None for both takes the largest fraction, or number of shots.
+        by : {"confidence", "person"}, default="confidence"
+            Draw a point for each of ten bins of confidence, or for each person in the test folds.
+            Probabilities can be right on average, and too high for one person and too low for
+            another one.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -83,23 +102,26 @@ class ReliabilityDisplay(Display):
         Raises
         ------
         ValueError
-            If no estimator has probabilities.
+            If no estimator has probabilities, or the curve has no people.
         """
+        check_choice("by", by, ("confidence", "person"))
         amount = pick_amount(curve, fraction, shots)
+        counted = reliability if by == "confidence" else reliability_by_person
         found = {
             name: bins
             for name in curve.estimators
-            if (bins := reliability(curve.select(name, **amount))) is not None
+            if (bins := counted(curve.select(name, **amount))) is not None
         }
         if not found:
+            people = " Pass groups to fraction_curve, the person of each window."
             raise ValueError(
                 "No estimator of this curve gave probabilities at this amount of data; expected "
-                "at least one with predict_proba."
+                "at least one with predict_proba." + (people if by == "person" else "")
             )
-        return cls(bins=found).plot(ax=ax)
+        return cls(bins=found, by=by).plot(ax=ax)
 
     def _size(self) -> tuple[float, float]:
-        return reliability_size()
+        return reliability_size(len(self.bins))
 
     def _draw(self, ax: Axes) -> None:
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":", label="calibrated")
@@ -107,12 +129,17 @@ class ReliabilityDisplay(Display):
             color, line, marker = style(i)
             bins = bins[bins[:, 0] > 0]
             x, y = bins[:, 1] / bins[:, 0], bins[:, 2] / bins[:, 0]
-            ax.plot(x, y, color=color, linestyle=line, linewidth=1)
-            size = 8 + 90 * bins[:, 0] / bins[:, 0].sum()
             text = f"{literal(name)}, error {expected_calibration_error(bins):.3f}"
-            ax.scatter(x, y, s=size, color=color, marker=marker, label=text)
-        ax.set(xlabel="confidence", ylabel="accuracy", aspect="equal")
+            if self.by == "confidence":
+                ax.plot(x, y, color=color, linestyle=line, linewidth=1)
+                size = 8 + 90 * bins[:, 0] / bins[:, 0].sum()
+                ax.scatter(x, y, s=size, color=color, marker=marker, label=text)
+            else:
+                ax.plot(x, y, marker, color=color, markerfacecolor="none", markersize=5, label=text)
+        of_whom = "" if self.by == "confidence" else ", mean of a person"
+        ax.set(xlabel=f"confidence{of_whom}", ylabel="accuracy", aspect="equal")
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        ax.set_anchor("S")  # otherwise the layout keeps too little space for the legend
         legend_below(ax)
         ax.spines[["top", "right"]].set_visible(False)
 
@@ -208,7 +235,7 @@ class ConfusionCurveDisplay:
         """
         n = len(self.matrices)
         if ax is None:
-            ax = new_axes(confusion_size(n))
+            ax = new_axes(confusion_size(n, self.classes))
         columns = n if isinstance(ax, Sequence | np.ndarray) else _fitting_columns(ax, n)
         self.axes_ = new_panels(ax, n, columns, sharex=True, sharey=True)
         self.figure_: Figure = self.axes_[0].figure
@@ -227,7 +254,8 @@ class ConfusionCurveDisplay:
     def _draw_matrix(self, ax: Axes, text: str, matrix: np.ndarray) -> Any:
         names = [literal(name) for name in self.classes]
         fractions = matrix / matrix.sum(axis=1, keepdims=True).clip(1)
-        image = ax.imshow(fractions, cmap="Greys", vmin=0, vmax=1)
+        # With cells that must be square, the layout keeps too little space for names and titles.
+        image = ax.imshow(fractions, cmap="Greys", vmin=0, vmax=1, aspect="auto")
         ax.set_title(text, fontsize="small")
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
         ax.set_yticks(range(len(names)), names, fontsize="x-small")
@@ -240,20 +268,27 @@ class ConfusionCurveDisplay:
         return image
 
 
-def reliability_size() -> tuple[float, float]:
-    """Width and height of a figure in inches."""
-    return 4.2, 4.6
+def reliability_size(n: int) -> tuple[float, float]:
+    """Width and height in inches of a figure for `n` estimators."""
+    return 4.2, 4.2 + 0.18 * n
 
 
-def confusion_size(n: int) -> tuple[float, float]:
-    """Width and height in inches of a figure for `n` matrices, four in a row."""
-    columns = min(n, 4)
-    return _NAMES_INCHES + 1.9 * columns, 0.9 + 2.1 * math.ceil(n / columns)
+def confusion_size(n: int, classes: Sequence[str]) -> tuple[float, float]:
+    """Width and height in inches of a figure for `n` matrices, up to four in a row."""
+    columns = _balanced(n, 4)
+    names = _LETTER_INCHES * max(map(len, classes))
+    rows = math.ceil(n / columns)
+    return _BAR_INCHES + names + 1.7 * columns, 0.5 + names + 1.9 * rows
 
 
 def _fitting_columns(ax: Axes, n: int) -> int:
     """Number of matrices that fit side by side in place of `ax`."""
-    return min(n, max(1, int((cell_size(ax)[0] - _NAMES_INCHES) / 1.6)))
+    return _balanced(n, max(1, int((cell_size(ax)[0] - _NAMES_INCHES) / 1.6)))
+
+
+def _balanced(n: int, most: int) -> int:
+    """Number of columns, up to `most`, with which the last row is as full as possible."""
+    return math.ceil(n / math.ceil(n / most))
 
 
 def pick_amount(

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.files import without_home
+from .._utils.html_page import html_figure, html_table, new_figure, write_page
 from .curve_display import FractionCurveDisplay
 from .new_person_report import new_person_block
 from .new_person_result import NewPersonCurve
@@ -20,7 +22,7 @@ from .outcome_display import (
     confusion_size,
     reliability_size,
 )
-from .report_parts import STYLE, html_figure, html_table, new_figure, scores_table
+from .report_parts import scores_table
 from .result import FractionCurve
 from .score_lines import curve_size
 from .score_table import TIMES, writable
@@ -67,8 +69,8 @@ def write_report(
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_abstract(curve))}</p>",
-        *([f"<p>Made by <code>{escape(command)}</code></p>"] if command else []),
-        *(f'<p class="note">{escape(note)}</p>' for note in notes),
+        *([f"<p>Made by <code>{escape(without_home(command))}</code></p>"] if command else []),
+        *(f'<p class="note">{escape(without_home(note))}</p>' for note in notes),
         "<h2>Scores</h2>",
         "<p>Means over folds and repeats, with the 95&nbsp;% interval of the corrected resampled "
         "t-test in small print, and below it the number of fits if some failed. The best mean of "
@@ -86,14 +88,7 @@ def write_report(
     parts += _optimistic(curve, amounts)
     parts += _failures([*curve.failures, *(new_person.failures if new_person else [])])
     parts += _settings(curve, new_person)
-    body = "\n".join(parts)
-    path.write_text(
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n",
-        encoding="utf-8",
-    )
+    write_page(path, title, parts)
 
 
 def _abstract(curve: FractionCurve) -> str:
@@ -165,21 +160,38 @@ def _outcomes(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[
     for kind, value in chosen:
         amount: dict[str, Any] = {kind: value}
         try:
-            figure, ax = new_figure(reliability_size())
+            figure, ax = new_figure(reliability_size(len(curve.estimators)))
             ReliabilityDisplay.from_curve(curve, ax=ax, **amount)
         except ValueError:  # no estimator gave probabilities
             continue
         labels = _amount_text(kind, value)
         parts.append(html_figure(figure, f"Accuracy over confidence, {labels}"))
+    parts += _calibration_by_person(curve, *amounts[-1])
     for name in curve.estimators:
         try:
-            figure, ax = new_figure(confusion_size(len(curve.fractions or curve.shots)))
+            figure, ax = new_figure(
+                confusion_size(len(curve.fractions or curve.shots), curve.classes)
+            )
             ConfusionCurveDisplay.from_curve(curve, name, ax=ax)
         except ValueError:  # every fit failed
             continue
         text = f"{name}: confusion matrices, as fractions of the true class"
         parts.append(html_figure(figure, text, "wide"))
     return ["<h2>Calibration and confusions</h2>", *parts] if parts else []
+
+
+def _calibration_by_person(curve: FractionCurve, kind: str, value: Any) -> list[str]:
+    of_amount: dict[str, Any] = {kind: value}
+    try:
+        figure, ax = new_figure(reliability_size(len(curve.estimators)))
+        ReliabilityDisplay.from_curve(curve, ax=ax, by="person", **of_amount)
+    except ValueError:  # no people, or no probabilities
+        return []
+    text = (
+        f"Accuracy over mean confidence of each person, {_amount_text(kind, value)}. Below the "
+        "line, the probabilities are too high for this person."
+    )
+    return [html_figure(figure, text)]
 
 
 def _optimistic(curve: FractionCurve, amounts: Sequence[tuple[str, Any]]) -> list[str]:

@@ -21,7 +21,8 @@ class FractionCurve(ScoreTable):
     rows : list of dict
         One for each fit, ordered by estimator, amount, repeat and fold. Keys are the columns of
         `table` and, where they are known, ``confusion`` (windows by true and predicted class) and
-        ``reliability`` (windows, sum of confidence and correct windows, in ten bins of confidence).
+        ``reliability`` (windows, sum of confidence and correct windows, in ten bins of confidence)
+        and ``reliability_by_person`` (the same of each person in the test fold).
     metrics : list of str
         Names of the scorers.
     settings : dict

@@ -18,6 +18,8 @@ from typing import Any
 import joblib
 import numpy as np
 
+from .._utils.sealed import seal, unseal
+
 _VERSION = 1
 _ABOUT, _ROWS = "run.json", "rows.jsonl"
 
@@ -75,8 +77,8 @@ class RunDirectory:
             ) from error
         if version != _VERSION:
             raise ValueError(
-                f"run_dir={str(self.path)!r} was written by another version of citrus_sk. "
-                "Choose another folder."
+                f"run_dir={str(self.path)!r} was written by another version of citrus_sk, in "
+                f"format {version!r}; this version reads format {_VERSION}. Choose another folder."
             )
         if of_run != data:
             raise ValueError(
@@ -88,13 +90,12 @@ class RunDirectory:
     def _read(self) -> dict[str, dict[str, Any]]:
         rows = {}
         path = self.path / _ROWS
-        for line in path.read_text().splitlines() if path.exists() else ():
-            try:
-                row = json.loads(line)
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            # A line that is incomplete, as after a killed process, or damaged is computed again.
+            with suppress(ValueError, KeyError):
+                row = unseal(line.decode())
                 key = row.pop("key")
                 rows[key] = {k: math.nan if v is None else v for k, v in row.items()}
-            except (ValueError, KeyError, AttributeError):
-                continue  # the process was killed while it wrote this line
         return rows
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
@@ -105,7 +106,7 @@ class RunDirectory:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     file.write(b"\n")
-            file.write((json.dumps({"key": key, **plain}) + "\n").encode())
+            file.write((seal({"key": key, **plain}) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._utils.files import without_home
 from .._utils.optional import progress_bar
 from .cell import end_with
 from .run_directory import RunDirectory, estimator_fingerprint, fingerprint, sources
@@ -61,7 +62,12 @@ class Run:
         if self.store is None:
             return [""] * len(names)
         prints = {name: estimator_fingerprint(model) for name, model in models.items()}
-        functions = [getattr(scorer, "_score_func", scorer) for scorer in scorers.values()]
+        # A scorer of scikit-learn holds its function in an attribute.
+        functions = [
+            part
+            for each in scorers.values()
+            for part in (each, *getattr(each, "__dict__", {}).values())
+        ]
         shared = fingerprint(scorers, sources(functions), others, versions())
         windows = {id(split): fingerprint(*split) for split in splits}
         return [
@@ -130,7 +136,9 @@ def settings_of(
         "classes": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
         "shape": list(getattr(X, "shape", [len(y)])),
         "n_groups": None if groups is None else len(np.unique(groups)),
-        "estimators": {name: " ".join(repr(model).split()) for name, model in models.items()},
+        "estimators": {
+            name: without_home(" ".join(repr(model).split())) for name, model in models.items()
+        },
         "data": data,
         "versions": versions(),
     }

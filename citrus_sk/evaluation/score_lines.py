@@ -12,7 +12,7 @@ from .._utils.plotting import literal, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_BANDS = 3  # more shaded bands would hide each other, so they become error bars
+MOST_BANDS = 3  # more shaded bands would hide each other, so they become error bars
 _NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -66,7 +66,7 @@ def draw_scores(
         bars.
     """
     lines = {}
-    shaded = len(points) <= _MOST_BANDS
+    shaded = len(points) <= MOST_BANDS
     for i, (name, (x, mean, low, high)) in enumerate(points.items()):
         color, line, marker = style(i)
         if not shaded:

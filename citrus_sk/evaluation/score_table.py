@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from .._utils.optional import require
+from .._utils.version import __version__
 from .best_epoch import PREFIX
 from .statistics import compare_on_folds, correct_holm
 
@@ -221,13 +223,32 @@ class ScoreTable(ABC):
         try:
             whole = json.loads(Path(path).read_text())
             if whole["format"] != cls._format:
-                raise ValueError(f"format {whole['format']!r}")
+                raise ValueError(_other_format(whole, cls.__name__, cls._format))
             rows = [{k: math.nan if v is None else v for k, v in r.items()} for r in whole["rows"]]
-            return cls(rows, metrics=whole["metrics"], settings=whole["settings"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            curve = cls(rows, metrics=whole["metrics"], settings=whole["settings"])
+            curve._check_rows()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else repr(error)
             raise ValueError(
-                f"{str(path)!r} is not a curve ({error!r}); expected a file that to_json wrote."
+                f"{str(path)!r} is not a curve ({reason}); expected a file that to_json wrote."
             ) from error
+        return curve
+
+    def _check_rows(self) -> None:
+        """Raise an error unless each row has its columns, with numbers where there should be."""
+        if not self.rows:
+            raise ValueError("it has no rows")
+        numbers = dict.fromkeys((*self.metrics, *TIMES, "n_train", "n_test", "n_available"), Real)
+        kinds = dict.fromkeys(self.columns, object) | numbers | {"estimator": str, "error": str}
+        for row in self.rows:
+            for name, kind in kinds.items():
+                if not isinstance(row[name], kind):
+                    raise TypeError(f"{name} is {row[name]!r}")
+            if row["n_available"] <= 0 or row["n_test"] <= 0:
+                raise ValueError("a fit without windows")
+        found = {(row["estimator"], self._point(row)) for row in self.rows}
+        if len(found) != len(self.estimators) * len(self._points()):
+            raise ValueError("an estimator lacks scores at a point of the curve")
 
     def _check_metric(self, metric: str | None) -> str:
         if metric is None:
@@ -285,6 +306,15 @@ def writable(path: str | PathLike[str]) -> Path:
     if path.is_dir():
         raise OSError(f"cannot write {str(path)!r}: it is a folder.")
     return path
+
+
+def _other_format(whole: Mapping[str, Any], name: str, expected: Any) -> str:
+    """What a file of another class or another version of the package is."""
+    versions = whole.get("settings", {}).get("versions", {})
+    return (
+        f"of format {whole['format']!r}, written by citrus_sk {versions.get('citrus_sk')}; "
+        f"{name} of citrus_sk {__version__} reads format {expected!r}"
+    )
 
 
 def _missing(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.plotting import STYLES, Display, literal
+from .._utils.plotting import NARROW, STYLES, Display, cell_size, fitting_columns, literal
 from .band_occlusion import BandOcclusion, band_occlusion, octave_name
 
 if TYPE_CHECKING:
@@ -103,13 +103,17 @@ mne.Epochs
             )  # fmt: skip
             ax.vlines(x, low, high, color=STYLES[0][0], lw=1)
         ax.axhline(0, color="0.0", lw=0.8)
-        ax.set_xticks(range(n_bands), [self._band(name) for name in found.bands], fontsize="small")
+        narrow = cell_size(ax)[0] < NARROW
+        names = [self._band(name) for name in found.bands]
+        if narrow:
+            names = [name.replace("\n", " ") for name in names]
+        ax.set_xticks(range(n_bands), names, fontsize="small", rotation=90 if narrow else 0)
         ax.set_ylabel(f"loss of {found.score_unit}\nwithout the band")
         ax.set_xlabel("band (Hz)")
         if n > 1:
             ax.legend(
-                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, n), frameon=False,
-                fontsize="small",
+                loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize="small",
+                ncols=fitting_columns(ax, list(map(literal, groups)), 3),
             )  # fmt: skip
         ax.spines[["top", "right"]].set_visible(False)
 

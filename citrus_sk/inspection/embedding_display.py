@@ -13,7 +13,15 @@ import torch
 
 from .._utils.devices import draw_seed, out_of_memory_hint
 from .._utils.optional import require
-from .._utils.plotting import legend_below, literal, new_axes, new_panels, style
+from .._utils.plotting import (
+    NARROW,
+    cell_size,
+    legend_below,
+    literal,
+    new_axes,
+    new_panels,
+    style,
+)
 from .._utils.validation import check_choice
 from ..signals.containers import resolve_labels
 from ..training.nets import infer
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METHODS = ("pca", "umap")
+_ASIDE_INCHES = 5.0  # width from which two panels have room beside each other
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -185,12 +194,15 @@ mne.Epochs
         panels: dict[str, Any] = {k: v for k, v in known.items() if v is not None} or {"": None}
         n = len(panels)
         ax = new_axes((4.4 * n, 4.8)) if ax is None else ax
-        self.axes_ = new_panels(ax, n, n, sharex=True, sharey=True)
+        aside = isinstance(ax, Sequence | np.ndarray) or cell_size(ax)[0] >= _ASIDE_INCHES
+        self.axes_ = new_panels(ax, n, n if aside else 1, sharex=True, sharey=True)
         self.ax_: Axes = self.axes_[0]
         self.figure_: Figure = self.ax_.figure
         for panel, (name, value) in zip(self.axes_, panels.items(), strict=True):
             self._draw(panel, name, value)
-        if n > 1:
+        for panel in self.axes_:
+            panel.tick_params(labelbottom=True)
+        if n > 1 and aside:
             self.axes_[1].set_ylabel("")
         return self
 
@@ -206,13 +218,15 @@ mne.Epochs
                     x, y, s=16, color=colour, marker=marker, alpha=0.75,
                     linewidths=0, label=literal(kind),
                 )  # fmt: skip
-            columns = 2 if max(len(str(kind)) for kind in kinds) > 8 else 5
-            legend_below(ax, ncols=columns, handletextpad=0.1, columnspacing=0.8)
+            legend_below(ax, columns=5, handle=1.8, gap=0.8)
             title = {"y": "by class", "groups": "by person"}[name]
             if self.shares and name in self.shares:
                 title += f": {self.shares[name]:.0%} of the variance"
             ax.set_title(title, fontsize="medium")
-        ax.set(xlabel=self.axis_labels[0], ylabel=self.axis_labels[1])
+        small = "small" if cell_size(ax)[0] < NARROW else "medium"
+        ax.set_xlabel(self.axis_labels[0], fontsize=small)
+        ax.set_ylabel(self.axis_labels[1].replace(" (", "\n("), fontsize=small)
+        ax.locator_params(nbins=5)
         ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.validation import check_choice
 from ..estimators.base import NetworkEstimator
 from ..signals.aligner import SignalAligner
+from ..signals.offsets import offset_of, without_offset
 
 OUTPUTS = ("log-odds", "probability")
 _SMALLEST = 1e-12  # forests predict probabilities of 0, which have no logarithm
@@ -34,6 +35,8 @@ class FittedModel:
         Steps without those that do nothing.
     last : estimator
         The last of them.
+    offset : ndarray of float64, shape (n_chans, 1), or None
+        Offset that `estimator` subtracts from windows, and that `steps` do not subtract.
     """
 
     def __init__(self, estimator: Any, output: str = "log-odds") -> None:
@@ -52,6 +55,10 @@ class FittedModel:
             else [estimator]
         )
         self.steps = [step for step in parts if step not in (None, "passthrough")]
+        # Windows are read once, and without the offset, which no step must subtract again.
+        self.offset = offset_of(self.steps[0])
+        if self.offset is not None:
+            self.steps[0] = without_offset(self.steps[0])
         self.last = self.steps[-1]
 
     @property

@@ -13,7 +13,7 @@ from .._utils.validation import check_number
 from ..estimators.base import NetworkEstimator
 from ..signals.aligner import SignalAligner
 from ..signals.containers import Windows, ch_names
-from ..signals.windows import agreed_sfreq, float32_chunks, read_windows, to_float32
+from ..signals.windows import agreed_sfreq, centred, read_windows
 from .fitted_model import FittedModel, as_called
 
 
@@ -48,11 +48,8 @@ def read_inspected(model: FittedModel, X: Any) -> Windows:
         windows = read_windows(first, X, reset=False, ragged=aligns, any_rate=aligns)
     else:
         windows = read_windows(_Reader(), X, reset=True)
-    if windows.n_times is None:
-        data: Any = [chunk[0] for _, chunk in float32_chunks(windows)]
-    else:
-        data = to_float32(windows)
-    return replace(windows, data=data)
+        windows = replace(windows, offset=None)  # of other people's steps, which do not subtract it
+    return centred(windows if model.offset is None else replace(windows, offset=model.offset))
 
 
 def channel_names(model: FittedModel, windows: Windows, given: Sequence[str] | None) -> list[str]:

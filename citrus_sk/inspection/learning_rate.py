@@ -13,7 +13,7 @@ import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, LRScheduler
 
-from .._utils.plotting import Display
+from .._utils.plotting import STYLES, Display, legend_below
 from .._utils.validation import check_number, last_step
 from ..estimators.predictor import NetworkPredictor
 
@@ -61,12 +61,14 @@ class LearningRateDisplay(Display):
 
     def _draw(self, ax: Any) -> None:
         ax.plot(self.rates, self.losses, ".", color="0.7", label="batch")
-        ax.plot(self.rates, self.smoothed, color="C0", label="running mean")
-        ax.axvline(self.suggestion, color="C1", ls="--", label=f"suggestion: {self.suggestion:.1e}")
+        ax.plot(self.rates, self.smoothed, color=STYLES[0][0], label="running mean")
+        label = f"suggestion: {self.suggestion:.1e}"
+        ax.axvline(self.suggestion, color=STYLES[1][0], ls="--", label=label)
         finite = self.losses[np.isfinite(self.losses)]
         ax.set(xscale="log", xlabel="learning rate", ylabel="training loss")
         ax.set_ylim(0, 1.1 * max(finite[: _SETTLED + 1].max(), self.smoothed.max()))
-        ax.legend()
+        ax.spines[["top", "right"]].set_visible(False)
+        legend_below(ax, columns=3)
 
 
 class _RangeTest(Callback):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._utils.devices import draw_seed
-from .._utils.plotting import new_axes, new_panels
+from .._utils.plotting import cell_size, new_axes, new_panels
 from .._utils.validation import check_number
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.registry import resolve_pretrained
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Greys and Okabe and Ito's vermilion: they differ with any colour vision, and in black and white.
 _SHOWN, _TRUE, _GUESS, _SHADE = "0.1", "0.6", "#D55E00", "0.9"
 _LEGEND_INCHES = 0.35
+_NARROW_PANEL = 2.6  # inches of a panel in which its title has two lines
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -228,8 +229,11 @@ class ReconstructionDisplay:
         if "time" in self.prediction:
             guess = np.where(hidden, self.prediction["time"][i].ravel()[:n_times], np.nan)
             panel.plot(times, guess, color=_GUESS, lw=1.3, label="reconstruction")
-        title = f"{self.modality[i]}, masked loss {self.losses[i]:.3f}"
-        panel.set(title=title, xlim=(0, n_times / rate), ylabel="signal (sd)")
+        narrow = cell_size(panel)[0] < _NARROW_PANEL
+        separator = "\n" if narrow else " "
+        title = f"{self.modality[i]},{separator}masked loss {self.losses[i]:.3f}"
+        panel.set_title(title, fontsize="x-small" if narrow else "large")
+        panel.set(xlim=(0, n_times / rate), ylabel="signal (sd)")
         panel.spines[["top", "right"]].set_visible(False)
 
     def _plot_spectra(self) -> None:

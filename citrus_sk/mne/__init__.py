@@ -6,6 +6,7 @@ extract labels and groups, and apply a fitted classifier to whole recordings.
 """
 
 from ..signals.containers import labels_of
+from .channels import match_channels
 from .display import RawPredictionDisplay
 from .epochs import make_epochs
 from .prediction import predict_raw
@@ -18,5 +19,6 @@ __all__ = [
     "RecordingModel",
     "labels_of",
     "make_epochs",
+    "match_channels",
     "predict_raw",
 ]

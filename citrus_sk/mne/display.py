@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.plotting import STYLES, literal, new_axes, new_panels
+from .._utils.plotting import fitting_columns, literal, new_axes, new_panels, style
 from .._utils.validation import check_number
 from ..signals.picks import pick_channels
 from .prediction import predict_raw
@@ -225,27 +225,39 @@ class RawPredictionDisplay:
         ax.set_ylim(-0.8, n_chans - 0.2)
 
     def _draw_events(self, ax: Axes) -> None:
-        colors = self._colors()
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        styles = self._styles()
         for event in self.events:
             start, name = event["onset"] - self.prediction.event_shift, event["description"]
-            ax.axvspan(start, start + event["duration"], color=colors[name], alpha=0.25, lw=0)
-        patches = [ax.axvspan(np.nan, np.nan, color=each, alpha=0.25) for each in colors.values()]
+            color = styles[name][0]
+            ax.axvspan(start, start + event["duration"], color=color, alpha=0.25, lw=0)
+        # A shade with the line of the probability on it: in grey, only the lines differ.
+        handles = [
+            (Patch(color=color, alpha=0.25, lw=0), Line2D([], [], color=color, ls=line, lw=1.2))
+            for color, line in styles.values()
+        ]
+        labels = list(map(literal, styles))
         ax.legend(
-            patches, [literal(name) for name in colors], loc="lower left", bbox_to_anchor=(0, 1),
-            ncols=4, frameon=False, fontsize="small", borderaxespad=0.1,
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1), frameon=False,
+            fontsize="small", borderaxespad=0.1, ncols=fitting_columns(ax, labels, 4),
         )  # fmt: skip
 
     def _draw_probabilities(self, ax: Axes) -> None:
         edges, proba = self.prediction.on_axis()
-        for i, (name, color) in enumerate(self._colors().items()):
-            ax.stairs(proba[:, i], edges, baseline=None, color=color, lw=1.2, label=literal(name))
+        for i, (name, (color, line)) in enumerate(self._styles().items()):
+            ax.stairs(
+                proba[:, i], edges, baseline=None, color=color, ls=line, lw=1.2, label=literal(name)
+            )
         for threshold in {self.high, self.low}:
             ax.axhline(threshold, color="0.4", lw=0.7, ls=":")
         ax.set(ylim=(-0.03, 1.03), yticks=[0, 0.5, 1], ylabel="probability", xlabel="time (s)")
 
-    def _colors(self) -> dict[str, str]:
+    def _styles(self) -> dict[str, tuple[str, str]]:
+        """Colour and line of each class."""
         names = [str(each) for each in self.prediction.classes.tolist()]
-        return {name: STYLES[(i + 1) % len(STYLES)][0] for i, name in enumerate(names)}
+        return {name: style(i + 1)[:2] for i, name in enumerate(names)}
 
 
 def _outline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from .._utils.validation import as_flag, check_number, first_few, last_step
+from .._utils.validation import as_flag, check_number, last_step
 from ..signals.consistency import same_rate
-from ..signals.picks import pick_channels
-from ..signals.recordings.formats import bad_samples
+from ..signals.recordings.formats import bad_samples, reading
+from .channels import Channels, find_channels
 from .epochs import check_rates
 from .recording_model import RecordingModel, as_recording_model, first_step
 from .result import RawPrediction
@@ -34,6 +35,7 @@ def predict_raw(
     picks: str | Sequence[str] | None = None,
     adapt: bool = False,
     reject_by_annotation: bool = True,
+    missing_channels: str = "raise",
 ) -> RawPrediction:
     """Predict the probability of each class over the time of a recording.
 
@@ -63,6 +65,15 @@ def predict_raw(
     reject_by_annotation : bool, default=True
         Whether to leave out windows that overlap an annotation that marks data as bad, or a
         boundary between parts of the recording.
+    missing_channels : {"raise", "interpolate", "ignore"}, default="raise"
+        Handling of channels of the training windows that `raw` lacks or marks as bad:
+
+        - ``"raise"``: raise an error that names them.
+        - ``"interpolate"``: compute them from the good EEG channels by spherical splines, as
+          `mne.io.Raw.interpolate_bads`. Positions are those in `raw`, or those of the 10-05 system
+          by name.
+        - ``"ignore"``: leave them out of the prediction, see
+          `citrus_sk.CitrusClassifier.without_channels`.
 
     Returns
     -------
@@ -75,7 +86,8 @@ def predict_raw(
         If `model` does not predict probabilities, `raw` is not a recording, or a parameter is of a
         wrong type.
     ValueError
-        If a channel of the model is missing or marked bad; if the recording is shorter than a
+        If a channel of the model is missing or marked bad, and cannot be interpolated or ignored
+        where this is asked for; if the recording is shorter than a
         window; if no window is left; if an EDF file has gaps or signals of unequal rates; or if a
         number is out of range.
 
@@ -108,7 +120,7 @@ def predict_raw(
     adapt = as_flag("adapt", adapt)
     plan = plan_windows(
         model, raw, duration=duration, overlap=overlap, picks=picks,
-        reject_by_annotation=reject_by_annotation,
+        reject_by_annotation=reject_by_annotation, missing_channels=missing_channels,
     )  # fmt: skip
     (prediction,) = predict_plans([plan], adapt=adapt)
     return prediction
@@ -124,8 +136,8 @@ class WindowPlan:
     raw : mne.io.Raw
     where : str
         Name of the recording, for messages.
-    picks : list of int
-        Channels, in the order of the training windows.
+    channels : Channels
+        Source of the channels of the training windows.
     onset : ndarray of shape (n_windows,)
         Start of each window in seconds. Its first sample is the nearest one, so that windows
         without overlap leave no gap at any rate.
@@ -136,7 +148,7 @@ class WindowPlan:
     model: RecordingModel
     raw: BaseRaw
     where: str
-    picks: list[int]
+    channels: Channels
     onset: np.ndarray
     duration: float
 
@@ -161,7 +173,10 @@ class WindowPlan:
 
     def _near(self, starts: np.ndarray) -> np.ndarray:
         first, end = int(starts[0]), int(starts[-1]) + self.n_times
-        values = self.raw.get_data(self.picks, first, end, verbose="error").astype(np.float32)
+        picks = [self.raw.ch_names.index(name) for name in self.channels.names]
+        with reading(self.where):
+            values = self.raw.get_data(picks, first, end, verbose="error")
+        values = self.channels.arranged(values)
         return np.stack([values[:, i : i + self.n_times] for i in (starts - first).tolist()])
 
 
@@ -173,6 +188,8 @@ def plan_windows(
     overlap: float | None = None,
     picks: str | Sequence[str] | None = None,
     reject_by_annotation: bool = True,
+    missing_channels: str = "raise",
+    channels: Channels | None = None,
     where: str = "the recording",
     bad_spans: Sequence[tuple[float, float]] = (),
 ) -> WindowPlan:
@@ -180,8 +197,10 @@ def plan_windows(
 
     Parameters
     ----------
-    model, raw, duration, overlap, picks, reject_by_annotation
+    model, raw, duration, overlap, picks, reject_by_annotation, missing_channels
         As in `predict_raw`.
+    channels : Channels or None, default=None
+        Channels, if they were found before.
     where : str, default="the recording"
         Name of the recording, for messages.
     bad_spans : sequence of (float, float), default=()
@@ -207,9 +226,12 @@ def plan_windows(
             f"overlap={overlap!r} is out of range; expected at least one sample ({1 / sfreq:g} s) "
             f"less than the window of {length:g} s."
         )
-    chosen = model_channels(known, raw, picks, where)
+    if channels is None:
+        channels = find_channels(
+            known.estimator, known.ch_names, raw, picks, where, missing_channels
+        )
     _check_rate(known, sfreq, where)
-    check_rates(raw, chosen, stacklevel=4)
+    check_rates(raw, [raw.ch_names.index(name) for name in channels.names], stacklevel=4)
     n_times = round(length * sfreq)
     if n_times > raw.n_times:
         raise ValueError(
@@ -224,7 +246,7 @@ def plan_windows(
             fits[(starts < last) & (starts + n_times > first)] = False
     if not fits.any():
         raise _no_window_left(where, length)
-    return WindowPlan(known, raw, where, chosen, onset[fits], length)
+    return WindowPlan(known, raw, where, channels, onset[fits], length)
 
 
 def predict_plans(plans: Sequence[WindowPlan], *, adapt: bool) -> list[RawPrediction]:
@@ -248,30 +270,45 @@ def predict_plans(plans: Sequence[WindowPlan], *, adapt: bool) -> list[RawPredic
     """
     onset, parts = [], []  # of each recording: probabilities, or aligned windows to adapt to
     compute = _aligned if adapt else _probabilities
-    for plan in plans:
-        found = [(each, compute(plan, values)) for each, values in plan.read()]
+    ignored = [plan.channels.ignored for plan in plans]
+    if adapt:  # one estimator predicts all windows
+        ignored = [tuple(sorted(set().union(*ignored)))] * len(plans)
+    for plan, without in zip(plans, ignored, strict=True):
+        estimator = _ignoring(plan.model.estimator, without)
+        found = [(each, compute(plan, estimator, values)) for each, values in plan.read()]
         if not found:
             raise _no_window_left(plan.where, plan.duration)
         onset.append(np.concatenate([each for each, _ in found]))
         parts.append(np.concatenate([each for _, each in found]))
     if adapt:
         together = np.concatenate(parts)
-        last = last_step(plans[0].model.estimator)
+        last = last_step(_ignoring(plans[0].model.estimator, ignored[0]))
         proba = last.predict_proba(together, groups=np.zeros(len(together), int))
         parts = np.split(proba, np.cumsum([len(part) for part in parts])[:-1])
     return [_result(*each) for each in zip(plans, onset, parts, strict=True)]
 
 
-def _aligned(plan: WindowPlan, values: np.ndarray) -> np.ndarray:
+def _ignoring(estimator: Any, channels: tuple[int, ...]) -> Any:
+    """Return an estimator or a pipeline whose last step ignores some channels."""
+    if not channels:
+        return estimator
+    last = last_step(estimator).without_channels(channels)
+    if not isinstance(estimator, Pipeline):
+        return last
+    pipeline = copy.copy(estimator)
+    pipeline.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last)]
+    return pipeline
+
+
+def _aligned(plan: WindowPlan, estimator: Any, values: np.ndarray) -> np.ndarray:
     """Return windows as the last step of the model gets them."""
-    estimator = plan.model.estimator
     if not isinstance(estimator, Pipeline) or len(estimator) == 1:
         return values
     return estimator[:-1].transform(_input(plan, values))
 
 
-def _probabilities(plan: WindowPlan, values: np.ndarray) -> np.ndarray:
-    return plan.model.estimator.predict_proba(_input(plan, values))
+def _probabilities(plan: WindowPlan, estimator: Any, values: np.ndarray) -> np.ndarray:
+    return estimator.predict_proba(_input(plan, values))
 
 
 def _input(plan: WindowPlan, values: np.ndarray) -> Any:
@@ -288,52 +325,6 @@ def _input(plan: WindowPlan, values: np.ndarray) -> Any:
     return values if same_length else list(values)
 
 
-def model_channels(
-    model: RecordingModel,
-    raw: BaseRaw,
-    picks: str | Sequence[str] | None = None,
-    where: str = "the recording",
-) -> list[int]:
-    """Return the channels of a recording in the order of the training windows.
-
-    Parameters
-    ----------
-    model : RecordingModel
-    raw : mne.io.Raw
-    picks : str, sequence of str or None, default=None
-        Names or kinds of channels; None means those of the model by name, or all signals if it
-        does not know names.
-    where : str, default="the recording"
-        Name of the recording, for messages.
-
-    Returns
-    -------
-    list of int
-
-    Raises
-    ------
-    ValueError
-        If a channel is missing or marked bad, or their number is not that of the training windows.
-    """
-    if picks is not None or model.ch_names is None:
-        chosen = pick_channels(raw, picks, where=where)
-    else:
-        chosen = [_channel(raw, name, where) for name in model.ch_names]
-        if bad := [raw.ch_names[i] for i in chosen if raw.ch_names[i] in raw.info["bads"]]:
-            raise ValueError(
-                f"{where} marks {first_few(bad)} as bad, and the model was trained on it. "
-                "Interpolate bad channels, or leave the recording out."
-            )
-    expected = getattr(first_step(model.estimator), "n_chans_", len(chosen))
-    if len(set(chosen)) != expected:
-        raise ValueError(
-            f"{where} has {len(set(chosen))} channel(s) for the model "
-            f"({first_few(raw.ch_names[i] for i in chosen)}), and it was trained on {expected}. "
-            "Name these in picks, in the order of the training windows."
-        )
-    return chosen
-
-
 def _check_rate(model: RecordingModel, sfreq: float, where: str) -> None:
     """Raise ValueError if windows of another rate would get another time scale."""
     first = first_step(model.estimator)
@@ -344,20 +335,6 @@ def _check_rate(model: RecordingModel, sfreq: float, where: str) -> None:
             f"{model.sfreq:g} Hz. Resample it: raw.resample({model.sfreq:g}); or begin the model "
             "with SignalAligner()."
         )
-
-
-def _channel(raw: BaseRaw, name: str, where: str) -> int:
-    """Return the channel of this name, which may differ in type and reference."""
-    try:
-        found = pick_channels(raw, [name], argument="ch_names", where=where)
-    except ValueError:
-        found = []
-    if len(found) != 1:
-        raise ValueError(
-            f"{where} has no channel {name!r}, which the model was trained on. It has "
-            f"{first_few(raw.ch_names, 20)}. Rename its channels, or leave the recording out."
-        )
-    return found[0]
 
 
 def _no_window_left(where: str, duration: float) -> ValueError:

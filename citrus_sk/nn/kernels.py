@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -140,6 +140,29 @@ class KernelBank(nn.Module):
             index = (quantiles[i] * (ordered.shape[-1] - 1)).round().long()
             self.thresholds[i].copy_(ordered.gather(1, index))
 
+    @torch.no_grad()
+    def leave_out(self, absent: Sequence[int]) -> Tensor:
+        """Compute the kernels without some channels.
+
+        The thresholds are reduced as much as the sd of a sum of fewer independent channels.
+
+        Parameters
+        ----------
+        absent : sequence of int
+            Indices of channels.
+
+        Returns
+        -------
+        Tensor of shape (sum(views),)
+            1 for features that have a channel left, and 0 for the others.
+        """
+        n_before = self.channels.sum(-1)
+        self.channels[..., list(absent)] = 0.0
+        share = self.channels.sum(-1) / n_before
+        self.thresholds.mul_(share.sqrt()[..., None])
+        left = (share > 0).to(DTYPE)[:, None]
+        return torch.cat([left.expand(-1, k, -1).flatten() for k in (_N_THRESHOLDS, self.n_runs)])
+
     def _convolve(self, x: Tensor, i: int) -> Tensor:
         kernels = kernel_shapes().to(x)[:, None, :] * self.channels[i, :, :, None].to(x)
         return dilated(x[:, :, None], kernels[:, :, None], self.dilations[i])[:, :, 0]
@@ -250,6 +273,11 @@ class RandomKernels(nn.Module):
         self.shape.fit(z, seed)
         self.change.fit(_difference(z), seed + 1)
         self.amplitude.fit(self._scale(x), seed + 2)
+
+    def leave_out(self, absent: Sequence[int]) -> Tensor:
+        """Compute the kernels without some channels; see `KernelBank.leave_out`."""
+        banks = (self.shape, self.change, self.amplitude)
+        return torch.cat([bank.leave_out(absent) for bank in banks])
 
     def _scale(self, x: Tensor) -> Tensor:
         return ((x - self.centre) / self.unit).clamp(-100.0, 100.0)

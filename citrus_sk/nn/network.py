@@ -12,7 +12,7 @@ from .config import NetworkConfig
 from .encoder import ConvEncoder, normalise
 from .heads import LinearHead
 from .kernels import RandomKernels
-from .readout import N_BANDS, ReadOut, log_band_power
+from .readout import N_BANDS, ReadOut, log_band_power, present_channels
 from .transformer import PatchTransformer
 
 
@@ -116,6 +116,34 @@ class CitrusNetwork(nn.Module):
         with torch.no_grad():
             network.head.linear.weight.copy_(weight)
             network.head.linear.bias.copy_(bias)
+        return network
+
+    def without_channels(self, absent: Sequence[int]) -> CitrusNetwork:
+        """Make a network that shares the trunk with this one, and ignores some channels.
+
+        A standardised feature of an absent channel is 0, its mean over the training windows.
+        Kernels on several channels are computed on those that are left.
+
+        Parameters
+        ----------
+        absent : sequence of int
+            Indices of channels. They have to be zero in the windows.
+
+        Returns
+        -------
+        CitrusNetwork
+        """
+        network = copy.copy(self)
+        network._modules = {**self._modules, "head": copy.deepcopy(self.head)}
+        left = [self.readout.left_without(absent)]
+        if self.kernels is not None:
+            network.kernels = copy.deepcopy(self.kernels)
+            left += [
+                present_channels(self.n_chans, absent).repeat_interleave(N_BANDS),
+                network.kernels.leave_out(absent),
+            ]
+        scale = network.head.scale
+        scale.mul_(torch.cat([each.to(scale) for each in left]))
         return network
 
     def fit_kernels(self, x: Tensor, seed: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -127,6 +129,32 @@ class ReadOut(nn.Module):
     def n_features(self) -> int:
         return sum(self.views)
 
+    @property
+    def mixes_channels(self) -> bool:
+        """Whether the channel mixer was trained, so that every segment depends on all channels."""
+        return self.mixer is not None and any(
+            bool(p.any()) for p in self.mixer.project.parameters()
+        )
+
+    def left_without(self, absent: Sequence[int]) -> Tensor:
+        """1 for each feature that does not depend on absent channels, and 0 for the others.
+
+        Parameters
+        ----------
+        absent : sequence of int
+            Indices of channels.
+
+        Returns
+        -------
+        Tensor of shape (n_features,)
+        """
+        present = present_channels(self.n_chans, absent)
+        parts = [present.repeat_interleave(size // self.n_chans) for size in self.views]
+        if self.with_covariance:
+            row, column = torch.triu_indices(self.n_chans, self.n_chans)
+            parts[-1] = present[row] * present[column]
+        return torch.cat(parts)
+
     def forward(
         self, x: Tensor, z: Tensor, latent: Tensor, sequence: Tensor, scalars: Tensor
     ) -> Tensor:
@@ -166,6 +194,13 @@ class ReadOut(nn.Module):
         if self.with_covariance:
             parts.append(log_covariance(x))
         return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+def present_channels(n_chans: int, absent: Sequence[int]) -> Tensor:
+    """0 for absent channels, 1 for the others: ``(n_chans,)``."""
+    present = torch.ones(n_chans, dtype=DTYPE)
+    present[list(absent)] = 0.0
+    return present
 
 
 N_BANDS = 24

@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stored import Stored
 from .._utils.validation import Documented, all_or_nothing, check_choice, check_number
 from .alignment import METHODS, MIN_TIMES, Alignment
 from .consistency import RATE_TOLERANCE, same_rate
@@ -26,7 +27,7 @@ def _has_columns(aligner: SignalAligner) -> bool:
     return getattr(aligner, "_fitted_on_2d", True)
 
 
-class SignalAligner(Documented, TransformerMixin, BaseEstimator):
+class SignalAligner(Stored, Documented, TransformerMixin, BaseEstimator):
     r"""Bring windows of any length and sampling rate onto the grid of the pre-trained weights.
 
     A network pre-trained on windows of one length is often applied to data of another length and
@@ -94,8 +95,12 @@ class SignalAligner(Documented, TransformerMixin, BaseEstimator):
     extended by odd reflection, which preserves constants and trends.
 
     The output is float32 and C-contiguous, and never shares memory with the input. A memory map
-    is read in pieces. ``fit`` checks the values of `X` and stores its shape, but learns nothing
-    from the values. It warns if resampling to a lower rate removes more than half of the power of
+    is read in pieces. ``fit`` checks the values of `X` and stores its shape. It learns nothing
+    from the values, with one exception: the offset of a channel in double precision that is larger
+    than 1e4 times the sd within a window, with which float32 would lose the signal. It is
+    subtracted from all windows. It is the median over the means of the windows in ``fit``, so
+    differences in level between windows are kept. ``fit`` warns if the signal is lost even so. It
+    also warns if resampling to a lower rate removes more than half of the power of
     the signal, on average over channels and at most 32 windows. Bad channels and stimulus channels
     of an `mne.Epochs` are left out.
 

@@ -52,12 +52,13 @@ def note_or_compare(
     if reset:
         _note(estimator, windows)
         return windows
-    windows = _in_known_order(estimator, windows)
+    windows = _in_known_order(estimator, _with_ignored(estimator, windows))
     if windows.n_chans != estimator.n_chans_:
         raise ValueError(
             f"X has {windows.n_chans} channels, but {_fitted_on(estimator)} {estimator.n_chans_}. "
             "Pass the same channels in the same order, or fit again."
         )
+    windows = _silenced(estimator, windows)
     if not any_rate:
         _compare_rate(estimator, windows)
     if not any_length and estimator.n_times_ not in (None, windows.n_times):
@@ -70,7 +71,7 @@ def note_or_compare(
 
 
 def _note(estimator: Any, windows: Windows) -> None:
-    for name in ("ch_names_", "sfreq_"):
+    for name in ("ch_names_", "sfreq_", "_ignored_chans"):
         vars(estimator).pop(name, None)
     if (names := ch_names(windows.chs)) is not None:
         estimator.ch_names_ = names
@@ -100,6 +101,27 @@ def _warn_of_swapped_axes(windows: Windows) -> None:
         )
 
 
+def _with_ignored(estimator: Any, windows: Windows) -> Windows:
+    """Append channels that the estimator ignores, and the container lacks, as zeros."""
+    names, known = ch_names(windows.chs), getattr(estimator, "ch_names_", None)
+    ignored = getattr(estimator, "_ignored_chans", ())
+    if names is None or known is None or not (lacking := {known[i] for i in ignored} - {*names}):
+        return windows
+    n_windows, _, n_times = windows.data.shape
+    zeros = np.zeros((n_windows, len(lacking), n_times), windows.data.dtype)
+    described = [*(windows.chs or ()), *({"ch_name": name} for name in lacking)]
+    return replace(windows, data=np.concatenate([windows.data, zeros], 1), chs=described)
+
+
+def _silenced(estimator: Any, windows: Windows) -> Windows:
+    """Set the channels that the estimator ignores to zero, whatever they hold."""
+    if not (ignored := getattr(estimator, "_ignored_chans", ())):
+        return windows
+    data = np.array(windows.data)
+    data[:, list(ignored)] = 0
+    return replace(windows, data=data)
+
+
 def _in_known_order(estimator: Any, windows: Windows) -> Windows:
     """Reorder the channels as in ``ch_names_``, if both are named."""
     names, known = ch_names(windows.chs), getattr(estimator, "ch_names_", None)
@@ -114,7 +136,7 @@ def _in_known_order(estimator: Any, windows: Windows) -> Windows:
             f"X has the channels {', '.join(names)}, but {_fitted_on(estimator)} "
             f"{', '.join(known)}: X {' and '.join(differ) or 'has some of them twice'}. Pass the "
             f"same channels: epochs.pick({list(known)}). Marked-bad channels count as missing; "
-            "interpolate them first."
+            "citrus_sk.mne.match_channels interpolates those of EEG."
         )
     order = [names.index(name) for name in known]
     assert windows.chs is not None

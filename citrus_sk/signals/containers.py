@@ -41,12 +41,15 @@ class Windows:
         MNE's description of each channel, as in ``info["chs"]``; None if there is none.
     is_2d : bool
         Whether the caller passed ``(n_windows, n_times)``.
+    offset : ndarray of float64, shape (n_chans, 1), or None
+        Offset to subtract from each channel before the windows become float32, see `with_offset`.
     """
 
     data: Any
     sfreq: float | None = None
     chs: list[dict[str, Any]] | None = None
     is_2d: bool = False
+    offset: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.data)

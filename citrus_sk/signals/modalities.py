@@ -158,6 +158,11 @@ class ChannelTable:
                 choose.note(f"{self._file} marks {name!r} as bad, and no channel has that name")
 
 
+# Largest ratio of two rates. The filter that resamples has some 50 times as many values, and rates
+# beyond it come from damaged headers.
+_FASTEST = 100_000
+
+
 @dataclass
 class Choice:
     """Choice of channels of a file for a corpus, with the reasons for those left out."""
@@ -184,6 +189,8 @@ class Choice:
             reason = flaw
         elif sfreq < self.sfreq / 2:
             reason = f"sampled at {sfreq:g} Hz, less than half of {self.sfreq:g} Hz"
+        elif not sfreq <= _FASTEST * self.sfreq:  # also if it is not a number
+            reason = f"sampled at {sfreq:g} Hz, more than {_FASTEST:,} times {self.sfreq:g} Hz"
         elif modality is None:
             reason = "unknown kind of channel (specify it with modality=)"
         else:

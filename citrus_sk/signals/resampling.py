@@ -117,7 +117,10 @@ def operator_stages(
 def _apply(operator: Operator, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     k = 0
     for lo, hi, weights in operator:
-        np.matmul(rows[:, lo:hi], weights, out=out[:, k : k + weights.shape[1]])
+        # One product for each row: in a product of matrices, the rounding of a row would depend on
+        # its place among the others, and on the number of threads.
+        part = out[:, None, k : k + weights.shape[1]]
+        np.matmul(rows[:, None, lo:hi], weights, out=part)
         k += weights.shape[1]
     return out
 

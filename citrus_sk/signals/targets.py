@@ -12,7 +12,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array
 
-from .missing import missing_rows
+from .missing import is_missing, missing_rows
 
 
 def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarray]:
@@ -31,6 +31,60 @@ def check_labels(y: Any, n_windows: int, who: str) -> tuple[np.ndarray, np.ndarr
             f"{len(labels)} windows. Pass windows of at least 2 classes."
         )
     return classes, codes
+
+
+def split_labels(y: Any, n_windows: int | None, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Tell the windows that have a label from those that are marked to have none.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_windows,)
+    n_windows : int or None
+        Number of windows; None if unknown.
+    unlabelled : object
+        The mark: a value of the type of the labels, or NaN for all missing values.
+
+    Returns
+    -------
+    labels : ndarray
+        Those of the windows that have one; not checked otherwise.
+    known : ndarray of bool, shape (n_windows,)
+        Whether each window has a label.
+
+    Raises
+    ------
+    ValueError
+        If the mark cannot be among the labels, or no window has a label.
+    """
+    labels = unwrap(y, "y", n_windows)
+    if labels.ndim == 2 and 1 in labels.shape:
+        labels = labels.ravel()
+    if labels.ndim != 1:
+        return labels, np.ones(len(labels), bool)  # which check_labels refuses
+    if is_missing(unlabelled):
+        known = np.ones(len(labels), bool)
+        known[missing_rows(labels)] = False
+    else:
+        _check_mark(unlabelled, labels)
+        known = np.array([label != unlabelled for label in labels.tolist()], bool)
+    if len(known) and not known.any():
+        raise ValueError(
+            f"All {len(labels)} windows are unlabelled: y holds nothing but {unlabelled!r}. Pass "
+            "labelled windows of at least 2 classes among them."
+        )
+    found = labels[known]
+    return _array_of(found.tolist()) if found.dtype == object else found, known
+
+
+def _check_mark(unlabelled: Any, labels: np.ndarray) -> None:
+    """Refuse a mark that no label could be equal to."""
+    is_text, texts = isinstance(unlabelled, str), labels.dtype.kind == "U"
+    if labels.dtype.kind in "Uiufb" and is_text != texts:
+        raise ValueError(
+            f"unlabelled={unlabelled!r} is {'text' if is_text else 'no text'}, and the labels in y "
+            f"are {'text' if texts else 'numbers'} such as {labels.tolist()[0]!r}; expected a mark "
+            "of their type. In a list with texts, numpy turns -1 into '-1'."
+        )
 
 
 def one_label_each(y: Any, n_windows: int | None, who: str) -> np.ndarray:
@@ -61,7 +115,8 @@ def _encode(y: Any, n_windows: int | None, who: str) -> tuple[np.ndarray, np.nda
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise _several_labels(labels.shape[1], who)
     labels = column_or_1d(labels, warn=True)
-    _refuse_missing(labels, "y", "Leave the unlabelled windows out of X and y.")
+    remedy = "Leave the unlabelled windows out of X and y, or pass unlabelled=np.nan to"
+    _refuse_missing(labels, "y", f"{remedy} CitrusClassifier.")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("Input y contains infinity. Pass integers or strings as labels.")
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .consistency import note_or_compare
 from .containers import Windows, unpack_container
 from .missing import is_missing
 from .nested import unnest
+from .offsets import to_single, with_offset
 from .targets import refuse_masked
 
 CHUNK_BYTES = 32 * 2**20
@@ -34,13 +36,14 @@ def read_windows(
 ) -> Windows:
     """Check the form of `X`, and store its shape on `estimator` or compare it with the stored one.
 
-    Values are not read here (see `float32_chunks`), so a memory map stays on disk.
+    Values are read in ``fit`` alone, for the size of offsets; see `float32_chunks` for the others.
 
     Parameters
     ----------
     estimator : BaseEstimator
         Estimator that gets ``n_chans_``, ``n_times_`` and ``n_features_in_`` if `reset`, and
-        ``ch_names_`` and ``sfreq_`` if the container has them. Otherwise they are compared.
+        ``ch_names_`` and ``sfreq_`` if the container has them. Otherwise they are compared. See
+        `with_offset` for ``_offset``.
     X : array-like, list of array, nested data frame, mne.Epochs, mne.Evoked, list of these, or \
 windows of braindecode
     reset : bool
@@ -68,9 +71,10 @@ windows of braindecode
         shapes = {window.shape for window in listed}
         if len(shapes) > 1:
             windows = Windows(_check_ragged(listed, who, ragged), sfreq, chs)
-            return note_or_compare(
+            windows = note_or_compare(
                 estimator, windows, reset=reset, any_length=True, any_rate=any_rate
             )
+            return with_offset(estimator, windows, reset=reset)
         frame = X = np.stack(listed)
         any_length = ragged
     array = _check_array(X, who)
@@ -82,9 +86,10 @@ windows of braindecode
             skip_check_array=True,
         )  # fmt: skip
     _check_length(array.shape, who)  # after scikit-learn's own comparison with fit
-    return note_or_compare(
+    windows = note_or_compare(
         estimator, windows, reset=reset, any_length=any_length, any_rate=any_rate
     )
+    return with_offset(estimator, windows, reset=reset)
 
 
 def agreed_sfreq(windows: Windows, sfreq: float | None) -> float | None:
@@ -107,17 +112,18 @@ def float32_chunks(windows: Windows, max_bytes: int = CHUNK_BYTES) -> Iterator[t
     """
     if isinstance(windows.data, list):
         for start, window in enumerate(windows.data):
-            yield start, _to_float32(window[None], start)
+            yield start, _to_float32(window[None], start, windows.offset)
         return
     n_windows, n_chans, n_times = windows.data.shape
     step = max(1, max_bytes // (4 * n_chans * n_times))
     for start in range(0, n_windows, step):
-        yield start, _to_float32(windows.data[start : start + step], start)
+        yield start, _to_float32(windows.data[start : start + step], start, windows.offset)
 
 
 def to_float32(windows: Windows) -> np.ndarray:
     """Return all windows as one finite, C-contiguous float32 array, copied only if needed."""
-    if windows.data.dtype == np.float32 and windows.data.flags.c_contiguous:
+    is_ready = windows.data.dtype == np.float32 and windows.data.flags.c_contiguous
+    if is_ready and windows.offset is None:
         return finite(windows)
     out = np.empty(windows.data.shape, np.float32)
     for start, chunk in float32_chunks(windows):
@@ -128,11 +134,23 @@ def to_float32(windows: Windows) -> np.ndarray:
 def finite(windows: Windows) -> np.ndarray:
     """Return all windows as they are, after a check that they are finite in single precision.
 
-    Unlike `to_float32`, it never copies them, so a memory map of any type stays on the disk.
+    Unlike `to_float32`, it does not copy them, so a memory map of any type stays on the disk. Only
+    windows with a large offset are copied.
     """
+    if windows.offset is not None:
+        return to_float32(windows)
     for _ in float32_chunks(windows):
         pass
     return np.asarray(windows.data)
+
+
+def centred(windows: Windows) -> Windows:
+    """Return float32 windows without their offsets."""
+    if windows.n_times is None:
+        data: Any = [chunk[0] for _, chunk in float32_chunks(windows)]
+    else:
+        data = to_float32(windows)
+    return replace(windows, data=data, offset=None)
 
 
 def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,9 +165,8 @@ def channel_statistics(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32)[:, None], sd.astype(np.float32)[:, None]
 
 
-def _to_float32(chunk: np.ndarray, first: int) -> np.ndarray:
-    with np.errstate(over="ignore", under="ignore"):
-        values = np.asarray(chunk, np.float32)
+def _to_float32(chunk: np.ndarray, first: int, offset: np.ndarray | None) -> np.ndarray:
+    values = to_single(chunk, offset)
     # The sum is one pass that allocates nothing; only if it is suspicious, values are checked.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(values.sum())

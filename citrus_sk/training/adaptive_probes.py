@@ -17,6 +17,7 @@ from .adaptation.decision import (
     within_people,
 )
 from .adaptation.heads import AdaptiveHead, Linear, outputs_of
+from .adaptation.people import PeopleMeans, overall_mean
 from .adaptation.personal import guess_scale
 from .labelled import LabelledWindows
 from .probes import (
@@ -41,6 +42,7 @@ def adapt_probe(
     labelled: LabelledWindows,
     *,
     always: bool,
+    unlabelled: PeopleMeans | None = None,
 ) -> AdaptiveHead:
     """Choose how a probe is adapted to a new person, and fit what that takes.
 
@@ -56,9 +58,16 @@ def adapt_probe(
         Without groups nothing is adapted to windows without labels.
     always : bool
         Whether people are recentred whatever their labels are.
+    unlabelled : PeopleMeans, optional
+        Mean standardised features over windows of the same people that have no label.
     """
     weights, groups = labelled.weights, labelled.groups
-    decision = _decide(probe, labelled, always)
+    of_unlabelled = None
+    if unlabelled is not None and groups is not None:
+        of_unlabelled = _decisions(fuse(probe.fits, probe.shares), unlabelled, features, groups)
+    decision = _decide(probe, labelled, always, of_unlabelled)
+    if not decision.n_unlabelled:
+        unlabelled = of_unlabelled = None
     adaptive = _unadapted(
         decision, families, probe.outputs, probe.left_out, probe.sharpness, labelled
     )
@@ -73,12 +82,14 @@ def adapt_probe(
         return replace(adaptive, adapted_sharpness=fit_sharpness(together, codes, weights))
     if adaptive.decision.kind is None:
         return adaptive
-    head, reference, left_out = _recentred_head(probe, features, families, labelled)
+    if of_unlabelled is not None:
+        adaptive = replace(adaptive, reference=overall_mean(probe.left_out, weights, of_unlabelled))
+    head, reference, left_out = _recentred_head(probe, features, families, labelled, unlabelled)
     sharpness = fit_sharpness(left_out, codes, weights)
     return replace(
         adaptive,
         adapted_sharpness=sharpness,
-        farthest=farthest_shift(probe.left_out, groups, adaptive.reference, weights),
+        farthest=farthest_shift(probe.left_out, groups, adaptive.reference, weights, of_unlabelled),
         recentred=head,
         recentred_reference=reference,
         usual_scale=guess_scale(left_out, sharpness),
@@ -149,7 +160,20 @@ def _unadapted(
     )  # fmt: skip
 
 
-def _decide(probe: FusedProbe, labelled: LabelledWindows, always: bool) -> Decision:
+def _decisions(
+    ridge: Ridge, unlabelled: PeopleMeans, features: np.ndarray, groups: np.ndarray
+) -> PeopleMeans:
+    """Mean decisions for the windows without a label, from a ridge without their person."""
+    found = ridge.without_each_at(unlabelled.means, unlabelled.people, features, groups)
+    return replace(unlabelled, means=found)
+
+
+def _decide(
+    probe: FusedProbe,
+    labelled: LabelledWindows,
+    always: bool,
+    unlabelled: PeopleMeans | None = None,
+) -> Decision:
     weights, groups = labelled.weights, labelled.groups
     if groups is None:
         return NO_GROUPS
@@ -157,15 +181,24 @@ def _decide(probe: FusedProbe, labelled: LabelledWindows, always: bool) -> Decis
         decision = decide_values(probe.left_out, labelled.targets, weights, groups)
     else:
         codes = class_targets(labelled)[1]
-        decision = decide(probe.left_out, codes, weights, groups, fit_sharpness)
+        decision = decide(probe.left_out, codes, weights, groups, fit_sharpness, unlabelled)
     if always:
         reason = "adaptation='recenter' was passed."
-        return replace(decision, kind="recenter", reason=reason, share=1.0)
+        decision = replace(decision, kind="recenter", reason=reason, share=1.0)
+    if unlabelled is not None:
+        used = decision.n_unlabelled if decision.kind == "recenter" else 0
+        verb = "lower the log loss of left-out people further" if used else "are not used"
+        reason = f"{decision.reason} Unlabelled windows {verb}."
+        decision = replace(decision, n_unlabelled=used, reason=reason)
     return decision
 
 
 def _recentred_head(
-    probe: FusedProbe, features: np.ndarray, families: list[int], labelled: LabelledWindows
+    probe: FusedProbe,
+    features: np.ndarray,
+    families: list[int],
+    labelled: LabelledWindows,
+    unlabelled: PeopleMeans | None = None,
 ) -> tuple[Linear, np.ndarray, np.ndarray]:
     """Mean of the ridges of the probe and of ridges on differences within people.
 
@@ -186,17 +219,20 @@ def _recentred_head(
     weights, groups = labelled.weights, labelled.groups
     assert groups is not None
 
-    def fit_within(part: np.ndarray) -> Ridge:
-        centred, centred_targets = within_people(part, targets, weights, groups)
-        return fit_ridge(centred, centred_targets, ridge_weights, groups)
-
-    parts = np.split(np.asarray(features, np.float64), np.cumsum(families)[:-1], axis=1)
-    fits = in_threads(fit_within, parts)
+    features = np.asarray(features, np.float64)
+    centred, centred_targets = within_people(features, targets, weights, groups, unlabelled)
+    parts = np.split(centred, np.cumsum(families)[:-1], axis=1)
+    fits = in_threads(lambda part: fit_ridge(part, centred_targets, ridge_weights, groups), parts)
     shares = family_shares(probe.fits, targets, ridge_weights, network=False)
     plain, within = fuse(probe.fits, shares), fuse(fits, shares)
-    level = np.average(plain.left_out, axis=0, weights=weights)
-    left_out = (recentred(plain.left_out, groups, level, weights) + within.left_out) / 2
+    of_plain, within_level = None, np.average(within.left_out, axis=0, weights=weights)
+    if unlabelled is not None:
+        of_plain = _decisions(plain, unlabelled, features, groups)
+        within_level = within.intercept  # the mean of each person's features is 0
+    level = overall_mean(plain.left_out, weights, of_plain)
+    moved = recentred(plain.left_out, groups, level, weights, unlabelled=of_plain)
+    left_out = (moved + within.left_out) / 2
     # Single precision, as the head itself: this is most of what a pickle grows by.
     weight = ((plain.coef + within.coef) / 2).T.astype(np.float32)
-    reference = (level + np.average(within.left_out, axis=0, weights=weights)) / 2
+    reference = (level + within_level) / 2
     return (weight, (plain.intercept + within.intercept) / 2), reference, left_out

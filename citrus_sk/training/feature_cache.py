@@ -203,8 +203,7 @@ def _has_an_effect(network: CitrusNetwork, name: str) -> bool:
     The mixer, whose random weights differ between seeds, changes nothing before a training.
     """
     if name.startswith("readout.mixer."):
-        mixer = network.readout.mixer
-        return mixer is not None and any(bool(p.any()) for p in mixer.project.parameters())
+        return network.readout.mixes_channels
     return name.startswith(("trunk.", "readout.", "modality"))
 
 

@@ -120,7 +120,7 @@ class ForeignModule:
         if not _class_of(self.make).__module__.startswith("braindecode"):
             return None
         with ignored(Warning):
-            from braindecode.models.util import models_mandatory_parameters
+            from braindecode.models import models_mandatory_parameters
 
         needs = {name: required for name, required, _ in models_mandatory_parameters}
         lacking = [each for each in _REMEDIES if each in needs.get(self.name, ())]

@@ -22,6 +22,31 @@ from ..signals.targets import check_groups, check_weights
 MANY_CLASSES = "The number of unique classes"
 
 
+NO_LABEL = -1  # in place of the index of a class
+
+
+@dataclass(frozen=True)
+class UnlabelledWindows:
+    """Training windows without a label.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n,)
+        Rows of the ``X`` of the labelled windows.
+    weights : ndarray of float, shape (n,)
+        Weights, with a mean of 1.
+    groups : ndarray of int, shape (n,), or None
+        Code of the group of each window, as of the labelled windows.
+    """
+
+    rows: np.ndarray
+    weights: np.ndarray
+    groups: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 @dataclass(frozen=True)
 class LabelledWindows:
     """A view of some rows of ``X`` with their targets, weights and groups.
@@ -41,6 +66,8 @@ class LabelledWindows:
         Code of the group of each window, if groups are known.
     n_classes : int or None
         Number of classes; None for a regression.
+    unlabelled : UnlabelledWindows or None
+        Further windows, the same in each view.
     """
 
     X: np.ndarray
@@ -49,6 +76,7 @@ class LabelledWindows:
     weights: np.ndarray
     groups: np.ndarray | None
     n_classes: int | None
+    unlabelled: UnlabelledWindows | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -68,7 +96,7 @@ class LabelledWindows:
         )
 
     def without_groups(self) -> LabelledWindows:
-        return replace(self, groups=None)
+        return replace(self, groups=None, unlabelled=None)
 
     def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Weighted mean and sd of each target; 1 instead of the sd of a constant target."""
@@ -90,8 +118,17 @@ def label_windows(
     class_weight: Any = None,
     groups: Any = None,
 ) -> LabelledWindows:
-    """Merge, sort and weight the windows of a training set for classification."""
+    """Merge, sort and weight the windows of a training set for classification.
+
+    Windows whose code is `NO_LABEL` are kept apart.
+    """
     rows, weights, group_codes = _distinct(X, codes, sample_weight, groups)
+    known, unlabelled = codes[rows] != NO_LABEL, None
+    if not known.all():
+        others = None if group_codes is None else group_codes[~known]
+        unlabelled = UnlabelledWindows(rows[~known], _with_mean_1(weights[~known]), others)
+        rows, weights = rows[known], weights[known]
+        group_codes = None if group_codes is None else group_codes[known]
     codes = codes[rows]
     _check_two_classes(codes, "sample_weight")
     if class_weight is not None:
@@ -101,7 +138,7 @@ def label_windows(
             class_weight, classes=classes[present], y=classes[codes], sample_weight=weights
         )
         weights = weights * per_class[codes]
-    labelled = LabelledWindows(X, rows, codes, weights, group_codes, len(classes))
+    labelled = LabelledWindows(X, rows, codes, weights, group_codes, len(classes), unlabelled)
     labelled = labelled.take(np.flatnonzero(weights))
     _check_two_classes(labelled.targets, "class_weight")
     return replace(labelled, weights=_with_mean_1(labelled.weights))

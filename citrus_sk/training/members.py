@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +24,14 @@ from .labelled import LabelledWindows
 from .many_windows import BLOCK, AllWindows, some_windows
 from .nets import FineTuner, infer, make_net
 from .selection import Selection, left_out_folds, select, without_evidence
+from .unlabelled import means_of_people
 
 _KERNEL_WINDOWS = 512  # for the scales of the kernels; in the order of hashes, so not by class
 
 # From standardised features, their network, their windows, a seed, and all windows if these are
 # only some, to weight and bias of a head and to a function that makes its adaptation to people.
-MakeAdaptive = Callable[[], AdaptiveHead | None]
+# The function takes `unlabelled`, the means of people, if there are windows without a label.
+MakeAdaptive = Callable[..., AdaptiveHead | None]
 FitHead = Callable[
     [np.ndarray, CitrusNetwork, LabelledWindows, int, AllWindows | None],
     tuple[Linear, MakeAdaptive],
@@ -178,7 +181,11 @@ def _fit_split(
 def _probe(plan: MemberPlan, labelled: LabelledWindows, seed: int) -> Member:
     with own_draws(seed, plan.device) as draws:
         module, adaptive = _probed(plan, labelled, seed, draws)
-        return Member(make_net(module, labelled.n_classes, plan.device), adaptive())
+        means = {}
+        if labelled.unlabelled is not None:
+            standard = partial(_standard_features, plan, module, labelled.X)
+            means["unlabelled"] = means_of_people(labelled.unlabelled, standard)
+        return Member(make_net(module, labelled.n_classes, plan.device), adaptive(**means))
 
 
 def _cross_validated(plan: MemberPlan, labelled: LabelledWindows, seed: int, bar: Any) -> Selection:
@@ -242,8 +249,7 @@ def _outputs(plan: MemberPlan, module: nn.Module, windows: LabelledWindows) -> n
 def _adapt_trained(plan: MemberPlan, module: Any, labelled: LabelledWindows) -> AdaptiveHead | None:
     if plan.adapt_trained is None:
         return None
-    features = _features(plan, module, labelled)
-    standard = module.head.standardise(features.to(plan.device)).cpu().numpy()
+    standard = _standard_features(plan, module, labelled.X, labelled.rows)
     return plan.adapt_trained(standard, module, labelled)
 
 
@@ -277,7 +283,7 @@ def _start_head(
         picked = labelled.rows[:_KERNEL_WINDOWS]
         module.fit_kernels(torch.from_numpy(labelled.X[picked]).to(plan.device), seed % 2**31)
     some = some_windows(labelled) if plan.in_blocks else labelled
-    features = _features(plan, module, some)
+    features = _features(plan, module, some.X, some.rows)
     head = module.head
     head.cpu()
     head.set_statistics(features, torch.tensor(some.weights))
@@ -295,10 +301,17 @@ def _start_head(
     return adaptive
 
 
-def _features(plan: MemberPlan, module: CitrusNetwork, windows: LabelledWindows) -> Tensor:
+def _features(plan: MemberPlan, module: Any, X: np.ndarray, rows: np.ndarray) -> Tensor:
     device, batch_size = plan.device, plan.tuning.batch_size
-    with remembered(module, plan.cache, (len(windows), *windows.X.shape[1:])) as network:
-        return infer(network, windows.X, device, batch_size, rows=windows.rows, features=True)
+    with remembered(module, plan.cache, (len(rows), *X.shape[1:])) as network:
+        return infer(network, X, device, batch_size, rows=rows, features=True)
+
+
+def _standard_features(
+    plan: MemberPlan, module: Any, X: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    features = _features(plan, module, X, rows).to(plan.device)
+    return np.asarray(module.head.standardise(features).cpu().numpy())
 
 
 def _blocks(
@@ -307,5 +320,5 @@ def _blocks(
     """Standardised features of all windows, see `AllWindows`."""
     for start in range(0, len(labelled), BLOCK):
         rows = slice(start, min(start + BLOCK, len(labelled)))
-        features = _features(plan, module, labelled.take(np.r_[rows]))
+        features = _features(plan, module, labelled.X, labelled.rows[rows])
         yield rows, module.head.standardise(features).numpy()

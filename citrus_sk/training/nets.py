@@ -145,7 +145,7 @@ class FineTuner(NeuralNet):
         return super().infer(x["x"] if isinstance(x, dict) else x, **fit_params)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
-        self._set_training(True)
+        self.module_.train()
         x, expected = self._unpack(batch, training=True)
         assert self.draws is not None
         if self.mixup > 0 and len(x) > 1:
@@ -198,7 +198,7 @@ class FineTuner(NeuralNet):
         return {"loss": loss, "y_pred": outputs}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
-        self._set_training(False)
+        self.module_.eval()
         x, expected = self._unpack(batch, training=False)
 
         def forward(part: Tensor) -> Tensor:

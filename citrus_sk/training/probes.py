@@ -143,11 +143,23 @@ def fuse(fits: list[Ridge], shares: np.ndarray) -> Ridge:
     def scaled(values: list[np.ndarray]) -> list[np.ndarray]:
         return [share * value for share, value in zip(shares, values, strict=True)]
 
+    def split(columns: np.ndarray) -> list[np.ndarray]:
+        return np.split(columns, np.cumsum([len(fit.coef) for fit in fits])[:-1], axis=1)
+
     return Ridge(
         np.concatenate(scaled([fit.coef for fit in fits])),
         np.sum(scaled([fit.intercept for fit in fits]), axis=0),
         np.sum(scaled([fit.left_out for fit in fits]), axis=0),
         lambda groups: np.sum(scaled([fit.without_each(groups) for fit in fits]), axis=0),
+        lambda points, people, features, groups: np.sum(
+            scaled(
+                [
+                    fit.without_each_at(point, people, part, groups)
+                    for fit, point, part in zip(fits, split(points), split(features), strict=True)
+                ]
+            ),
+            axis=0,
+        ),
     )
 
 
@@ -245,11 +257,27 @@ class Ridge:
     intercept: np.ndarray
     left_out: np.ndarray
     _leave_out: Callable[[np.ndarray], np.ndarray]
+    _leave_out_at: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     penalty: float = np.nan
 
     def without_each(self, groups: np.ndarray) -> np.ndarray:
         """Decision for each training window from a ridge fitted without its group."""
         return self._leave_out(groups)
+
+    def without_each_at(
+        self, points: np.ndarray, people: np.ndarray, features: np.ndarray, groups: np.ndarray
+    ) -> np.ndarray:
+        """Decision for each of other points, from a ridge fitted without the person of the point.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n_points, n_features)
+        people : ndarray of shape (n_points,)
+            Groups that are left out.
+        features, groups
+            Those that the ridge was fitted to.
+        """
+        return self._leave_out_at(points, people, features, groups)
 
 
 def fit_ridge(
@@ -283,9 +311,24 @@ def fit_ridge(
         error = np.average((targets - left_out) ** 2, axis=0, weights=weights).mean()
         if error < best[0]:
             best = (error, left_out, penalty)
-    coef = rows.T @ (basis @ (rotated / (squared + best[2])[:, None]))
-    without = partial(leave_out, penalty=best[2])
-    return Ridge(coef, level - centre @ coef, best[1], without, best[2])
+    _, best_left_out, best_penalty = best
+    coef = rows.T @ (basis @ (rotated / (squared + best_penalty)[:, None]))
+
+    def leave_out_at(
+        points: np.ndarray, people: np.ndarray, features: np.ndarray, groups: np.ndarray
+    ) -> np.ndarray:
+        inner = (
+            (points - centre) @ (root * (features - centre)).T @ basis / (squared + best_penalty)
+        )
+        hat = inner @ basis.T + root.T / len(root)  # the last part stands for the intercept
+        found, errors = level + inner @ rotated, root * (targets - best_left_out)
+        for i, person in enumerate(people):
+            rows = groups == person
+            found[i] -= hat[i, rows] @ errors[rows]
+        return np.asarray(found)
+
+    without = partial(leave_out, penalty=best_penalty)
+    return Ridge(coef, level - centre @ coef, best_left_out, without, leave_out_at, best_penalty)
 
 
 def _leave_out(

@@ -222,7 +222,15 @@ def test_where_nothing_ships_it_says_so(nothing_shipped):
 
 
 @pytest.mark.parametrize(
-    "path", ["none.safetensors", "a/none.safetensors", "a/b/c", "/none", "./a"]
+    "path",
+    [
+        "none.safetensors",
+        "a/none.safetensors",
+        "a/b/c",
+        "/none",
+        "./a",
+        "~nobody-here/a.safetensors",
+    ],
 )
 def test_a_path_of_nothing_is_not_found(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -448,6 +456,16 @@ def test_a_configuration_that_names_no_hash_is_refused(config, message, file, tm
     save_checkpoint(file, tmp_path / "folder")
     (tmp_path / "folder" / "config.json").write_text(config)
     with pytest.raises(CheckpointError, match=rf"config\.json .*{message}"):
+        load_checkpoint(tmp_path / "folder")
+
+
+def test_a_huge_configuration_is_refused_before_it_is_read(file, tmp_path):
+    save_checkpoint(file, tmp_path / "folder")
+    with (tmp_path / "folder" / "config.json").open("wb") as config:
+        config.truncate(10**11)  # of holes, which take no space
+    with pytest.raises(
+        CheckpointError, match=r"config\.json is damaged: it has 100000000000 bytes"
+    ):
         load_checkpoint(tmp_path / "folder")
 
 

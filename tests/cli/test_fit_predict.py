@@ -197,6 +197,15 @@ def test_order_and_number_of_channels_do_not_matter(work):
     assert [row | {"recording": "a.edf"} for row in found] == expected
 
 
+def test_a_missing_channel_is_interpolated_where_asked(work, capsys):
+    edf(work / "other.edf", ("EEG Pz", "EEG C3", "EEG Fz", "EEG C4"))
+    assert "no channel 'EEG Cz'" in error_of(
+        capsys, "predict", "m.joblib", "other.edf", "--out", "p.csv"
+    )
+    rows = predict("other.edf", "--missing-channels", "interpolate")
+    assert [row["label"] for row in rows] == ["still, ganz", "lärm"] * 5
+
+
 def test_another_rate_is_resampled(work):
     edf(work / "fast.edf", sfreq=250)
     assert [row["label"] for row in predict("fast.edf")] == ["still, ganz", "lärm"] * 5
@@ -222,6 +231,10 @@ def test_windows_may_overlap(work):
         (("nowhere",), "RECORDING: there is no file or folder 'nowhere'"),
         (("rec", "--step", "3"), "--step=3.0 is out of range; expected a number in seconds"),
         (("rec", "--low", "0.9"), "--low=0.9 is out of range"),
+        (
+            ("renamed.edf", "--missing-channels", "ignore"),
+            "renamed.edf lacks EEG Cz, and missing_channels='ignore' needs a CitrusClassifier",
+        ),
         (("rec", "--classes", "laut"), "--classes has 'laut', which is not a class of the model"),
         (("rec", "--people", "x.csv"), "--people is for --adapt"),
         (("rec", "--adapt", "--people", "people.csv"), "people.csv has no row for a.edf"),

@@ -1,11 +1,15 @@
 """``citrus-sk inspect``: what is in the data is counted, and nothing is hidden."""
 
+import html
+import re
+
 import numpy as np
 import pytest
 from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.parser import main
 from citrus_sk.datasets import load_watch
+from citrus_sk.signals.recordings.spectra import Spectra
 from citrus_sk.signals.recordings.survey import survey_file, survey_windows, unit_of
 
 SECONDS, SFREQ = 60, 200
@@ -115,3 +119,76 @@ def test_missing_values_of_windows_are_counted():
     X[1, 0] = np.nan
     first, second = survey_windows(X, 100.0, None).channels
     assert (first.missing, second.missing) == (0.25, 0)
+
+
+def test_the_page_shows_what_is_printed(folder, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    said = said_of(capsys, folder, "--html", page)
+    assert said.endswith(f"Page: {page}\n")
+    text = page.read_text()
+    for printed in ("4 recordings of 4 people", "Equal signals: b.edf, copy.edf.", "50 Hz in 1"):
+        assert printed in said
+        assert printed in text
+    assert "torn.edf cannot be read" in text
+    for picture in ("Length of each recording", "Flat, clipped and missing", "EEG: power", "ECG: "):
+        assert picture in text
+    # Nothing is loaded from elsewhere.
+    assert re.findall(r"https?:|<script|<link|@import|url[(]", text) == []
+    assert text.count('src="') == text.count('src="data:image/svg+xml;base64,') > 0
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_the_page_counts_windows_and_escapes_names(tmp_path, capsys):
+    watch = load_watch()
+    label = "<script>alert('$x$')</script>"
+    y = np.where(watch.y == "row", label, watch.y)[::8]
+    people = np.char.add("<b>", watch.groups.astype(str))[::8]
+    data, page = tmp_path / "<i>.npz", tmp_path / "page.html"
+    np.savez(data, X=watch.X[::8], y=y, groups=people, sfreq=watch.sfreq, ch_names=watch.ch_names)
+    said_of(capsys, data, "--html", page)
+    text = page.read_text()
+    assert not re.search(r"<script|<b>|<i>", text)
+    assert html.escape(label) in text
+    for name in np.unique(people):
+        (row,) = re.findall(f'<th scope="row">{html.escape(name)}</th>(.*?)</tr>', text)
+        counts = [np.sum((people == name) & (y == each)) for each in np.unique(y)]
+        assert list(map(int, re.findall(r">(\d+)</td>", row))) == counts
+    (one_percent,) = re.findall(r'<th scope="row">all</th><td>\d+</td><td>(\d+)</td>', text)
+    assert int(one_percent) == len(np.unique(y))  # 1 % of 212 windows is one of each class
+    assert text.count("<figure") == 1 + len(np.unique(y))  # a spectrum, and an example of each
+
+
+def test_a_page_is_replaced_only_if_asked(tmp_path, capsys):
+    X = np.random.default_rng(0).random((8, 2, 40))
+    X[:, 0] = np.nan  # a channel without values
+    np.savez(tmp_path / "a.npz", X=X, y=[0, 1] * 4)
+    page = tmp_path / "page.html"
+    page.write_text("kept")
+    arguments = ["inspect", str(tmp_path / "a.npz"), "--html", str(page), "--quiet"]
+    assert main(arguments) == 1
+    assert "exists already. Choose another name, or add --overwrite." in capsys.readouterr().err
+    assert page.read_text() == "kept"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert "a rate of 100 Hz is assumed" in page.read_text()
+    assert main([*arguments[:3], str(tmp_path / "none" / "page.html")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_spectra_are_means_over_channels_with_their_range():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2, 2, 4000))
+    X[:, 1] += 3 * np.sin(2 * np.pi * 50 * np.arange(4000) / 200)
+    spectra = Spectra()
+    survey_windows(X, 200.0, ["C3", "C4"], spectra)
+    survey_windows(X[:1, :1, :300], 200.0, ["C3"], spectra)  # shorter than a segment
+    survey_windows(np.zeros((1, 1, 4000)), 200.0, ["C3"], spectra)  # flat: no power to share
+    (found,) = spectra.found()
+    assert (found.kind, found.sfreq, found.n_chans) == ("EEG", 200, 3)
+    at = np.argmin(np.abs(found.frequencies - 50))
+    # White noise up to 100 Hz has 1/100 of its power in each Hz; the sine is 4.5 times the noise.
+    quiet = np.median(found.mean[:at])
+    assert quiet == pytest.approx(np.mean([-20, -20 - 10 * np.log10(5.5), -20]), abs=1)
+    assert found.high[at] > found.mean[at] > quiet
+    assert (found.low <= found.mean).all()
+    survey_windows(X, None, ["C3", "C4"], unknown := Spectra())
+    assert unknown.found() == []

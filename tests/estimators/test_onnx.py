@@ -50,6 +50,15 @@ def metadata(path):
 # --- whole graphs --------------------------------------------------------------------------------
 
 
+def test_an_offset_far_above_the_signal_is_subtracted_in_the_graph(watch, tmp_path):
+    X = watch.X[:6, :2, :64].astype(np.float64) + np.array([[2.0**17], [0.0]])
+    pipe = make_pipeline(SignalAligner(40), CitrusEmbedder(pretrained=None, preset="tiny")).fit(X)
+    assert pipe[0]._offset[0] > 1e5
+    to_onnx(pipe, tmp_path / "model.onnx")
+    found, expected = answers(tmp_path / "model.onnx", X), pipe.transform(X.astype(np.float32))
+    assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
 def test_a_pipeline_with_random_kernels_gives_its_probabilities_for_any_number_of_windows(
     watch, tmp_path, capfd
 ):

@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import citrus_sk
@@ -19,6 +20,8 @@ from citrus_sk import (
     CitrusClassifier,
     CitrusEmbedder,
     CitrusPretrainer,
+    GroupRecenter,
+    RejectingClassifier,
     SignalAligner,
     save_checkpoint,
 )
@@ -155,9 +158,33 @@ def test_a_file_of_this_version_that_does_not_fit_was_changed(fitted):
 def test_a_file_of_another_version_with_the_same_layout_is_taken(fitted, watch):
     state = fitted.__getstate__() | {"_citrus_sk_version": "9.9"}
     loaded = CitrusClassifier()
-    loaded.__setstate__(state)
+    words = "was stored by citrus_sk 9.9, and .* predictions may differ.*pip install citrus-sk==9.9"
+    with pytest.warns(UserWarning, match=words):
+        loaded.__setstate__(state)
     assert_array_equal(loaded.predict(watch.X), fitted.predict(watch.X))
     assert loaded.__getstate__()["_citrus_sk_version"] == citrus_sk.__version__
+
+
+def test_a_version_that_differs_in_the_last_number_is_taken_without_a_warning():
+    series = citrus_sk.__version__.rpartition(".")[0]
+    state = SignalAligner(64).__getstate__() | {"_citrus_sk_version": f"{series}.99"}
+    loaded = SignalAligner()
+    loaded.__setstate__(state)
+    assert loaded.n_times == 64
+
+
+@pytest.mark.parametrize(
+    "estimator", [SignalAligner(), GroupRecenter(), RejectingClassifier(LogisticRegression())]
+)
+def test_estimators_without_a_network_know_their_version_as_well(estimator):
+    state = estimator.__getstate__() | {"_citrus_sk_version": "9.9"}
+    blank = type(estimator).__new__(type(estimator))
+    with pytest.warns(UserWarning, match="was stored by citrus_sk 9.9"):
+        blank.__setstate__(dict(state))
+    assert blank.get_params().keys() == estimator.get_params().keys()
+    del state[next(iter(estimator.get_params(deep=False)))]
+    with pytest.raises(ValueError, match=r"whose layout differs from .*the parameter \w+ is miss"):
+        blank.__setstate__(state)
 
 
 # --- weights by reference ------------------------------------------------------------------------

@@ -503,6 +503,22 @@ def test_a_line_cut_short_is_run_again(data, tmp_path):
         equal(whole, fraction_curve(LogisticRegression(), X, y, **settings))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [(b'"accuracy": 0.', b'"accuracy": 1.'), (b'"accuracy"', b'"accurac\xff"'), (b"{", b"[")],
+)
+def test_a_damaged_score_is_computed_again(data, tmp_path, damage):
+    X, y, groups = data
+    settings = {"groups": groups, "fractions": (1.0,), "scoring": "accuracy", "run_dir": tmp_path}
+    whole = fraction_curve(LogisticRegression(), X, y, **settings)
+    path = tmp_path / "rows.jsonl"
+    content = path.read_bytes()
+    assert damage[0] in content
+    path.write_bytes(content.replace(*damage, 1))
+    equal(whole, fraction_curve(LogisticRegression(), X, y, **settings))
+    assert len(path.read_text(errors="replace").splitlines()) == 6
+
+
 def test_the_run_of_other_data_is_refused_and_kept(data, tmp_path):
     X, y, groups = data
     settings = {"groups": groups, "fractions": (1.0,), "run_dir": tmp_path}
@@ -756,6 +772,27 @@ def test_files_that_cannot_be_written_or_read_are_named(curve, tmp_path):
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(ValueError, match=r"a\.json' is not a curve"):
         FractionCurve.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"fraction"', '"friction"', "KeyError.'fraction'"),
+        ('"accuracy": 0.', '"accuracy": "x",  "b": 0.', "accuracy is 'x'"),
+        ('"n_test": ', '"n_test": -', "a fit without windows"),
+        ('"estimator": "', '"estimator": "x', "an estimator lacks scores"),
+        ("", "", "no rows"),
+    ],
+)
+def test_a_damaged_curve_is_refused_when_it_is_read(curve, tmp_path, old, new, message):
+    path = tmp_path / "a.json"
+    curve.to_json(path)
+    text = path.read_text()
+    if message == "no rows":
+        text = text[: text.index('"rows"')] + '"rows": []}'
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=rf"a\.json' is not a curve.*{message}"):
+        FractionCurve.read_json(path)
 
 
 def test_the_band_is_that_of_the_corrected_t_test(curve):

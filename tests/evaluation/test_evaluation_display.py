@@ -7,7 +7,9 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
+from legible import assert_legible
 from matplotlib.figure import Figure
+from numpy.testing import assert_allclose
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
@@ -165,6 +167,28 @@ def test_reliability_counts_windows_and_its_error(curve):
     assert any(text.startswith("prior, error 0.0") for text in texts)
 
 
+def test_reliability_by_person_has_a_point_for_each_of_them(curve, data):
+    display = ReliabilityDisplay.from_curve(curve, fraction=1.0, by="person", ax=axes())
+    of_logistic = display.bins["logistic"]
+    assert len(of_logistic) == len(np.unique(data[2]))
+    assert of_logistic[:, 0].sum() == 120  # each person is in one test fold
+    rows = curve.select("logistic", fraction=1.0)
+    n_correct = sum(row["accuracy"] * row["n_test"] for row in rows)
+    assert of_logistic[:, 2].sum() == pytest.approx(n_correct)
+    points = display.ax_.lines[1]
+    assert_allclose(points.get_ydata(), of_logistic[:, 2] / of_logistic[:, 0])
+    assert display.ax_.get_xlabel() == "confidence, mean of a person"
+    with pytest.raises(ValueError, match="by='window' is unknown"):
+        ReliabilityDisplay.from_curve(curve, by="window")
+
+
+def test_reliability_by_person_needs_people(data):
+    X, y, _ = data
+    curve = fraction_curve(DummyClassifier(), X, y, fractions=(1.0,), scoring="accuracy")
+    with pytest.raises(ValueError, match="Pass groups to fraction_curve"):
+        ReliabilityDisplay.from_curve(curve, by="person")
+
+
 def test_reliability_without_probabilities_is_refused(data):
     X, y, groups = data
     model = LinearSVC(random_state=0)
@@ -304,3 +328,26 @@ def test_bands_end_where_scores_do(curve):
     for metric, (lowest, highest) in ends.items():
         for _, band in curve.bands("logistic", metric, "shots"):
             assert lowest <= band["low"] <= band["mean"] <= band["high"] <= highest
+
+
+@pytest.mark.parametrize("width", [3.3, 6.3])
+def test_long_names_and_close_fractions_are_legible(data, width):
+    X, y, groups = data
+    names = ("logistic regression", "nearest neighbours", "gradient boosting", "MultiRocket-Hydra")
+    classes = np.array(["external rotation", "forward elevation", "trapezius extension"])
+    long = classes[np.unique(y, return_inverse=True)[1]]
+    curve = fraction_curve(
+        {name: DummyClassifier() for name in names}, X, long, groups=groups, n_repeats=1, cv=2,
+        fractions=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+    )  # fmt: skip
+    draws = [
+        (FractionCurveDisplay.from_curve, {}, 3.4),
+        (ReliabilityDisplay.from_curve, {}, 4.6),
+        (ConfusionCurveDisplay.from_curve, {"estimator": names[0]}, 9 if width < 4 else 6),
+    ]
+    for draw, settings, height in draws:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(curve, ax=figure.add_subplot(), **settings)
+        assert_legible(figure)
+    if width > 4:  # and in the size of its own
+        assert_legible(ConfusionCurveDisplay.from_curve(curve, names[0]).figure_)

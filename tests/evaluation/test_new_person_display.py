@@ -60,6 +60,17 @@ def test_bands_are_those_of_the_summary(curve):
     assert not draw(curve).plot(Figure().add_subplot(), band=False).ax_.collections
 
 
+def test_each_person_is_a_point(curve):
+    display = draw(curve)
+    lines = set(display.lines_.values())
+    points = [line for line in display.ax_.lines if line.get_linestyle() == "None"]
+    shown = [line.get_ydata().tolist() for line in points if line not in lines]
+    scores = [curve.scores(name, known=known) for name in curve.estimators for known in curve.known]
+    assert shown == [each.tolist() for each in scores]
+    without = display.plot(Figure().add_subplot(), people=False).ax_.lines
+    assert len(without) == len(lines) + 1  # and the chance level
+
+
 def test_more_than_three_estimators_have_error_bars_side_by_side(curve):
     rows = [row | {"estimator": row["estimator"] + end} for end in "ab" for row in curve.rows]
     four = NewPersonCurve(rows, metrics=curve.metrics, settings=curve.settings)

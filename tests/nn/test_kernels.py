@@ -79,6 +79,22 @@ def test_every_kernel_listens_to_a_channel_and_some_to_several():
     assert n_heard.max() == 4
 
 
+def test_kernels_on_fewer_channels_keep_their_shares():
+    x = signal(8, 4, 400)
+    bank = KernelBank(4, 400, runs=True)
+    bank.fit(x, seed=0)
+    before, alone = bank(x), bank.channels.sum(-1) == 1
+    alone &= bank.channels[..., 2] == 1
+    left = bank.leave_out([2])
+    after = bank(x)
+    assert_close(left.split(bank.views)[1].bool(), ~alone.flatten())
+    several = left.bool() & (before != after).any(0)
+    assert several.sum() > 0.2 * len(left)
+    assert (before - after)[:, several].mean(0).abs().mean() < 0.015
+    x[:, 2] = 100
+    assert_close(bank(x), after)
+
+
 def test_amplitude_is_seen_by_the_level_bank_alone():
     x = signal(5, 1, 100)
     kernels = RandomKernels(1, 100)

@@ -473,6 +473,24 @@ def test_tables_leave_out_means_of_fewer_people_and_name_the_worst_set(load, cap
     assert f"| {new} | -10.0 [-10.0, -10.0] | -10.0 | -10.0 (second, 10%)" in beside_all
 
 
+def test_windows_without_a_label_are_compared_with_the_labels_alone(load, capsys):
+    unlabelled = load("unlabelled")
+    scores = {unlabelled.ALONE: 0.5, unlabelled.CENTRES: 0.6, unlabelled.SCALES: 0.4}
+    rows = [
+        {"set": name, "fold": fold, "fraction": str(share), "model": way, "macro_f1": str(f1),
+         "log_loss": "1", "weights": str(int(way == unlabelled.CENTRES and fold == "0"))}
+        for name in ("first", "second", "third", "alone") for fold in ("0", "1")
+        for share in unlabelled.SHARES for way, f1 in scores.items()
+        if name != "alone" or way != unlabelled.CENTRES
+    ]  # fmt: skip
+    unlabelled.print_tables(rows)
+    known, alone = capsys.readouterr().out.strip().split("\n\n")
+    assert known.startswith("people known, 3 sets")
+    gaps = "+0.100 [+0.100, +0.100] | -0.100 [-0.100, -0.100]"
+    assert f"| macro-F1 | 1% | 0.500 | {gaps} | 50% |" in known
+    assert "| macro-F1 | 1% | 0.500 | -0.100 |" in alone
+
+
 def test_windows_of_a_new_person_are_drawn_in_chunks_of_about_one_size(load):
     chunks = load("new_person").chunks
     for n_windows, size in ((98, 10), (55, 40), (9, 20), (7, 1)):
@@ -693,6 +711,17 @@ def test_detectors_on_features_find_a_flat_channel_of_new_people(load):
     scores = unlike.scores_of_fold(features, np.flatnonzero(~new), np.flatnonzero(new))
     for name in ("IsolationForest", "LocalOutlierFactor"):
         assert float(unlike.summary([scores[name]], "flat").split()[0]) > 0.95
+
+
+def test_missing_channels_differ_between_draws_and_the_others_stay(load):
+    benchmark, X = load("missing_channels"), load_watch(overlap=0).X[:5]
+    draws = [tuple(each) for each in benchmark.missing(6, 0)]
+    assert [len(each) for each in draws] == [1, 1, 3, 3]
+    assert len(set(draws)) == 4
+    found = benchmark.filled(X, np.array([0, 4]), "mean of others")
+    assert_array_equal(found[:, [1, 2, 3, 5]], X[:, [1, 2, 3, 5]])
+    assert_allclose(found[:, 4], X[:, [1, 2, 3, 5]].mean(1), rtol=1e-6)
+    assert_array_equal(benchmark.filled(X, np.array([0, 4]), "zeros")[:, 0], 0)
 
 
 def test_the_expected_error_of_the_simulated_people_is_that_of_many(load):

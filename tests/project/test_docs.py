@@ -136,7 +136,7 @@ def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
 def test_the_commands_and_blocks_of_the_page_on_recordings_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = (GUIDE / "recordings.md").read_text(encoding="utf-8")
-    page, formats, _ = page.partition("## Formats")  # tests/cli/test_formats.py runs the rest
+    page, formats, _ = page.partition("## Formats")  # tests/cli/test_data_formats.py runs the rest
     assert formats
     names = {}
     for language, block in re.findall(r"```(python|sh)\n(.*?)```", page, flags=re.DOTALL):

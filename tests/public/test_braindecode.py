@@ -12,11 +12,13 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from skorch.dataset import ValidSplit
+from torch import nn
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what braindecode imports
@@ -30,7 +32,8 @@ with warnings.catch_warnings():
         SignFlip,
     )
     from braindecode.datasets import BaseConcatDataset, RawDataset, WindowsDataset
-    from braindecode.models.util import default_signal_params, models_mandatory_parameters
+    from braindecode.models import models_mandatory_parameters
+    from braindecode.models.util import default_signal_params
     from braindecode.preprocessing import create_fixed_length_windows
 
 from citrus_sk import CitrusClassifier, ModuleClassifier, SignalAligner, load_pretrained
@@ -239,6 +242,64 @@ def test_it_runs_in_braindecodes_classifier(container, tones, windows):
     assert (clf.predict(inputs) == truth).mean() > 0.9
     assert clf.module_.alignment.n_in == 200
     assert clf.module_.n_chans == 3
+
+
+# --- a folder that braindecode wrote, from anywhere ----------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """What ``save_pretrained`` writes, which needs huggingface_hub, and its model."""
+    model = CitrusModel(n_outputs=2, n_chans=3, n_times=100, preset="tiny", activation=nn.ELU)
+    edit_config(tmp_path, **model.get_config(), braindecode_version="1.8.1")
+    safetensors.torch.save_model(model, tmp_path / "model.safetensors")
+    return tmp_path, model.eval()
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(config | changes))
+
+
+def test_a_saved_model_comes_back_with_the_same_outputs(saved):
+    folder, model = saved
+    loaded = CitrusModel.from_pretrained(folder)
+    assert loaded.training
+    x = torch.randn(2, 3, 100, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.eval()(x), model(x))
+    assert CitrusModel.from_pretrained(folder, n_outputs=5)(x).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", ["evil.Boom", "torch.nn.evil.Boom", "torch.nn.Module", "os.abort"])
+@pytest.mark.parametrize("how", ["from_pretrained", "from_config"])
+def test_a_configuration_imports_and_calls_nothing(saved, name, how, monkeypatch):
+    folder, _ = saved
+    (folder / "evil.py").write_text("raise SystemExit('this ran')")
+    monkeypatch.syspath_prepend(folder)
+    edit_config(folder, activation=name)
+    config = json.loads((folder / "config.json").read_text())
+    with pytest.raises(ValueError, match=r"expected a class of torch\.nn\..*pass activation="):
+        getattr(CitrusModel, how)(folder if how == "from_pretrained" else config)
+    assert "evil" not in sys.modules
+    if how == "from_pretrained":  # with a class that the caller knows
+        edit_config(folder, activation="evil.Boom")
+        assert CitrusModel.from_pretrained(folder, activation=nn.ELU).n_outputs == 2
+
+
+def test_only_a_class_of_modules_is_called_as_activation():
+    with pytest.raises(TypeError, match=r"expected a class of modules, such as torch\.nn\.ELU"):
+        CitrusModel(n_outputs=2, n_chans=3, n_times=100, preset="tiny", activation=print)
+
+
+def test_weights_that_are_not_those_of_the_configuration_are_refused(saved):
+    folder, _ = saved
+    edit_config(folder, n_chans=4)
+    with pytest.raises(ValueError, match=r"does not hold the weights of the model in config\.json"):
+        CitrusModel.from_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(pickle.dumps(print))
+    with pytest.raises(ValueError, match="does not hold the weights"):
+        CitrusModel.from_pretrained(folder)
 
 
 def test_the_newest_braindecode_that_resolves_can_be_imported_by_our_module():

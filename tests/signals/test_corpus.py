@@ -646,7 +646,9 @@ def test_whatever_has_changed_is_read_anew(tmp_path, change):
     assert len(list((tmp_path / "cache").iterdir())) == n_before + 2
 
 
-@pytest.mark.parametrize("half", ["no table", "half a table", "half the values", "no values"])
+@pytest.mark.parametrize(
+    "half", ["no table", "half a table", "half the values", "no values", "a changed table"]
+)
 def test_what_an_interrupted_run_left_is_not_trusted(tmp_path, half):
     path = write_people(tmp_path / "set.npz", 3)
     cache = tmp_path / "cache"
@@ -661,6 +663,10 @@ def test_what_an_interrupted_run_left_is_not_trusted(tmp_path, half):
             values.write_bytes(values.read_bytes()[:1000])
         case "no values":
             values.unlink()
+        case "a changed table":
+            table.write_text(
+                table.read_text().replace('"subject": "set/p1"', '"subject": "set/p2"')
+            )
     assert read_corpus(path, cache=cache).fingerprint() == expected
 
 

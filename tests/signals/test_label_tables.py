@@ -154,6 +154,12 @@ def test_paths_of_other_systems_find_their_file(tmp_path, name, form):
     assert len(set(found.groups)) == 1
 
 
+@pytest.mark.parametrize("name", ["a" * 5000 + ".edf", "a" * 300 + "/b.edf", "/" * 5000])
+def test_a_name_that_no_file_can_have_is_named_with_its_row(tmp_path, name):
+    with pytest.raises(ValueError, match=r"labels\.csv, row 2 names the file"):
+        read_labelled(tmp_path, table(tmp_path, rows(name, group=False)))
+
+
 def test_one_file_by_two_spellings_is_one_group(tmp_path):
     write_edf(tmp_path / "sub" / "a.edf", {"Fp1": (noise(), 100)})
     names = ["sub/a.edf", r"sub\a.edf", "sub/../sub/a.edf", str(tmp_path / "sub" / "a.edf")]

@@ -4,7 +4,9 @@ import mne
 import numpy as np
 import pytest
 import scipy.signal
+from threadpoolctl import threadpool_limits
 
+from citrus_sk import SignalAligner
 from citrus_sk.signals.resampling import operator_stages, resample
 
 # (n_in, n_out): up, equal, down by an awkward ratio, in one and in two stages, and windows that
@@ -77,6 +79,16 @@ def test_upwards_is_linear_interpolation_with_the_last_sample_held(n_in, n_out):
     assert align(x[None], n_out)[0, -1] == pytest.approx(x[-1], rel=1e-6)
 
 
+@pytest.mark.parametrize(("n_in", "n_out"), [*GRIDS, (128, 200), (15_000, 1024)])
+def test_a_row_has_the_same_bits_in_any_order_and_alone_with_any_number_of_threads(n_in, n_out):
+    x = np.random.default_rng(0).normal(size=(61, n_in)).astype(np.float32)
+    expected = align(x, n_out)
+    for n_threads in (1, 2, 3):
+        with threadpool_limits(n_threads, "blas"):
+            np.testing.assert_array_equal(align(x[::-1], n_out), expected[::-1])
+            np.testing.assert_array_equal(align(x[17:18], n_out), expected[17:18])
+
+
 def test_step_one_is_an_identical_copy():
     x = np.random.default_rng(0).normal(size=(3, 50)).astype(np.float32)
     y = align(x, 50)
@@ -91,6 +103,31 @@ def test_below_the_new_nyquist_frequency_signals_pass_unchanged(n_in, n_out):
     assert relative_rms(y, reference, MARGIN) < 1e-5
     # At the ends the continuation of the signal is a guess.
     assert relative_rms(y, reference) < 1e-2
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(178, 1024), (1000, 1024), (128, 200)])
+@pytest.mark.parametrize("frequency", [0.01, 0.05, 0.2])  # cycles per sample
+def test_upwards_a_sinusoid_has_the_error_of_linear_interpolation(n_in, n_out, frequency):
+    angle = 2 * np.pi * frequency
+    phase = np.linspace(0, 3, 8)[:, None]
+    times = np.arange(n_out) * n_in / n_out
+    inside = times <= n_in - 1
+    error = align(np.sin(angle * np.arange(n_in) + phase), n_out) - np.sin(angle * times + phase)
+    bound = angle**2 / 8  # the largest error of a chord of a curve with this second derivative
+    assert 0.5 * bound < np.abs(error[:, inside]).max() < bound + 1e-6
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(3000, 400), (3000, 800), (1000, 250), (1100, 256)])
+def test_at_another_rate_the_centre_of_a_signal_passes_unchanged(n_in, n_out):
+    aligner = SignalAligner(n_out, method="rate", sfreq=400, target_sfreq=100)
+    aligner.fit(np.zeros((1, n_in)))
+    alignment = aligner.alignment(n_in)
+    frequency, phase = np.array([[0.01], [0.04], [0.09]]), np.array([[0.0], [1.0], [2.0]])
+    y = aligner.transform(np.sin(2 * np.pi * frequency * np.arange(n_in) + phase))
+    times = alignment.source_samples()
+    inside = (times > 4 * MARGIN) & (times < n_in - 4 * MARGIN)
+    reference = np.sin(2 * np.pi * frequency * times + phase)
+    assert relative_rms(y[:, inside], reference[:, inside]) < 1e-5
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), DOWN[1:])

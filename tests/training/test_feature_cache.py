@@ -3,6 +3,7 @@
 import pickle
 import sqlite3
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -187,6 +188,16 @@ def test_a_changed_row_is_computed_again(watch, tmp_path, computed):
     computed.clear()
     assert np.array_equal(probe(tmp_path).fit(X[:40], y[:40]).predict_proba(X[:40]), expected)
     assert computed[0] == 21
+
+
+@pytest.mark.parametrize("change", ["data = 'text'", "data = 3", "used = 'text'", "used = x'00'"])
+def test_a_row_of_another_type_counts_as_absent(tmp_path, change):
+    with closing(RowStore(tmp_path / FILE)) as store:
+        rows = {b"a": np.ones(3, np.float32), b"b": np.zeros(3, np.float32)}
+        store.write(rows)
+        with closing(sqlite3.connect(tmp_path / FILE)) as file, file:
+            file.execute(f"UPDATE row SET {change} WHERE key = ?", (b"a",))
+        assert set(store.read(rows)) == {b"b"}
 
 
 def test_a_folder_that_cannot_be_made_gives_a_warning(watch, tmp_path):

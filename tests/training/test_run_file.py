@@ -458,7 +458,7 @@ def test_a_file_that_is_no_run_is_told_so(begun, how, random_state):
 
 
 def test_a_file_of_another_version_is_told_so(begun):
-    rewrite(begun, lambda header: header.update(version=2))
+    rewrite(begun, lambda header: header.update(version=1))
     with pytest.raises(ValueError, match="was written by another version of citrus_sk"):
         pretrainer(begun, resume=True).fit(X)
 
@@ -468,6 +468,12 @@ def test_a_file_with_a_damaged_number_is_told_so(begun):
     data[-1000] ^= 64
     begun.write_bytes(data)
     with pytest.raises(ValueError, match=r"state\.run'"):
+        pretrainer(begun, resume=True).fit(X)
+
+
+def test_a_changed_header_is_told_so(begun):
+    rewrite(begun, lambda header: header.update(progress=header["progress"].replace("3", "4", 1)))
+    with pytest.raises(ValueError, match=r"state\.run' is not the state .*match its checksum"):
         pretrainer(begun, resume=True).fit(X)
 
 

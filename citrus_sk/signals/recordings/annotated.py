@@ -13,7 +13,7 @@ import numpy as np
 from ..._utils.validation import check_number, first_few
 from ..missing import is_missing
 from .folders import ARRAY_EXTENSIONS, search
-from .formats import bad_samples, is_boundary, open_named
+from .formats import bad_samples, is_boundary, open_named, reading
 from .label_tables import read_people
 from .origin import Origin, hypnogram_of, is_sleep_edf, person_of
 from .quality import marks_bad
@@ -82,9 +82,11 @@ def annotation_rows(
         seen.update(label for *_, label in found)
         chosen[name] = [each for each in found if events is None or each[2] in events]
         if duration is not None:
-            check_number("--duration", duration, unit="seconds", low=2 / raw.info["sfreq"])
+            _check_duration(duration, float(raw.info["sfreq"]), name)
             common = {"file": name, "duration": duration, "group": person_of(file, name)}
-            rows += [common | each for each in _windows(raw, origin, chosen[name], duration, tmin)]
+            with reading(name):  # the times of its annotations may not be numbers
+                windows = _windows(raw, origin, chosen[name], duration, tmin)
+            rows += [common | each for each in windows]
     lengths = [length for each in chosen.values() for _, length, _ in each]
     _check(seen, lengths, duration, events, str(path))
     assert duration is not None
@@ -100,6 +102,14 @@ def annotation_rows(
         rows = [row | {"group": person[row["file"]]} for row in rows]
         groups_from = f"column 'group' of {people.name}"
     return folder, [row | {"row": i} for i, row in enumerate(rows, 1)], groups_from
+
+
+def _check_duration(duration: float, sfreq: float, name: str) -> None:
+    """Raise ValueError if a window has fewer than two samples of a recording."""
+    try:
+        check_number("--duration", duration, unit="seconds", low=2 / sfreq)
+    except ValueError as error:
+        raise ValueError(f"{name} has {sfreq:g} Hz: {error}") from error
 
 
 def _events_of(raw: Any, origin: Origin, file: Path, name: str) -> list[tuple[float, float, str]]:
@@ -180,7 +190,9 @@ def _windows(
     bad = bad_samples(raw, origin.bad_spans())
     rows = []
     for onset, length, label in events:
-        for i in range(_n_windows(length, duration)):
+        # A damaged duration may be that of billions of windows.
+        room = max(0.0, raw.n_times / sfreq - onset)
+        for i in range(min(_n_windows(length, duration), int(room / duration) + 1)):
             start = onset + (i * duration if length else tmin)
             first = round(start * sfreq)
             stop = first + round(duration * sfreq)

@@ -13,7 +13,7 @@ from ..._utils.validation import check_number, check_text
 from ..container_kinds import first_of_mne
 from ..containers import signal_picks
 from ..modalities import as_named, modality_of
-from ..windows import not_finite, read_windows
+from ..windows import centred, not_finite, read_windows
 from .cache import Recording
 from .conversion import PIECE_VALUES
 from .corpus import Corpus, CorpusReport
@@ -81,6 +81,8 @@ list of ndarray of shape (n_chans, n_times_i) or (n_times_i,), or mne.Epochs
             "resamples it and skips what its annotations mark as bad, or pass a list of arrays."
         )
     windows = read_windows(estimator or _ArrayCorpus(), X, reset=True, ragged=True)
+    if windows.offset is not None:
+        windows = centred(windows)
     rate = windows.sfreq or (None if sfreq is None else float(sfreq))
     names, modalities = _channels_of(X, windows.n_chans, modality)
     subject_of = _subject_names(subjects, len(windows))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._utils.sealed import seal, unseal
 from ..modalities import Choice
 from .conversion import Seconds, Settings, Writer
 from .origin import Origin
@@ -149,9 +150,12 @@ def _key(path: Path, origin: Origin, settings: Settings) -> str:
 
 
 def _cached(base: Path) -> dict[str, Any] | None:
-    """Return the result of an earlier conversion; None if it is missing or incomplete."""
+    """Return the result of an earlier conversion; None if it is missing, incomplete or changed.
+
+    The values are not hashed, so that they are only read where they are used.
+    """
     try:
-        content = json.loads(base.with_suffix(".json").read_text())
+        content = unseal(base.with_suffix(".json").read_text())
         n_bytes = content["n_bytes"]
         whole = not n_bytes or base.with_suffix(".bin").stat().st_size == n_bytes
     except (OSError, ValueError, KeyError, TypeError):
@@ -182,7 +186,7 @@ def _convert(path: Path, origin: Origin, settings: Settings, base: Path) -> dict
             "notes": choose.notes,
             "about": {source.dataset: origin.about},
         }
-        table.write_text(json.dumps(content))
+        table.write_text(seal(content))
         if writer.end:
             values.replace(base.with_suffix(".bin"))
         table.replace(base.with_suffix(".json"))

@@ -95,7 +95,8 @@ class EdfFile:
             if len(head) < 256 or not (bdf or _text(head[:8]) == "0"):
                 raise ValueError(f"not an EDF or BDF file: it begins with {head[:8]!r}")
             try:
-                self._parse(head, file.read(256 * _integer(head[252:256])), 3 if bdf else 2)
+                rest = file.read(256 * max(0, _integer(head[252:256])))
+                self._parse(head, rest, 3 if bdf else 2)
             except ValueError as error:
                 raise ValueError(f"its header cannot be read: {error}") from error
         n_stored = (path.stat().st_size - self._n_header) // max(1, self._n_record)
@@ -134,6 +135,10 @@ class EdfFile:
         n_signals, position = _integer(head[252:256]), 0
         if len(rest) < 256 * n_signals:
             raise ValueError("the file ends before the header does")
+        if self._n_header < 256 * (n_signals + 1):  # parts of it would be read as samples
+            raise ValueError(
+                f"it states {self._n_header} bytes for itself, and has {256 * (n_signals + 1)}"
+            )
         fields: dict[str, list[bytes]] = {}
         for name, n_bytes in _FIELDS.items():
             ends = range(position, position + n_bytes * n_signals, n_bytes)
@@ -144,6 +149,8 @@ class EdfFile:
         offset = 0
         for i, label in enumerate(map(_text, fields["label"])):
             n_times = _integer(fields["n_times"][i])
+            if n_times < 0:
+                raise ValueError(f"{label!r} has {n_times} samples in a data record")
             end = offset + n_times * width
             if label in ("EDF Annotations", "BDF Annotations"):
                 self._annotations.append((offset, end))

@@ -231,8 +231,9 @@ def _later_parts(files: list[Path]) -> set[Path]:
         if file.name.lower().endswith((".fif", ".fif.gz")):
             by_folder.setdefault(file.parent, []).append(file)
         elif file.name.lower().endswith(".hea"):
-            names = (name for name in named_files(file) if name.endswith(".hea"))
-            of_wfdb |= {file.with_name(name).resolve() for name in names}
+            # A name with a folder is reported when the recording is read.
+            names = {name for name in named_files(file) if Path(name).name == name}
+            of_wfdb |= {file.with_name(name).resolve() for name in names if name.endswith(".hea")}
     return of_wfdb | {
         part
         for siblings in by_folder.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from ..._utils.optional import require
 from .edf import EDF_EXTENSIONS
 from .quality import marks_bad
+from .structure import check_structure
 
 # Boundaries of parts of a recording that are not continuous, in MNE, EEGLAB and BrainVision.
 _BOUNDARY = re.compile(r"(edge |bad )?boundary|new segment", re.IGNORECASE)
@@ -42,6 +44,17 @@ def open_raw(
         If the file cannot be read.
     """
     require("mne", f"Reading {path.name}")
+    check_structure(path)
+    raw = _open(path, include, note)
+    if not (0 < raw.info["sfreq"] < np.inf and raw.n_times):
+        raise ValueError(
+            f"it has {raw.n_times} samples at {raw.info['sfreq']:g} Hz; expected at least one "
+            "sample, and a rate above 0"
+        )
+    return raw
+
+
+def _open(path: Path, include: Sequence[str], note: Callable[[str], Any] | None) -> Any:
     import mne
 
     suffix = path.suffix.lower()
@@ -58,12 +71,40 @@ def open_raw(
 
 def open_named(path: Path, name: str) -> Any:
     """Open a recording as `open_raw`; the errors of the readers become ValueError with `name`."""
-    try:
+    with reading(name):
         return open_raw(path)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Name the recording in the errors of libraries, which read most of a file when it is used.
+
+    Parameters
+    ----------
+    name : str
+        Name of the recording.
+
+    Raises
+    ------
+    ValueError
+        If a library raises any error, or a file states sizes that do not fit into memory.
+    """
+    try:
+        with np.errstate(all="ignore"):  # of numbers that are damaged
+            yield
     except ModuleNotFoundError:
         raise
     except Exception as error:  # each reader has its own errors
-        raise ValueError(f"{name} cannot be read: {error}") from error
+        raise ValueError(f"{name} cannot be read: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Text of an error of a library, with its type unless that says no more than the text."""
+    if isinstance(error, MemoryError):
+        return f"it states sizes that do not fit into memory ({error or 'MemoryError'})"
+    if isinstance(error, ValueError | OSError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"  # such as a missing key
 
 
 def _open_edf(path: Path, only: dict[str, list[str]]) -> Any:
@@ -193,11 +234,13 @@ def wfdb_groups(path: Path) -> Iterator[WfdbGroup]:
     described = wfdb.rdheader(str(path.with_name(segments[0]))) if segments else header
     if not described.n_sig:
         raise ValueError("its header names no signal")
+    if not header.sig_len:
+        raise ValueError("its header states no number of samples; add it after the rate")
     for per_frame in sorted(set(described.samps_per_frame)):
         signals = [i for i, n in enumerate(described.samps_per_frame) if n == per_frame]
         yield WfdbGroup(
             record,
-            [str(described.sig_name[i]) for i in signals],
+            [described.sig_name[i] or f"channel {i}" for i in signals],
             signals,
             float(header.fs) * per_frame,
             per_frame,

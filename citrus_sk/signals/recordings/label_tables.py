@@ -7,7 +7,7 @@ import io
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,20 +240,28 @@ def find_file(folder: Path, name: str, where: str) -> Path:
 
     Windows separates folders by backslashes and ignores case; macOS decomposes accents.
     """
-    if (folder / name).is_file():
+    if _is(Path.is_file, folder / name):
         return _within(folder, Path(name))
     found = Path()
     for part in re.split(r"[\\/]+", name.removeprefix("./").removeprefix(".\\")):
         here = folder / found
-        inside = sorted(here.iterdir()) if here.is_dir() else []
+        inside = sorted(here.iterdir()) if _is(Path.is_dir, here) else []
         alike = [each.name for each in inside if _plain(each.name) == _plain(part)]
         found /= part if part in alike or len(alike) != 1 else alike[0]
-    if not (folder / found).is_file():
+    if not _is(Path.is_file, folder / found):
         raise ValueError(
             f"{where} names the file {name!r}, which is not in {str(folder)!r}; expected a path "
             "within that folder, such as sub/a.edf."
         )
     return _within(folder, found)
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether `kind` holds for a path; False for a name that is too long for any file."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 def _within(folder: Path, found: Path) -> Path:

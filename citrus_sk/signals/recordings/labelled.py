@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from ..offsets import single_if_exact
 from ..picks import channel_kinds, pick_channels
 from .annotated import annotation_rows
-from .formats import open_named, open_raw
+from .formats import open_named, open_raw, reading
 from .label_tables import COLUMNS, find_file, read_label_table
 from .origin import Origin
 from .rates import check_one_rate
@@ -208,6 +209,8 @@ def open_picked(path: Path, name: str, picks: Sequence[str] | None) -> Any:
         If the file cannot be read, a pick matches no channel, or rates are unequal.
     """
     raw = open_described(path, name)
+    with reading(name):
+        raw.get_channel_types()  # a damaged file may have unknown ones
     chosen = pick_channels(raw, picks, argument="--picks", where=name)
     return only_channels(raw, path, chosen, "Select channels of one rate with --picks.")
 
@@ -273,4 +276,5 @@ def _cut(raw: Any, name: str, row: dict[str, Any], source: str) -> np.ndarray:
             f"{row['onset'] + row['duration']:g} s does not fit {name}, which has "
             f"{raw.n_times / sfreq:g} s at {sfreq:g} Hz."
         )
-    return raw.get_data(start=start, stop=stop, verbose="error").astype(np.float32)
+    with reading(name):
+        return single_if_exact(raw.get_data(start=start, stop=stop, verbose="error"))

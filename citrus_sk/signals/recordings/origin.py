@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,12 @@ def hypnogram_of(path: Path) -> Path | None:
 def _span(name: str, row: dict[str, str], problem: str) -> tuple[float, float]:
     """Return onset and duration of an event in seconds; `name` is that of its table."""
     try:
-        return float(row["onset"]), _seconds(row.get("duration"))
+        onset, duration = float(row["onset"]), _seconds(row.get("duration"))
+        if not (math.isfinite(onset) and math.isfinite(duration)):
+            raise ValueError("not finite")
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{name} {problem} without a valid onset or duration: {row}") from error
+    return onset, duration
 
 
 def _seconds(text: str | None) -> float:

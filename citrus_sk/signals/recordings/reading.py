@@ -27,6 +27,7 @@ from .cache import Recording, load_file
 from .conversion import Settings
 from .corpus import Corpus, CorpusReport
 from .folders import EXTENSIONS, search
+from .formats import reason_of
 from .quality import OUTCOMES
 
 __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
@@ -35,10 +36,12 @@ __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
 _ENVIRONMENT = {
     getattr(errno, name, None) for name in ("ENOSPC", "EMFILE", "ENFILE", "EROFS", "EDQUOT")
 }
+# Bytes of a file that can need more memory than there is although it is whole.
+_LARGE = 10**8
 _N_NAMED = 10
 
 
-def read_corpus(  # noqa: C901 - one check after the other
+def read_corpus(
     source: str | Path | Sequence[str | Path],
     *,
     sfreq: float = 100.0,
@@ -159,15 +162,12 @@ def read_corpus(  # noqa: C901 - one check after the other
     about: dict[str, dict[str, str]] = {}
     for path in progress_bar(files, description="recordings", unit="file", shown=bool(verbose)):
         try:
-            found = load_file(path, settings, storage.path)
-        except (ModuleNotFoundError, MemoryError):
-            raise
+            with np.errstate(all="ignore"):  # of numbers that are damaged
+                found = load_file(path, settings, storage.path)
         except Exception as error:  # A reader may raise anything for a damaged file.
-            if isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT:
+            if _is_of_machine(error, path):
                 raise
-            reason = str(error)
-            if not isinstance(error, ValueError | OSError) or not reason:
-                reason = f"{type(error).__name__}: {reason}"  # such as a missing key
+            reason = reason_of(error)
             if on_error == "raise":
                 raise ValueError(f"{path} cannot be read: {reason}.") from error
             report.skipped.append((str(path), reason))
@@ -185,6 +185,14 @@ def read_corpus(  # noqa: C901 - one check after the other
     if text := _warning_text(report, len(files)):
         warnings.warn(text, UserWarning, stacklevel=2)
     return corpus
+
+
+def _is_of_machine(error: Exception, path: Path) -> bool:
+    """Whether an error is not the fault of a file."""
+    if isinstance(error, MemoryError):
+        return path.stat().st_size > _LARGE
+    no_space = isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT
+    return isinstance(error, ModuleNotFoundError) or bool(no_space)
 
 
 class _Folder:

@@ -14,13 +14,14 @@ from .conversion import Conversion
 from .origin import Origin
 from .quality import Segments
 from .readers import Block, read_file
+from .spectra import Spectra
 
 # Range of the typical standard deviation, within a second, of signals in volts.
 _VOLTS = {
     "EEG": (2e-6, 4e-4), "EOG": (5e-6, 4e-3), "ECG": (2e-5, 4e-3), "EMG": (2e-6, 4e-3),
 }  # fmt: skip
 _UNITS = {"V": 1.0, "mV": 1e3, "uV": 1e6, "nV": 1e9}
-_MAINS = (50.0, 60.0)
+MAINS = (50.0, 60.0)  # frequencies in Hz
 # Power at the frequency of the mains, relative to that beside it, which counts as hum.
 _HUM_FROM = 10.0
 _HUM_SECONDS = 300.0  # part of a recording in which hum is searched for
@@ -112,7 +113,7 @@ class _AllSignals(Choice):
         return "unknown" if modality is None else modality
 
 
-def survey_file(path: Path, name: str) -> list[RecordingSurvey]:
+def survey_file(path: Path, name: str, spectra: Spectra | None = None) -> list[RecordingSurvey]:
     """Survey the recordings of a file.
 
     Parameters
@@ -120,6 +121,8 @@ def survey_file(path: Path, name: str) -> list[RecordingSurvey]:
     path : Path
     name : str
         Name of the file.
+    spectra : Spectra or None, default=None
+        Means to which the spectra of the channels are added.
 
     Returns
     -------
@@ -137,12 +140,15 @@ def survey_file(path: Path, name: str) -> list[RecordingSurvey]:
         here = name if len(sources) == 1 else f"{name}:{i + 1}"
         blocks = [block for block in source.blocks if block.n_times]
         if blocks:
-            found.append(_survey(here, source.subject, blocks))
+            found.append(_survey(here, source.subject, blocks, spectra))
     return found
 
 
 def survey_windows(
-    X: np.ndarray, sfreq: float | None, ch_names: Sequence[str] | None
+    X: np.ndarray,
+    sfreq: float | None,
+    ch_names: Sequence[str] | None,
+    spectra: Spectra | None = None,
 ) -> RecordingSurvey:
     """Survey windows in an array as if they were one recording.
 
@@ -152,6 +158,8 @@ def survey_windows(
     sfreq : float or None
         Sampling rate in Hz; None if unknown.
     ch_names : sequence of str or None
+    spectra : Spectra or None, default=None
+        Means to which the spectra of the channels are added if the sampling rate is known.
 
     Returns
     -------
@@ -165,17 +173,19 @@ def survey_windows(
         sfreq or _ASSUMED_SFREQ, values.shape[1], names, kinds,
         lambda start, stop: values[:, start:stop], np.ones(len(names)),
     )  # fmt: skip
-    return _survey("windows", "", [block])
+    return _survey("windows", "", [block], spectra if sfreq else None)
 
 
-def _survey(name: str, person: str, blocks: list[Block]) -> RecordingSurvey:
+def _survey(
+    name: str, person: str, blocks: list[Block], spectra: Spectra | None
+) -> RecordingSurvey:
     digest = blake2b()
-    channels = [each for block in blocks for each in _survey_block(block, digest)]
+    channels = [each for block in blocks for each in _survey_block(block, digest, spectra)]
     return RecordingSurvey(name, person, channels, digest.digest())
 
 
-def _survey_block(block: Block, digest: blake2b) -> list[ChannelSurvey]:
-    """Survey the channels of a block, and add their values to a hash."""
+def _survey_block(block: Block, digest: blake2b, spectra: Spectra | None) -> list[ChannelSurvey]:
+    """Survey the channels of a block, and add their values to a hash and their spectra to means."""
     conversion = Conversion(block, block.sfreq)
     segments = Segments(len(block.ch_names))
     beginning: list[np.ndarray] = []
@@ -185,10 +195,14 @@ def _survey_block(block: Block, digest: blake2b) -> list[ChannelSurvey]:
         digest.update(np.ascontiguousarray(values, np.float32).tobytes())
         if start < n_hum:
             beginning.append(values[:, : n_hum - start])
-    hum = _hum(np.concatenate(beginning, axis=1), block.sfreq)
+    frequencies, power = _power(np.concatenate(beginning, axis=1), block.sfreq)
+    hum = _hum(frequencies, power, block.sfreq)
     shares = (segments.counts / block.n_times).tolist()
     typical = (conversion.statistics.typical * block.scale).tolist()
     seconds = block.n_times / block.sfreq
+    if spectra is not None and len(frequencies):
+        for kind, row in zip(block.modalities, power, strict=True):
+            spectra.add(kind, block.sfreq, frequencies, row)
     found = []
     for i, (name, kind) in enumerate(zip(block.ch_names, block.modalities, strict=True)):
         _, flat, clipped, missing = shares[i]
@@ -200,16 +214,22 @@ def _survey_block(block: Block, digest: blake2b) -> list[ChannelSurvey]:
     return found
 
 
-def _hum(values: np.ndarray, sfreq: float) -> list[dict[float, float]]:
-    """Return the relative power at the frequencies of the mains, for each channel."""
+def _power(values: np.ndarray, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return frequencies in Hz and the power density; none for less than a second."""
     from scipy.signal import welch
 
-    found: list[dict[float, float]] = [{} for _ in values]
     n_times = min(values.shape[1], round(4 * sfreq))
-    if n_times < sfreq:  # less than a second
+    if n_times < sfreq:
+        return np.empty(0), np.empty((len(values), 0))
+    return welch(values.astype(np.float64), sfreq, nperseg=n_times, axis=1)
+
+
+def _hum(frequencies: np.ndarray, power: np.ndarray, sfreq: float) -> list[dict[float, float]]:
+    """Return the relative power at the frequencies of the mains, for each channel."""
+    found: list[dict[float, float]] = [{} for _ in power]
+    if not len(frequencies):
         return found
-    frequencies, power = welch(values.astype(np.float64), sfreq, nperseg=n_times, axis=1)
-    for mains in _MAINS:
+    for mains in MAINS:
         distance = np.abs(frequencies - mains)
         beside = (distance > 2) & (distance < 6)
         if mains + 6 > sfreq / 2:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,8 @@ from sklearn.utils import Bunch
 
 from ..._utils.validation import first_few
 from ..missing import is_missing
+from ..offsets import single_if_exact
+from .formats import reason_of
 from .label_tables import table_reader
 
 WINDOW_EXTENSIONS = (".npz", ".csv")
@@ -70,12 +70,14 @@ def _read_npz(path: Path, labelled: bool) -> Bunch:
         try:
             with np.load(opened, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        # An OSError is a wrong offset in the archive here, since the file itself was opened above.
-        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            if odd := [name for name, each in content.items() if not isinstance(each, np.ndarray)]:
+                raise ValueError(f"its entry {odd[0]!r} is not an array")
+        # A damaged archive or header of an array can raise many errors, such as TokenError.
+        except Exception as error:
             raise ValueError(
-                f"{path.name} cannot be read: {error}. Expected a complete file with arrays of "
-                "numbers and strings. Python objects are refused, because reading them can run "
-                "code in the file: convert them first, such as labels with y.astype(str)."
+                f"{path.name} cannot be read: {reason_of(error)}. Expected a complete file with "
+                "arrays of numbers and strings. Python objects are refused, because reading them "
+                "can run code in the file: convert them first, such as labels with y.astype(str)."
             ) from error
     needed = ("X", "y") if labelled else ("X",)
     if missing := [name for name in needed if name not in content]:
@@ -265,7 +267,7 @@ def _of_windows(table: _Table) -> Bunch:
         raise ValueError(
             f"{table.name} has {len(samples)} column(s) of samples; expected at least two."
         )
-    X = table.numbers(samples).astype(np.float32)[:, None]
+    X = single_if_exact(table.numbers(samples))[:, None]
     return _bunch(table, X, table.text("label"), table.text("group"))
 
 
@@ -289,10 +291,9 @@ def _of_samples(table: _Table) -> Bunch:
             f"{table.name}: window {firsts[odd[0]]!r} has {lengths[odd[0]]} rows, and "
             f"{firsts[0]!r} has {lengths[0]}; expected the same length for all windows."
         )
-    values = table.numbers(ch_names).astype(np.float32)
-    X = values.reshape(len(starts), -1, len(ch_names)).swapaxes(1, 2)
+    X = table.numbers(ch_names).reshape(len(starts), -1, len(ch_names)).swapaxes(1, 2)
     y, groups = (_constant(table, column, firsts, int(lengths[0])) for column in ("label", "group"))
-    bunch = _bunch(table, np.ascontiguousarray(X), y, groups)
+    bunch = _bunch(table, np.ascontiguousarray(single_if_exact(X)), y, groups)
     bunch.update(ch_names=ch_names, window=np.array(firsts))
     if "time" in table.columns:
         times = table.numbers(["time"]).reshape(len(starts), -1)

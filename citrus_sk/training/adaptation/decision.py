@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .consistency import CONSISTENCIES, TRUST, label_consistency, value_consistency
-from .people import mean_weight, ordered_mean, rows_of_people, share_of_others
+from .people import (
+    PeopleMeans,
+    mean_weight,
+    ordered_mean,
+    overall_mean,
+    rows_of_people,
+    share_of_others,
+    with_unlabelled,
+)
 
 Calibrate = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
@@ -42,6 +50,9 @@ class Decision:
     share : float, default=1.0
         Weight of the adapted outputs against the plain ones, in [0, 1]. It is below 1 where people
         may have different classes; their means then hold both the person and the label.
+    n_unlabelled : int, default=0
+        Number of windows without a label in the means of the people; 0 if recentring with them
+        does not lower the loss of left-out people further.
     """
 
     kind: str | None
@@ -50,6 +61,7 @@ class Decision:
     consistency: float
     reason: str
     share: float = 1.0
+    n_unlabelled: int = 0
 
 
 def recentred(
@@ -58,6 +70,7 @@ def recentred(
     reference: np.ndarray,
     weights: np.ndarray | None = None,
     farthest: float = np.inf,
+    unlabelled: PeopleMeans | None = None,
 ) -> np.ndarray:
     """Move the mean decision of each person towards that of all people.
 
@@ -76,6 +89,8 @@ def recentred(
     farthest : float, optional
         Length of the longest shift, see `farthest_shift`; longer ones are shortened to it. A
         person with one class only has a mean that is unlike that of any training person.
+    unlabelled : PeopleMeans, optional
+        Mean decisions over further windows of the same people.
 
     Returns
     -------
@@ -85,7 +100,8 @@ def recentred(
     for rows, n_windows in rows_of_people(groups, weights):
         part = None if weights is None else weights[rows]
         mean = ordered_mean(decisions[rows], part)
-        moved[rows] -= shrunk_shift(mean, reference, n_windows, farthest)
+        mean, n_all = with_unlabelled(mean, n_windows, groups[rows[0]], unlabelled)
+        moved[rows] -= shrunk_shift(mean, reference, n_all, farthest)
     return moved
 
 
@@ -117,6 +133,7 @@ def farthest_shift(
     groups: np.ndarray,
     reference: np.ndarray,
     weights: np.ndarray | None = None,
+    unlabelled: PeopleMeans | None = None,
 ) -> float:
     """Length of the longest plausible shift: three times the longest of any training person.
 
@@ -124,7 +141,7 @@ def farthest_shift(
     ----------
     left_out : ndarray of shape (n, n_outputs)
         Decisions for the training windows, each from a head fitted without its person.
-    groups, reference, weights
+    groups, reference, weights, unlabelled
         As in `recentred`. People with one window are ignored.
 
     Returns
@@ -134,10 +151,11 @@ def farthest_shift(
     """
     lengths = []
     for rows, n_windows in rows_of_people(groups, weights):
-        if n_windows > 1:
-            part = None if weights is None else weights[rows]
-            shift = np.average(left_out[rows], axis=0, weights=part) - reference
-            lengths.append(np.sqrt((shift**2).sum()))
+        part = None if weights is None else weights[rows]
+        mean = np.average(left_out[rows], axis=0, weights=part)
+        mean, n_all = with_unlabelled(mean, n_windows, groups[rows[0]], unlabelled)
+        if n_all > 1:
+            lengths.append(np.sqrt(((mean - reference) ** 2).sum()))
     return _FARTHEST * float(max(lengths)) if lengths else np.inf
 
 
@@ -156,7 +174,11 @@ def pooled(
 
 
 def within_people(
-    features: np.ndarray, targets: np.ndarray, weights: np.ndarray, groups: np.ndarray
+    features: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    unlabelled: PeopleMeans | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features and targets without most of their person's mean, for a ridge on differences within.
 
@@ -171,6 +193,9 @@ def within_people(
         Number of windows that each row stands for.
     groups : ndarray of shape (n,)
         Person of each window.
+    unlabelled : PeopleMeans, optional
+        Mean features over further windows of the same people. Their targets are taken to have the
+        mean over all people.
 
     Returns
     -------
@@ -183,11 +208,13 @@ def within_people(
     centred = np.array(features, np.float64)
     centred_targets = np.array(targets, np.float64)
     for rows, n_windows in rows_of_people(groups, weights):
-        part = weights[rows]
-        share = share_of_others(n_windows)  # not shrunk further: labels carry no noise
-        centred[rows] -= share * np.average(features[rows], axis=0, weights=part)
+        part, person = weights[rows], groups[rows[0]]
+        mean = np.average(features[rows], axis=0, weights=part)
+        mean, n_all = with_unlabelled(mean, n_windows, person, unlabelled)
+        share = share_of_others(n_all)  # not shrunk further: labels carry no noise
+        centred[rows] -= share * mean
         shift = np.average(targets[rows], axis=0, weights=part) - level
-        centred_targets[rows] -= share * shift
+        centred_targets[rows] -= n_windows / n_all * share * shift
     return centred, centred_targets
 
 
@@ -197,6 +224,7 @@ def decide(
     weights: np.ndarray,
     groups: np.ndarray,
     calibrate: Calibrate,
+    unlabelled: PeopleMeans | None = None,
 ) -> Decision:
     """Choose between recentring, pooling and neither, on the training people.
 
@@ -220,6 +248,9 @@ def decide(
     calibrate : callable
         ``calibrate(decisions, codes, weights)`` returns a positive float by which the decisions
         are multiplied before the softmax.
+    unlabelled : PeopleMeans, optional
+        Mean decisions over further windows of the people. They are used if recentring with them
+        has a lower log loss than recentring without them.
 
     Returns
     -------
@@ -231,7 +262,7 @@ def decide(
         return -log_probabilities[np.arange(len(codes)), codes]
 
     probabilities = label_consistency(codes, groups, left_out.shape[1])
-    return _decide(left_out, probabilities, weights, groups, losses, _OF_CLASSES)
+    return _decide(left_out, probabilities, weights, groups, losses, _OF_CLASSES, unlabelled)
 
 
 def decide_values(
@@ -301,6 +332,7 @@ def _decide(
     groups: np.ndarray,
     losses: Callable[[np.ndarray], np.ndarray],
     words: _Words,
+    unlabelled: PeopleMeans | None = None,
 ) -> Decision:
     """Choose by the probabilities of `CONSISTENCIES` and by the loss of each window."""
     people = rows_of_people(groups)
@@ -310,22 +342,40 @@ def _decide(
         return np.array([np.average(loss[rows], weights=weights[rows]) for rows, _ in people])
 
     consistency = float(probabilities @ CONSISTENCIES)
+    have_one_class = bool(probabilities[-1] > TRUST)
+    if have_one_class:
+        unlabelled = None  # the mean of a person is then the label
     sizes = np.array([len(rows) for rows, _ in people])
+    others = [0 if unlabelled is None else unlabelled.count_of(groups[r[0]]) for r, _ in people]
+    several = sizes + others > 1  # the decisions of the other people are unchanged
     before = by_person(left_out)
-    if sizes.max() < 2 or len(sizes) < 3:
+    if not several.any() or len(sizes) < 3:
         loss = float(before.mean())
         reason = "There are fewer than three people, or each of them has one window only."
         return Decision(None, loss, loss, consistency, reason, 0.0)
-    if probabilities[-1] > TRUST:
-        adapted = pooled(left_out, groups, weights)
-    else:
-        reference = np.average(left_out, axis=0, weights=weights)
-        adapted = recentred(left_out, groups, reference, weights)
-    several = sizes > 1  # the decisions of the other people are unchanged
     loss = float(before[several].mean())
-    gain, error = _mean_gain((by_person(adapted) - before)[several])
+    after, n_unlabelled = by_person(_adapted(left_out, weights, groups, have_one_class)), 0
+    if unlabelled is not None:
+        further = by_person(_adapted(left_out, weights, groups, have_one_class, unlabelled))
+        if further[several].mean() < after[several].mean():
+            after, n_unlabelled = further, round(unlabelled.counts.sum())
+    gain, error = _mean_gain((after - before)[several])
     kind, share, reason = _choice(probabilities, sizes, loss, gain, error, words)
-    return Decision(kind, loss, loss - gain, consistency, reason, share)
+    return Decision(kind, loss, loss - gain, consistency, reason, share, n_unlabelled)
+
+
+def _adapted(
+    left_out: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    have_one_class: bool,
+    unlabelled: PeopleMeans | None = None,
+) -> np.ndarray:
+    """Left-out decisions, pooled where people have one class each and recentred otherwise."""
+    if have_one_class:
+        return pooled(left_out, groups, weights)
+    reference = overall_mean(left_out, weights, unlabelled)
+    return recentred(left_out, groups, reference, weights, unlabelled=unlabelled)
 
 
 def _choice(

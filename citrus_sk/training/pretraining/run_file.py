@@ -20,10 +20,12 @@ from torch import Tensor
 from ..._utils.files import write_atomically
 from ..._utils.interrupts import notice_interrupt
 from ..._utils.optional import progress_bar
+from ..._utils.sealed import seal, unseal
+from ..._utils.version import __version__
 from .run import PretrainRun
 
 _KEY = "citrus_sk_run"
-_VERSION = 1
+_VERSION = 2
 
 
 class RunFile:
@@ -51,9 +53,10 @@ class RunFile:
     def save(self, run: PretrainRun) -> None:
         """Save the state of a run, or raise OSError, as on a full disk."""
         tensors, progress = run.state()
-        header = {"version": _VERSION, "settings": self.settings, "progress": progress}
+        header = {"version": _VERSION, "package_version": __version__}
+        header |= {"settings": self.settings, "progress": progress}
         header["digest"] = digest_of(tensors)
-        data = safetensors.torch.save(tensors, {_KEY: json.dumps(header)})
+        data = safetensors.torch.save(tensors, {_KEY: seal(header)})
         write_atomically(self.path, data)
         self.saved_at = time.monotonic()
 
@@ -118,21 +121,25 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if path.is_dir():
             raise ValueError("it is a folder")
         with safetensors.safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header.get("version") == _VERSION and header["digest"] != digest_of(tensors):
-            raise ValueError("its tensors are damaged")
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+            text = (file.metadata() or {})[_KEY]
+            header = json.loads(text)
+            if header["version"] == _VERSION:
+                header = unseal(text)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                if header["digest"] != digest_of(tensors):
+                    raise ValueError("its tensors are damaged")
+                return header, tensors
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"run_file={str(path)!r} is not the state of a pre-training run: {error!r}. "
             "Pass another file, or resume=False to start a new run, which replaces it."
         ) from error
-    if header.get("version") != _VERSION:
-        raise ValueError(
-            f"run_file={str(path)!r} was written by another version of citrus_sk; "
-            "resume it with that version, or start a new run with resume=False."
-        )
-    return header, tensors
+    raise ValueError(
+        f"run_file={str(path)!r} was written by another version of citrus_sk, "
+        f"{header.get('package_version', 'unknown')}, in format {header['version']!r}; "
+        f"{__version__} reads format {_VERSION}. Resume it with that version, or start a new run "
+        "with resume=False."
+    )
 
 
 def run_to_end(run: PretrainRun, file: RunFile | None, *, resume: bool, verbose: int) -> None:
