@@ -68,9 +68,11 @@ GROUPS = {
     "recordings": (
         "signals/recordings",
         ["edf", "label_tables", "quality", "rates", "annotated"],
-        ["tests/signals/test_corpus.py", "tests/signals/test_edf.py",
-         "tests/signals/test_folders.py", "tests/signals/test_formats.py",
-         "tests/signals/test_label_tables.py", "tests/signals/test_recordings.py"],
+        ["tests/signals/test_corpus.py", "tests/signals/test_damaged.py",
+         "tests/signals/test_edf.py", "tests/signals/test_folders.py",
+         "tests/signals/test_formats.py", "tests/signals/test_label_tables.py",
+         "tests/signals/test_odd_makes.py", "tests/signals/test_offsets.py",
+         "tests/signals/test_recordings.py", "tests/cli/test_data_formats.py"],
     ),
     "training": (
         "training",
