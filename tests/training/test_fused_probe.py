@@ -13,6 +13,11 @@ from citrus_sk.training.probes import fit_fused_probe, fit_ridge, fit_sharpness
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def same_draws_in_any_order(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(0))
+
+
 def problem(n=40, n_features=60, n_classes=3, noise=1.0, groups=None, weights=None):
     X = RNG.standard_normal((n, 1, 8)).astype(np.float32)
     y = np.arange(n) % n_classes
