@@ -43,6 +43,7 @@ from typing import Any, TextIO
 import coverage
 import libcst as cst
 import libcst.matchers as m
+import numpy as np
 import pytest
 from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
 from mutmut.mutation.file_mutation import MutationVisitor
@@ -106,13 +107,30 @@ class Suite:
         self, arguments: argparse.Namespace, modules: Sequence[str], output: TextIO
     ) -> None:
         self.arguments, self.modules, self.output = arguments, modules, output
-        self.failed = False
+        self.failure, self.states = "", {}
+
+    @pytest.hookimpl
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let a generator of a test file begin anew, for tests that run in another order."""
+        for name, value in vars(item.module).items():
+            if isinstance(value, np.random.Generator):
+                state = value.bit_generator.state
+                value.bit_generator.state = self.states.setdefault((item.module, name), state)
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.failed |= report.failed
+        if report.failed:
+            self.failure = f"{report.nodeid}\n{report.longreprtext}"
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        try:
+            self._try_modules(session)
+        except BaseException:
+            traceback.print_exc()  # what pytest says is not shown
+            raise
+        return True
+
+    def _try_modules(self, session: pytest.Session) -> None:
         items = {
             item.nodeid: item for item in session.items if "two_workers" not in item.fixturenames
         }
@@ -123,7 +141,6 @@ class Suite:
             importlib.import_module(_dotted(module))
         for module in self.modules:
             self._try_module(module, items, reached[module], seconds)
-        return True
 
     def _reached(self, items: dict[str, pytest.Item]) -> tuple[dict, dict]:
         """Tests that reach each line of each module, and seconds of each test."""
@@ -134,9 +151,9 @@ class Suite:
             for name, item in items.items():
                 measured.switch_context(name)
                 start = _cpu_seconds()
-                self.failed = False
+                self.failure = ""
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
-                if not self.failed:
+                if not self.failure:
                     seconds[name] = _cpu_seconds() - start
         data = measured.get_data()
         lines = [data.contexts_by_lineno(file) for file in files]
@@ -158,10 +175,11 @@ class Suite:
             limit = 10 + 5 * sum(map(seconds.__getitem__, names))
             if chosen and not checked:
                 same = Mutant(text, mutants[i].lines, mutants[i].function)
-                if self._try(module, same, chosen, limit) == KILLED:
-                    raise RuntimeError(f"{module}: tests fail without a mutant")
+                if failure := self._try(module, same, chosen, limit):
+                    raise RuntimeError(f"{module}: a test fails without a mutant: {failure}")
                 checked = True
-            outcome = self._try(module, mutants[i], chosen, limit)
+            killed = self._try(module, mutants[i], chosen, limit)
+            outcome = KILLED if killed else SURVIVED if chosen else UNREACHED
             counts[outcome] += 1
             if outcome != KILLED:
                 survivors.append(f"  mutant {i}, {outcome} ({len(chosen)} tests)")
@@ -171,21 +189,20 @@ class Suite:
         )
 
     def _try(self, module: str, mutant: Mutant, items: list, limit: float) -> str:
-        if not items:
-            return UNREACHED
+        """What fails, if anything does."""
 
-        def run() -> bool:
+        def run() -> str:
             _limit(limit)
             put_in_place(module, mutant)
             for item, following in zip(items, [*items[1:], None], strict=True):
                 with contextlib.suppress(BaseException):  # of memory, in pytest itself
                     item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-                    if not self.failed:
+                    if not self.failure:
                         continue
-                return True
-            return False
+                return self.failure or "pytest itself"
+            return ""
 
-        return KILLED if _in_fork(run, if_killed=True) else SURVIVED
+        return _in_fork(run, if_killed="the limit of time or of memory")
 
 
 def mutants_of(text: str) -> list[Mutant]:
@@ -338,7 +355,8 @@ def _run(arguments: argparse.Namespace, modules: list[str], tests: list[str]) ->
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--capture=no"]
     sys.path.insert(0, str(ROOT))
     suite = Suite(arguments, modules, output)
-    pytest.main([*options, *(arguments.tests or tests)], plugins=[suite])
+    if code := pytest.main([*options, *(arguments.tests or tests)], plugins=[suite]):
+        raise RuntimeError(f"pytest ended with {code!r}, not with the mutants")
     return True
 
 
