@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import functools
 import importlib
 import inspect
 import json
@@ -111,11 +112,16 @@ class Suite:
 
     @pytest.hookimpl
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Let a generator of a test file begin anew, for tests that run in another order."""
+        """Let generators of a test file and caches begin anew: tests run in another order."""
         for name, value in vars(item.module).items():
             if isinstance(value, np.random.Generator):
                 state = value.bit_generator.state
                 value.bit_generator.state = self.states.setdefault((item.module, name), state)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("citrus_sk."):
+                for value in vars(module).values():
+                    if isinstance(value, functools._lru_cache_wrapper):
+                        value.cache_clear()
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -178,8 +184,10 @@ class Suite:
                 if failure := self._try(module, same, chosen, limit):
                     raise RuntimeError(f"{module}: a test fails without a mutant: {failure}")
                 checked = True
-            killed = self._try(module, mutants[i], chosen, limit)
-            outcome = KILLED if killed else SURVIVED if chosen else UNREACHED
+            outcome = UNREACHED
+            if chosen:
+                killed = self._try(module, mutants[i], chosen, limit)
+                outcome = KILLED if killed else SURVIVED
             counts[outcome] += 1
             if outcome != KILLED:
                 survivors.append(f"  mutant {i}, {outcome} ({len(chosen)} tests)")
