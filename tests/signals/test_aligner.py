@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from citrus_sk.signals.aligner import SignalAligner
 from citrus_sk.signals.alignment import METHODS
 from citrus_sk.signals.resampling import GRID_N_TIMES
+from citrus_sk.signals.windows import channel_statistics
 
 # Most signals here are white noise, which loses power with every reduction of the rate.
 pytestmark = pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")
@@ -447,3 +448,11 @@ def test_transform_refuses_other_channels_and_other_lengths(method):
 def test_transform_before_fit_is_refused():
     with pytest.raises(sklearn.exceptions.NotFittedError):
         SignalAligner().transform(signals(3, 20))
+
+
+def test_statistics_of_channels_are_exact_on_an_offset_and_a_constant_has_an_sd_of_one():
+    X = signals(50, 3, 40) * [[1.0], [1e-3], [0.0]] + [[0.0], [1.0], [1e-9]]
+    mean, sd = channel_statistics(X)
+    assert mean.dtype == sd.dtype == np.float32
+    np.testing.assert_allclose(mean[:, 0], X.mean((0, 2)), rtol=1e-6)
+    np.testing.assert_allclose(sd[:, 0], [*X.std((0, 2))[:2], 1.0], rtol=1e-6)
