@@ -196,7 +196,7 @@ def test_gdf_signals_count_at_the_rates_of_the_file(tmp_path):
 def test_gdf_of_any_version_tells_its_rates(tmp_path, version):
     path = write_gdf(tmp_path / "n.gdf", {"EEG Cz": (noise(), 100), "Resp": (noise(10), 1)}, 10)
     content = bytearray(path.read_bytes())
-    content[4:9] = version + b"7"  # the patient's name begins behind the version
+    content[4:9] = version + b"K"  # the patient's name begins behind the version
     if version != b"1.89":
         content[254:256] = b"\x01\x01"  # no longer part of the number of signals
     path.write_bytes(content)
