@@ -12,10 +12,9 @@ and the change for each mutant that no test noticed.
 
 The tests of a group of modules run once, with coverage. Each mutant then has a process of its own,
 forked when everything is imported, in which the changed function takes the place of the original.
-The tests run that reached the changed statement, the quickest first. No file is changed. Tests
-that take more than `--longest` seconds of the processor are left out, and so is what they start
-in other processes. Decorated functions, such as properties, and what stands outside of functions
-are not changed.
+The tests run that reached the changed statement, the quickest first, as many as take `--seconds`
+of the processor together. What tests start in other processes has no mutant. Decorated functions,
+such as properties, and what stands outside of functions are not changed. No file is changed.
 """
 
 from __future__ import annotations
@@ -176,9 +175,10 @@ class Suite:
         counts, survivors, checked = Counter(), [], False
         for i in numbers:
             names = {name for line in mutants[i].lines for name in reached.get(str(line), ())}
-            names = {name for name in names if seconds.get(name, 1e9) <= self.arguments.longest}
-            chosen = [items[name] for name in sorted(names, key=seconds.__getitem__)]
-            limit = 10 + 5 * sum(map(seconds.__getitem__, names))
+            names = sorted(names & seconds.keys(), key=seconds.__getitem__)
+            together = np.cumsum([seconds[name] for name in names])
+            chosen = [items[name] for name in names[: np.sum(together <= self.arguments.seconds)]]
+            limit = 10 + 5 * self.arguments.seconds
             if chosen and not checked:
                 same = Mutant(text, mutants[i].lines, mutants[i].function)
                 if failure := self._try(module, same, chosen, limit):
@@ -339,7 +339,9 @@ def main() -> None:
     parser.add_argument("targets", nargs="+", help=f"modules, or groups: {', '.join(GROUPS)}")
     parser.add_argument("--number", type=int, default=20, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=float, default=2.0, help="seconds that a test may take")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="of the processor for the tests of a mutant"
+    )
     parser.add_argument("--mutants", type=int, nargs="*", help="numbers of mutants; a sample")
     parser.add_argument("--tests", nargs="*", help="files of tests; those of the group")
     arguments = parser.parse_args()
