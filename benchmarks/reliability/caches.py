@@ -204,6 +204,8 @@ def two_convert(folder: Path) -> Attempt:
     def use(cache: Path) -> str:
         if _corpus_of(path, cache) != expected:
             raise Fault("the corpus is another one")
+        if left := list(cache.glob("unfinished-*")):
+            raise Fault(f"{left[0].name} of the process that was killed was left")
         return SAME
 
     return _two(folder, lambda cache, _: _corpus_of(path, cache) and None, use, 1.5 * seconds)

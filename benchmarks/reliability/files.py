@@ -15,8 +15,11 @@ import attempts
 import caches
 import readers
 import weights
+import window_files
 
-ATTACKS: attempts.Attacks = {**readers.ATTACKS, **weights.ATTACKS, **caches.ATTACKS}
+ATTACKS: attempts.Attacks = {
+    **readers.ATTACKS, **window_files.ATTACKS, **weights.ATTACKS, **caches.ATTACKS,
+}  # fmt: skip
 
 if __name__ == "__main__":
     attempts.main(__file__, ATTACKS)

@@ -6,6 +6,8 @@ A mutated file may still be readable, with other values. Otherwise an error has 
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,9 +59,10 @@ class Sample:
     files: Mapping[str, bytes]
     readers: Sequence[Callable[[Path], None]]
     is_valid: bool = True
+    damage: Callable[[np.random.Generator, bytes], bytes] = mutated
 
 
-def _attempt(folder: Path, samples: Sequence[Sample]) -> Attempt:
+def attempt_on(folder: Path, samples: Sequence[Sample]) -> Attempt:
     """Attempts on the samples by turns; one file of a sample is damaged."""
 
     def written(sample: Sample, files: Mapping[str, bytes]) -> Sequence[Exception | None]:
@@ -79,8 +82,8 @@ def _attempt(folder: Path, samples: Sequence[Sample]) -> Attempt:
 
     def run(rng: np.random.Generator, i: int) -> str:
         sample = samples[i % len(samples)]
-        damaged = list(sample.files)[rng.integers(len(sample.files))]
-        errors = written(sample, sample.files | {damaged: mutated(rng, sample.files[damaged])})
+        name = list(sample.files)[rng.integers(len(sample.files))]
+        errors = written(sample, sample.files | {name: sample.damage(rng, sample.files[name])})
         if (folder / MARK).exists():
             raise Fault("code in a file was run")
         failures = [error for error in errors if error is not None]
@@ -119,14 +122,14 @@ def edf(folder: Path) -> Attempt:
             samples.append(Sample({path.name: path.read_bytes()}, chosen))
     (whole,) = samples[1].files.values()
     gaps = whole.replace(b"EDF+C", b"EDF+D", 1)
-    return _attempt(folder, [*samples, Sample({"gaps.edf": gaps}, readers)])
+    return attempt_on(folder, [*samples, Sample({"gaps.edf": gaps}, readers)])
 
 
 def fif(folder: Path) -> Attempt:
     raw, path = _raw(), folder / "walk_raw.fif"
     raw.save(path, verbose="error")
     readers = [_read_as_corpus, _read_as_windows, _open]
-    return _attempt(folder, [Sample({path.name: path.read_bytes()}, readers)])
+    return attempt_on(folder, [Sample({path.name: path.read_bytes()}, readers)])
 
 
 def _raw():
@@ -141,8 +144,6 @@ def _raw():
 
 def formats(folder: Path) -> Attempt:
     """BrainVision, EEGLAB and GDF, which MNE reads."""
-    from scipy.io import savemat
-
     values = signals(2)
     head = (
         "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
@@ -156,21 +157,90 @@ def formats(folder: Path) -> Attempt:
     )
     brainvision = {"a.vhdr": head.encode(), "a.vmrk": marks.encode(),
                    "a.eeg": values.T.astype("<f4").tobytes()}  # fmt: skip
+    eeglab = {"a.set": _saved(folder, {"EEG": _eeg(values)})}
+    readers = [_read_as_corpus, _read_as_windows, _open]
+    samples = [Sample(brainvision, readers), Sample(eeglab, readers)]
+    return attempt_on(folder, [*samples, Sample({"a.gdf": _gdf(values)}, [_read_as_corpus, _open])])
+
+
+def eeglab(folder: Path) -> Attempt:
+    """Files of EEGLAB in each layout: one structure, its fields, and compressed."""
+    from scipy.sparse import csc_array
+
+    eeg, samples = _eeg(signals(2)), []
+    odd = {"cells": np.array([1.0, "a", np.eye(2)], object), "sparse": csc_array(np.eye(3)),
+           "complex": np.array([1j, 2])}  # fmt: skip
+    for name, content, packed in (
+        ("whole", {"EEG": eeg | {"etc": odd}}, False), ("fields", eeg, False),
+        ("packed", {"EEG": eeg}, True),
+    ):  # fmt: skip
+        files = {f"{name}.set": _saved(folder, content, packed)}
+        samples.append(Sample(files, [_read_as_corpus, _read_as_windows, _open]))
+    return attempt_on(folder, samples)
+
+
+def matlab(folder: Path) -> Attempt:
+    """Files that MATLAB wrote for the tests of SciPy, as they are and with nothing compressed."""
+    from scipy.io import matlab
+
+    samples = []
+    for path in sorted(Path(matlab.__file__).parent.glob("tests/data/*.mat")):
+        content = path.read_bytes()
+        for i, each in enumerate(dict.fromkeys([content, _unpacked(content)])):
+            samples.append(Sample({f"{path.stem}-{i}.set": each}, [_load], is_valid=False))
+    return attempt_on(folder, samples)
+
+
+def _unpacked(content: bytes) -> bytes:
+    if content[124:128] not in (b"\0\1IM", b"\1\0MI"):  # not of version 5
+        return content
+    tag, parts, at = (
+        struct.Struct(f"{'<' if content[126:128] == b'IM' else '>'}II"),
+        [content[:128]],
+        128,
+    )
+    while at + 8 <= len(content):
+        kind, n_bytes = tag.unpack_from(content, at)
+        whole = content[at : at + 8 + n_bytes]
+        try:
+            parts.append(zlib.decompress(whole[8:]) if kind == 15 else whole)
+        except zlib.error:  # a test of SciPy
+            parts.append(whole)
+        at += len(whole)
+    return b"".join(parts)
+
+
+def _load(path: Path) -> None:
+    from scipy.io import loadmat
+
+    from citrus_sk.signals.recordings.formats import reading
+    from citrus_sk.signals.recordings.structure import check_structure
+
+    with reading(path.name):
+        check_structure(path)
+        loadmat(path, appendmat=False, squeeze_me=True)
+
+
+def _eeg(values: np.ndarray) -> dict[str, object]:
+    """Two channels and an event, as EEGLAB stores them."""
     channels = np.array([("C3",), ("C4",)], [("labels", object)])
     events = np.array(
         [("walk", 100.0, 50.0)], [(n, object) for n in ("type", "latency", "duration")]
     )
-    savemat(
-        folder / "a.set",
-        {"EEG": {"data": values.astype("f4"), "srate": float(SFREQ), "nbchan": 2, "trials": 1,
-                 "pnts": values.shape[1], "xmin": 0.0, "xmax": 20.0, "chanlocs": channels,
-                 "event": events, "setname": "a", "icawinv": [], "icaweights": []}},
-        appendmat=False,
-    )  # fmt: skip
-    eeglab = {"a.set": (folder / "a.set").read_bytes()}
-    readers = [_read_as_corpus, _read_as_windows, _open]
-    samples = [Sample(brainvision, readers), Sample(eeglab, readers)]
-    return _attempt(folder, [*samples, Sample({"a.gdf": _gdf(values)}, [_read_as_corpus, _open])])
+    return {"data": values.astype("f4"), "srate": float(SFREQ), "nbchan": 2, "trials": 1,
+            "pnts": values.shape[1], "xmin": 0.0, "xmax": 20.0, "chanlocs": channels,
+            "event": events, "setname": "a", "icawinv": [], "icaweights": []}  # fmt: skip
+
+
+def _saved(folder: Path, content: dict[str, object], packed: bool = False) -> bytes:
+    from scipy.io import savemat
+
+    path = folder / "saved.set"
+    savemat(path, content, appendmat=False, do_compression=packed)
+    try:
+        return path.read_bytes()
+    finally:
+        path.unlink()
 
 
 def _gdf(values: np.ndarray) -> bytes:
@@ -197,7 +267,7 @@ def wfdb(folder: Path) -> Attempt:
         p_signal=values.T, write_dir=str(folder),
     )  # fmt: skip
     files = {path.name: path.read_bytes() for path in [folder / "r1.hea", *folder.glob("r1*.dat")]}
-    return _attempt(folder, [Sample(files, [_read_as_corpus, _open])])
+    return attempt_on(folder, [Sample(files, [_read_as_corpus, _open])])
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -216,7 +286,7 @@ def npy(folder: Path) -> Attempt:
     sidecar = {"sfreq": 50, "ch_names": ["x", "y", "z"], "modalities": "ACC", "scale": [1, 2, 0.5],
                "subject": "a", "licence": "CC0"}  # fmt: skip
     samples[0].files |= {"int.json": json.dumps(sidecar).encode()}
-    return _attempt(folder, samples)
+    return attempt_on(folder, samples)
 
 
 def _as_bytes(content: object) -> np.ndarray:
@@ -241,7 +311,7 @@ def npz(folder: Path) -> Attempt:
             reader = _read_as_corpus if name == "corpus" else _read_labelled
             files = {path.name: path.read_bytes()}
             samples.append(Sample(files, [reader], is_valid=name != "pickle"))
-    return _attempt(folder, samples)
+    return attempt_on(folder, samples)
 
 
 def _read_labelled(path: Path) -> None:
@@ -267,25 +337,29 @@ def tables(folder: Path) -> Attempt:
     def read_windows(path: Path) -> None:
         read_labelled(folder, path)
 
+    def read_groups(path: Path) -> None:
+        read_people(path, folder, [recording])
+
     def read_beside(path: Path) -> None:
         _read_as_corpus(folder / recording)
         _read_as_windows(folder / recording)
 
+    people = f"file,group\n{recording},p1\n./{recording},p1\n"
     channels = b"name\ttype\tstatus\nEEG 1\tEEG\tgood\nEEG 2\tEEG\tbad\n"
     events = b"onset\tduration\ttrial_type\n1\t2\twalk\n5\t2\tBAD_x\n8\tn/a\tb\n"
     samples = [
         Sample({"labels.csv": rows.encode()}, [read_windows]),
         Sample({"excel.csv": rows.replace(",", ";").encode("utf-16")}, [read_windows]),
-        Sample({"people.csv": b"file,group\nsub-1_raw.fif,p1\nb.edf,p2\n"}, [read_people]),
+        Sample({"people.csv": people.encode()}, [read_groups]),
         Sample({"sub-1_channels.tsv": channels}, [read_beside]),
         Sample({"sub-1_events.tsv": events}, [read_beside]),
     ]
-    attempt = _attempt(folder, samples)
+    attempt = attempt_on(folder, samples)
     attempt.names = {*attempt.names, recording}
     return attempt
 
 
 ATTACKS = {
     "edf": edf, "fif": fif, "npy": npy, "npz": npz, "wfdb": wfdb, "tables": tables,
-    "formats": formats,
+    "formats": formats, "eeglab": eeglab, "matlab": matlab,
 }  # fmt: skip

@@ -184,9 +184,11 @@ def out_of_memory_hint(batch_size: int, fewer: str = "") -> Iterator[None]:
         ) from error
 
 
-# Messages of torch's allocators on Linux, macOS and Windows.
+# Messages of torch's allocators on Linux, macOS and Windows, and of oneDNN.
 _CPU_MEMORY = re.compile(
-    "not enough memory|DefaultCPUAllocator|can't allocate memory", re.IGNORECASE
+    "not enough memory|DefaultCPUAllocator|can't allocate memory|cannot allocate memory|bad_alloc|"
+    r"could not create a primitive(?! descriptor)",
+    re.IGNORECASE,
 )
 
 

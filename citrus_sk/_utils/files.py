@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+
+from .temporary import release, reserve_beside
 
 
 def make_folder(out: Path) -> None:
@@ -27,24 +28,35 @@ def make_folder(out: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a temporary file and rename it, so that `path` never holds a part of `data`."""
+    """Write a temporary file and rename it, so that `path` never holds a part of `data`.
+
+    The target of a link is written, and the link stays. What cannot be renamed over, such as
+    ``/dev/stdout``, is written directly.
+    """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected the name of a file to write.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} does not exist; create it first.")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    temporary, lock = reserve_beside(path)
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("xb" if lock is None else "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        message = f"{path} could not be written and is unchanged: {error.strerror}"
-        raise OSError(error.errno, message) from error
-    finally:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            message = f"{path} could not be written and is unchanged: {error.strerror}"
+            raise OSError(error.errno, message) from error
+        raise
+    finally:
+        release(lock)
 
 
 def without_home(text: str) -> str:

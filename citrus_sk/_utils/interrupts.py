@@ -1,4 +1,4 @@
-"""Delay Ctrl-C, and distinguish it from a callback that stops the training."""
+"""Delay Ctrl-C, distinguish it from a callback that stops the training, and treat SIGTERM alike."""
 
 from __future__ import annotations
 
@@ -43,3 +43,31 @@ def notice_interrupt(*, hold_back: bool = False) -> Iterator[Callable[[], bool]]
         yield received.is_set
     finally:
         signal.signal(signal.SIGINT, earlier)
+
+
+@contextmanager
+def terminate_like_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let a SIGTERM do what a Ctrl-C does, and yield a function that returns whether one arrived.
+
+    Schedulers and services send a SIGTERM to what is to stop. By default it ends the process at
+    once, and nothing is saved or removed.
+    """
+    earlier = signal.getsignal(signal.SIGTERM)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or earlier != signal.SIG_DFL:  # the handler of a caller stays
+        yield lambda: False
+        return
+    received = threading.Event()
+
+    def handle(signal_number: int, frame: Any) -> None:
+        received.set()
+        of_interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(of_interrupt):  # ignored, as in the background of a script
+            raise KeyboardInterrupt
+        of_interrupt(signal.SIGINT, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield received.is_set
+    finally:
+        signal.signal(signal.SIGTERM, earlier)

@@ -74,7 +74,7 @@ class RowStore:
                 for used, checksum, data in row:
                     if checksum == _checksum(key, data):
                         found[key] = np.frombuffer(data, np.float32)
-                        old += [(now, key)] if used < now - _RENEWED else []
+                        old += [(now, key)] if not 0 <= now - used <= _RENEWED else []
             if old:
                 with self._transaction():
                     self._file.executemany("UPDATE row SET used = ? WHERE key = ?", old)
@@ -93,8 +93,9 @@ class RowStore:
             (n_rows,) = self._file.execute("SELECT COUNT(*) FROM row").fetchone()
             self._file.execute(
                 "DELETE FROM row WHERE key IN "
-                "(SELECT key FROM row WHERE used < ? ORDER BY used LIMIT ?)",
-                (now - _RECENT, int(_DROPPED * n_rows) + 1),
+                "(SELECT key FROM row WHERE used NOT BETWEEN ? AND ? ORDER BY used LIMIT ?)",
+                # A use in the future is one before the clock was set back.
+                (now - _RECENT, now, int(_DROPPED * n_rows) + 1),
             )
         return self._size() + n_bytes <= self._most_bytes
 

@@ -10,12 +10,14 @@ from ..signals.recordings.labelled import read_labelled
 from .arguments import DataSource
 
 
-def load_labelled(source: DataSource) -> Bunch:
+def load_labelled(source: DataSource, *, labels_needed: bool = True) -> Bunch:
     """Load labelled windows.
 
     Parameters
     ----------
     source : DataSource
+    labels_needed : bool, default=True
+        Whether a file of windows must have labels; ``y`` is None without them.
 
     Returns
     -------
@@ -37,6 +39,7 @@ def load_labelled(source: DataSource) -> Bunch:
         bunch = read_labelled(
             source.data, source.labels, picks=source.picks, duration=source.duration,
             events=source.events, tmin=source.tmin, people=source.people,
+            labels_needed=labels_needed,
         )  # fmt: skip
         bunch.name = source.data.name
     else:
@@ -60,13 +63,17 @@ def _load_installed(source: DataSource) -> Bunch:
 
 
 def about(bunch: Bunch) -> str:
-    """Describe labelled windows in a sentence."""
+    """Describe windows in a sentence."""
     shape = np.shape(bunch.X)
-    channels = f"{shape[1] if len(shape) == 3 else 1} channels"
+    n_chans = shape[1] if len(shape) == 3 else 1
+    channels = f"{n_chans} channel{'s' if n_chans > 1 else ''}"
     if bunch.ch_names is not None:
         channels += f" ({', '.join(bunch.ch_names)})"
     length = f"{shape[-1]} samples" + (f" ({shape[-1] / bunch.sfreq:g} s)" if bunch.sfreq else "")
-    text = f"{shape[0]} windows of {length}, {channels}, {len(np.unique(bunch.y))} classes"
+    text = f"{shape[0]} windows of {length}, {channels}"
+    if bunch.y is None:
+        return f"{text}, without labels."
+    text += f", {len(np.unique(bunch.y))} classes"
     if bunch.groups is None:
         text += "; no groups: scores are too high if windows of one person or recording are similar"
     else:

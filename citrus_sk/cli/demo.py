@@ -18,6 +18,7 @@ from .._utils.files import make_folder
 from .._utils.optional import progress_bar, require
 from ..datasets import load_watch
 from ..evaluation import StratifiedFractionKFold
+from .output import write_model, write_picture
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -110,7 +111,7 @@ def run_demo(out: Path, *, n_splits: int = 3, seed: int = 0, progress: bool = Tr
     print(_people_table(people, np.array(accuracies)))
 
     model, X = models[people.index(NEW_PERSON)], watch.X[watch.groups == NEW_PERSON]
-    joblib.dump(model, out / MODEL_FILE)
+    write_model(model, out / MODEL_FILE)
     if not np.array_equal(joblib.load(out / MODEL_FILE).predict_proba(X), model.predict_proba(X)):
         raise RuntimeError("The loaded model and the saved model give different predictions.")
     print(
@@ -293,7 +294,7 @@ def _plot(points: list[Point], chance: float, n_splits: int, n_people: int, path
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.2), frameon=False)
-    figure.savefig(path, dpi=150)
+    write_picture(figure, path, dpi=150)
 
 
 def _people_table(people: list[str], accuracies: np.ndarray) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.utils import Bunch
 
 from .._utils.files import make_folder
 from .._utils.optional import require
+from .._utils.validation import last_step
 from ..evaluation import (
     FractionCurve,
     NewPersonCurve,
@@ -26,7 +28,7 @@ from ..evaluation import (
 )
 from ..evaluation.peers import can_be_recentred, recentred_name
 from ..evaluation.result import KEYS
-from ..evaluation.score_table import TIMES, writable
+from ..evaluation.score_table import TIMES, writable, write_csv
 from .arguments import DataSource
 from .data import about, load_labelled
 from .output import collected_warnings
@@ -66,29 +68,31 @@ def run_evaluate(
     bool
         True if at least one fit could be scored.
     """
-    make_folder(out)
-    # Fail now, and not after hours.
     require("matplotlib", "The report")
-    names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
-    paths = {name: writable(out / name) for name in names}
     bunch = load_labelled(source)
     _check_groups(bunch, folds)
     if adapt:
         _check_people(bunch)
     models = make_estimators(estimators, sfreq=bunch.sfreq, seed=seed, ablation=ablation)
+    # Fail now, and not after hours; wrong data leave no empty folder.
+    make_folder(out)
+    names = WRITTEN + (WRITTEN_TO_ADAPT if adapt else ())
+    paths = {name: writable(out / name) for name in names}
     if fractions is None and shots is None:
         fractions = FRACTIONS
-    print(f"{about(bunch)}\n{len(models)} estimators: {'; '.join(models)}.", flush=True)
+    print(f"{about(bunch)}\nEstimators: {'; '.join(models)}.", flush=True)
     shared: dict[str, Any] = {
         "scoring": list(scoring), "random_state": seed, "n_jobs": jobs, "verbose": int(progress),
         "cache_features": cache,
     }  # fmt: skip
     new_person = None
     with collected_warnings() as notes:
-        curve = fraction_curve(
-            models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
-            cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle, **shared,
-        )  # fmt: skip
+        with _people_in_fit(models, bunch.groups):
+            curve = fraction_curve(
+                models, bunch.X, bunch.y, groups=bunch.groups, fractions=fractions, shots=shots,
+                cv=folds, n_repeats=repeats, run_dir=out / "run", report_oracle_epoch=oracle,
+                **shared,
+            )  # fmt: skip
         if adapt:
             if progress:
                 print("New person:", file=sys.stderr, flush=True)
@@ -186,6 +190,21 @@ def make_adapting(names: str | None, *, sfreq: float | None, seed: int) -> dict[
     return models
 
 
+@contextmanager
+def _people_in_fit(models: Mapping[str, Any], groups: Any) -> Iterator[None]:
+    """Pass people to ``fit`` of each `CitrusClassifier`, as ``citrus-sk fit`` does."""
+    from .. import CitrusClassifier
+
+    if groups is None:
+        yield
+        return
+    with config_context(enable_metadata_routing=True):
+        for model in models.values():
+            if isinstance(last := last_step(model), CitrusClassifier):
+                last.set_fit_request(groups=True)
+        yield
+
+
 def _named(names: str) -> dict[str, str]:
     """Parse a list of names; return a peer, or ``module:object``, for each name."""
     found: dict[str, str] = {}
@@ -242,11 +261,7 @@ def _ablation(sfreq: float | None, seed: int) -> dict[str, Any]:
 
 def _write(curve: FractionCurve, new_person: NewPersonCurve | None, paths: dict[str, Path]) -> None:
     curve.to_csv(paths["scores.csv"], times=False)
-    with paths["times.csv"].open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*KEYS, *TIMES], extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for row in curve.rows:
-            writer.writerow({k: "" if v != v else v for k, v in row.items()})
+    write_csv(paths["times.csv"], [*KEYS, *TIMES], curve.rows)
     curve.to_json(paths["curve.json"])
     if new_person is not None:
         new_person.to_csv(paths["new_person.csv"], times=False)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import Bunch
 
-from .._utils.files import write_atomically
 from ..mne import RecordingModel
 from .arguments import DataSource, listed
 from .data import about, load_labelled
-from .output import check_new_file, collected_warnings
+from .output import check_new_file, collected_warnings, write_model
 
 
 def run_fit(
@@ -71,10 +68,8 @@ def run_fit(
         ch_names=_as_tuple(bunch.ch_names),
         ch_kinds=_as_tuple(bunch.ch_kinds),
     )
-    buffer = io.BytesIO()
-    joblib.dump(model, buffer)
-    write_atomically(out, buffer.getvalue())
-    print(_closing_words(out, len(buffer.getvalue()), pipeline, bunch, source))
+    n_bytes = write_model(model, out)
+    print(_closing_words(out, n_bytes, pipeline, bunch, source))
 
 
 def _fit(bunch: Bunch, pretrained: str | None, strategy: str, seed: int) -> Pipeline:
@@ -129,5 +124,12 @@ def _evaluate(source: DataSource) -> str:
     for name in ("labels", "duration", "tmin", "events", "people", "picks", "dataset", "sfreq"):
         value = getattr(source, name)
         if value is not None:
-            words += [f"--{name}", listed(value) if isinstance(value, list) else str(value)]
+            words += [f"--{name}", _word(value)]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """Return an argument as it is typed: 10 for 10.0."""
+    if isinstance(value, list):
+        return listed(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -28,6 +28,11 @@ from .inspect_page import Inspection, write_inspection
 from .output import check_new_file, collected_warnings
 
 _MOST_CHANNELS, _MOST_PEOPLE = 60, 30  # rows of a table
+_NO_LABELS = "With --labels, the windows of each person and class are counted as well."
+_NO_LABELS_IN_FILE = (
+    "The file has no labels. With y in an .npz file, or a column label in a CSV file, the windows "
+    "of each class are counted as well."
+)
 _OTHER_UNIT = 300.0  # ratio of two standard deviations that suggests another unit
 # Least share of people with several classes for which adaptation can be recommended.
 _MOST_HAVE_SEVERAL = 0.5
@@ -41,12 +46,12 @@ def run_inspect(
     progress: bool = True,
     command: str | None = None,
 ) -> None:
-    """Print what recordings, or labelled windows, hold.
+    """Print what recordings, or windows, hold.
 
     Parameters
     ----------
     source : DataSource
-        Data; labels are not needed for recordings.
+        Data; labels are not needed.
     html : Path or None, default=None
         Page to write as well, with pictures.
     overwrite : bool, default=False
@@ -81,7 +86,7 @@ def run_inspect(
         if found.bunch is not None:
             print(f"\n{_describe_labels(found)}")
         else:
-            print("\nWith --labels, the windows of each person and class are counted as well.")
+            print(f"\n{_NO_LABELS if found.in_files else _NO_LABELS_IN_FILE}")
     if html is not None:
         write_inspection(html, found, notes=notes, command=command)
         print(f"\nPage: {html}")
@@ -91,8 +96,12 @@ def run_inspect(
 
 
 def _survey_array(source: DataSource, found: Inspection) -> None:
-    bunch = load_labelled(source)
-    found.bunch, found.name, found.in_files = bunch, bunch.name, False
+    bunch = load_labelled(source, labels_needed=False)
+    found.name, found.in_files = bunch.name, False
+    if bunch.y is None:
+        found.remarks = [about(bunch), ""]
+    else:
+        found.bunch = bunch
     found.recordings = [
         survey_windows(np.asarray(bunch.X), bunch.sfreq, bunch.ch_names, found.spectra)
     ]
@@ -101,7 +110,7 @@ def _survey_array(source: DataSource, found: Inspection) -> None:
     if bunch.sfreq is None:
         remarks.append("The sampling rate is unknown; a rate of 100 Hz is assumed. Pass --sfreq.")
     found.channel_remarks = remarks
-    print("\n".join([*_channel_table(found.channels), *remarks]))
+    print("\n".join([*found.remarks, *_channel_table(found.channels), *remarks]))
 
 
 def _survey_recordings(path: Path, progress: bool, found: Inspection) -> None:
@@ -141,10 +150,16 @@ def _length(recordings: Sequence[RecordingSurvey]) -> str:
     several = max(people.values())
     text = (
         f"{len(recordings)} recordings of {len(people)} people (as the files name them, or one for "
-        f"each file), {seconds.sum() / 3600:.2f} h in total. A recording lasts "
-        f"{seconds.min():.4g} to {seconds.max():.4g} s, {np.median(seconds):.4g} s in the median."
+        f"each file), {seconds.sum() / 3600:.2f} h in total. {_lasting(seconds)}"
     )
     return text + (f" A person has up to {several} recordings." if several > 1 else "")
+
+
+def _lasting(seconds: np.ndarray) -> str:
+    low, middle, high = (f"{each:.4g}" for each in np.quantile(seconds, [0, 0.5, 1]))
+    if low == high:
+        return f"A recording lasts {low} s."
+    return f"A recording lasts {low} to {high} s, {middle} s in the median."
 
 
 def _copies(recordings: Sequence[RecordingSurvey]) -> list[str]:

@@ -111,7 +111,7 @@ def _paragraphs(sentences: Sequence[str]) -> list[str]:
 
 def _recordings(found: Inspection) -> list[str]:
     if not found.in_files:
-        return []
+        return _paragraphs(found.remarks)
     return ["<h2>Recordings</h2>", *_paragraphs(found.remarks), figures.lengths(found.recordings)]
 
 

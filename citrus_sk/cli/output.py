@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import joblib
 from sklearn.exceptions import InconsistentVersionWarning
 
-from .._utils.files import make_folder
+from .._utils.files import make_folder, write_atomically
 
 
 def check_new_file(path: Path, *, overwrite: bool) -> None:
@@ -44,3 +47,18 @@ def collected_warnings() -> Iterator[list[str]]:
     notes += dict.fromkeys(text for text in texts if not text.startswith("A worker stopped"))
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
+
+
+def write_model(model: Any, path: Path) -> int:
+    """Write a file of joblib as a whole, and return its size in bytes."""
+    buffer = io.BytesIO()
+    joblib.dump(model, buffer)
+    write_atomically(path, buffer.getvalue())
+    return len(buffer.getvalue())
+
+
+def write_picture(figure: Any, path: Path, *, dpi: int) -> None:
+    """Write a figure of matplotlib as a whole."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=path.suffix[1:])
+    write_atomically(path, buffer.getvalue())

@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .._utils.interrupts import terminate_like_interrupt
+from .._utils.temporary import remove_abandoned
 from .._utils.version import __version__
 from .arguments import DATA, add_data, data_source, integer_between, numbers, repeats
 from .recording_parsers import add_fit, add_inspect, add_predict
 from .terminal import printable_output
 
 PROGRAM = "citrus-sk"
-INTERRUPTED = 130  # exit status of shells after Ctrl-C
+INTERRUPTED, TERMINATED = 130, 143  # exit statuses of shells after Ctrl-C and SIGTERM
+_EXPECTED = (ImportError, OSError, ValueError, TypeError, FloatingPointError, MemoryError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success, 1 if the command failed, 130 after Ctrl-C. For wrong
-        arguments argparse exits with 2.
+        Exit status: 0 for success, 1 if the command failed, 130 after Ctrl-C and 143 after
+        SIGTERM. For wrong arguments argparse exits with 2.
     """
     with printable_output():
         return _run(sys.argv[1:] if argv is None else argv)
@@ -43,15 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     arguments.command_line = shlex.join([PROGRAM, *argv])
-    try:
-        arguments.run(arguments)
-    # Such as a missing extra, a folder that is not writable, or a recipe that is not valid.
-    except (ImportError, OSError, ValueError, TypeError, FloatingPointError) as error:
-        print(f"{PROGRAM} {arguments.command}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM} {arguments.command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    with terminate_like_interrupt() as terminated:
+        try:
+            remove_abandoned()
+            arguments.run(arguments)
+        # Such as a missing extra, a folder that is not writable, or a recipe that is not valid.
+        except _EXPECTED as error:
+            text = str(error) or type(error).__name__
+            print(f"{PROGRAM} {arguments.command}: error: {text}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            word = "terminated" if terminated() else "interrupted"
+            print(f"\n{PROGRAM} {arguments.command}: {word}", file=sys.stderr)
+            return TERMINATED if terminated() else INTERRUPTED
     return 0
 
 

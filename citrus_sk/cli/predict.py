@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ import joblib
 import numpy as np
 
 from .._utils.files import make_folder, write_atomically
-from .._utils.optional import progress_bar
+from .._utils.optional import progress_bar, require
 from .._utils.validation import check_number, first_few
 from .._utils.version import __version__
 from ..mne import RawPrediction, RecordingModel
@@ -29,13 +28,14 @@ from ..signals.recordings.label_tables import read_people
 from ..signals.recordings.labelled import only_channels, open_described
 from ..signals.recordings.origin import Origin, person_of
 from ..signals.recordings.window_files import is_window_file
+from .event_files import ENDINGS, event_file, warn_of_letters
 from .output import check_new_file, collected_warnings
 from .predict_windows import check_window_files, predict_windows, summary
 
 
 @dataclass(frozen=True)
 class EventSettings:
-    """Arguments of `RawPrediction.to_annotations`.
+    """Arguments of `RawPrediction.to_annotations`, and the format of the files.
 
     Attributes
     ----------
@@ -45,18 +45,23 @@ class EventSettings:
         Length of the shortest event in seconds.
     classes : list of str or None
         Classes of the events, as they are printed; None for all.
+    form : {"txt", "edf"}
+        Format of the files.
     """
 
     high: float = 0.6
     low: float = 0.5
     min_duration: float = 0.0
     classes: list[str] | None = None
+    form: str = "txt"
 
     def check(self, model: RecordingModel) -> None:
         """Raise ValueError, before anything is predicted, if a value is out of range."""
         check_number("--high", self.high, high=1.0)
         check_number("--low", self.low, high=self.high)
         check_number("--min-duration", self.min_duration, unit="seconds")
+        if self.form == "edf":
+            require("edfio", "--annotations-format edf")
         known = [str(each) for each in model.classes_.tolist()]
         if unknown := [each for each in self.classes or () if each not in known]:
             raise ValueError(
@@ -103,6 +108,10 @@ def run_predict(
     check_new_file(out, overwrite=overwrite)
     if people is not None and not adapt:
         raise ValueError("--people is for --adapt. Add --adapt, or omit --people.")
+    if events.form != "txt" and annotations is None:
+        raise ValueError(
+            "--annotations-format is for --annotations FOLDER. Add a FOLDER, or omit the format."
+        )
     if any(map(is_window_file, recordings)):
         only_recordings = {
             "--annotations": annotations, "--step": step, "--people": people,
@@ -124,10 +133,10 @@ def run_predict(
         plan = partial(_plan, model, step=step, missing_channels=missing_channels)
         files = _check_all(plan, files, skip)
         person = _people(files, base, people) if adapt else {name: name for name in files}
-        targets = _annotation_files(annotations, files, overwrite)
-        if targets:
-            _warn_of_letters(model)
-        predicted = _predict(plan, files, person, adapt, progress)
+        targets = _annotation_files(annotations, files, ENDINGS[events.form], overwrite)
+        if targets and events.form == "txt":
+            warn_of_letters([str(label) for label in model.classes_.tolist()])
+        predicted = _predict(plan, files, person, adapt, skip, progress)
         _write(predicted, out, events, targets)
     print(_summary(predicted, out, annotations))
 
@@ -176,19 +185,6 @@ def _check_step(step: float | None, model: RecordingModel) -> None:
     )  # fmt: skip
 
 
-def _warn_of_letters(model: RecordingModel) -> None:
-    for label in map(str, model.classes_.tolist()):
-        if not label.isascii():
-            warnings.warn(
-                f"The label {label!r} has letters that mne.read_annotations cannot read from text "
-                "files; EDFbrowser can. In Python, use citrus_sk.mne.predict_raw and "
-                "to_annotations.",
-                UserWarning,
-                stacklevel=2,
-            )
-            return
-
-
 def _find(recordings: Sequence[Path]) -> tuple[dict[str, Path], Path]:
     """Return the recordings by a name that differs for each, and the folder of these names."""
     found = search(list(recordings), "RECORDING")
@@ -214,13 +210,13 @@ def _no_recording(recordings: Sequence[Path], found: Search) -> str:
 
 
 def _annotation_files(
-    folder: Path | None, files: dict[str, Path], overwrite: bool
+    folder: Path | None, files: dict[str, Path], ending: str, overwrite: bool
 ) -> dict[str, Path]:
     """Return the file of the events of each recording; raise OSError if one exists."""
     if folder is None:
         return {}
     make_folder(folder)
-    targets = {name: folder / f"{name}_annot.txt" for name in files}
+    targets = {name: folder / f"{name}{ending}" for name in files}
     for target in targets.values():
         if target.exists():
             check_new_file(target, overwrite=overwrite)
@@ -235,7 +231,7 @@ def _check_all(
     for name, file in files.items():
         try:
             plan(name, file)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             if not skip:
                 hint = " Or pass --on-error skip, to predict the others." if len(files) > 1 else ""
                 raise ValueError(f"{error}{hint}") from error
@@ -275,19 +271,30 @@ def _predict(
     files: dict[str, Path],
     person: dict[str, str],
     adapt: bool,
+    skip: bool,
     progress: bool,
 ) -> dict[str, RawPrediction]:
-    """Predict the recordings person by person; the result is in the order of `files`."""
+    """Predict the recordings person by person; the result is in the order of `files`.
+
+    With `skip`, those of a person whose files vanished or changed since the check are left out.
+    """
     by_person: dict[str, list[str]] = {}
     for name in files:
         by_person.setdefault(person[name], []).append(name)
     predicted: dict[str, RawPrediction] = {}
     with progress_bar(total=len(files), unit="recording", shown=progress) as bar:
         for names in by_person.values():
-            plans = [plan(name, files[name]) for name in names]
-            predicted |= zip(names, predict_plans(plans, adapt=adapt), strict=True)
+            try:
+                plans = [plan(name, files[name]) for name in names]
+                predicted |= zip(names, predict_plans(plans, adapt=adapt), strict=True)
+            except (OSError, ValueError) as error:
+                if not skip:
+                    raise
+                print(f"warning: skipped {', '.join(names)}: {error}", file=sys.stderr)
             bar.update(len(names))
-    return {name: predicted[name] for name in files}
+    if not predicted:
+        raise ValueError(f"none of the {len(files)} recordings can be predicted.")
+    return {name: predicted[name] for name in files if name in predicted}
 
 
 def _write(
@@ -296,13 +303,12 @@ def _write(
     events: EventSettings,
     targets: dict[str, Path],
 ) -> None:
-    write_atomically(out, _table(predicted))
     for name, prediction in predicted.items():
         if name in targets:
             targets[name].parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                targets[name], _annotation_text(events.events(prediction), prediction.event_shift)
-            )
+            found = events.events(prediction)
+            write_atomically(targets[name], event_file(found, prediction.event_shift, events.form))
+    write_atomically(out, _table(predicted))  # last, so that all is complete if it exists
 
 
 def _table(predicted: dict[str, RawPrediction]) -> bytes:
@@ -315,20 +321,6 @@ def _table(predicted: dict[str, RawPrediction]) -> bytes:
             times = (f"{time:.9g}" for time in (onset, onset + each.duration))
             writer.writerow([name, *times, label, *(f"{p:.6f}" for p in proba)])
     return text.getvalue().encode()
-
-
-def _annotation_text(annotations: Any, shift: float) -> bytes:
-    """Return annotations in MNE's text format, with seconds from the start of the recording.
-
-    The text is UTF-8, unlike that of `mne.Annotations.save`, which programs that expect UTF-8
-    reject if a label is not ASCII.
-    """
-    lines = ["# MNE-Annotations", "# onset, duration, description"]
-    for each in annotations:
-        # A comma would end the last column.
-        text = " ".join(each["description"].replace(",", ";").split())
-        lines.append(f"{each['onset'] - shift:.9g},{each['duration']:.9g},{text}")
-    return ("\n".join(lines) + "\n").encode()
 
 
 def _summary(predicted: dict[str, RawPrediction], out: Path, annotations: Path | None) -> str:

@@ -20,6 +20,7 @@ from ..mne import RawPrediction, RecordingModel
 from ..mne.prediction import WindowPlan, plan_windows, predict_plans
 from ..mne.recording_model import first_step
 from ..mne.result import probability_columns
+from ..signals.offsets import to_single
 from ..signals.recordings.window_files import is_window_file, read_window_file
 
 
@@ -40,7 +41,8 @@ def predict_windows(
 ) -> str:
     """Predict the windows in files, and write a table with a row for each of them.
 
-    Windows with missing values have no row. With `adapt`, the groups in the files are people.
+    Windows with missing values, or values that are too large for float32, have no row. With
+    `adapt`, the groups in the files are people.
 
     Returns
     -------
@@ -70,8 +72,8 @@ def predict_windows(
         n_left_out = sum((name, i) not in rows for i in range(len(bunch.X)))
         if n_left_out:
             warnings.warn(
-                f"{n_left_out} of the {len(bunch.X)} windows of {name} have missing values and are "
-                "not predicted.",
+                f"{n_left_out} of the {len(bunch.X)} windows of {name} have missing values, or "
+                "values that are too large for float32, and are not predicted.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -120,9 +122,12 @@ def _parts(
     rate = _rate(model, name, bunch.sfreq if sfreq is None else sfreq, X.shape[2])
     ch_names = _channels(model, name, bunch.ch_names, X.shape[1])
     groups = np.asarray(bunch.groups).astype(str) if adapt else np.full(len(X), "")
-    complete = np.isfinite(X).all(axis=(1, 2))
+    complete = np.isfinite(to_single(X)).all(axis=(1, 2))
     if not complete.any():
-        raise ValueError(f"all {len(X)} windows of {name} have missing values.")
+        raise ValueError(
+            f"all {len(X)} windows of {name} have missing values, or values that are too large for "
+            "float32."
+        )
     found = []
     for person in dict.fromkeys(groups[complete].tolist()):
         indices = np.flatnonzero(complete & (groups == person))

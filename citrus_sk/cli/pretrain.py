@@ -17,6 +17,7 @@ from ..signals.recordings.corpus import Corpus
 from ..signals.recordings.reading import read_corpus
 from ..training.pretraining.processes import is_launched
 from ..training.pretraining.sampler import draw_whole_windows
+from .output import write_picture
 
 # Parameters that the command line sets.
 _NOT_IN_RECIPE = ("run_file", "save_minutes", "resume", "verbose", "modality")
@@ -95,9 +96,9 @@ def run_pretrain(
     if not is_main:
         return
     sha256 = pretrainer.save(out, half=half)
-    state.unlink(missing_ok=True)
     print(_report(pretrainer, out, sha256))
     _draw(pretrainer, corpus, out.with_suffix(".png"))
+    state.unlink(missing_ok=True)  # last, so that --resume repeats what a kill prevented
 
 
 def _read_recipe(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -165,5 +166,5 @@ def _draw(pretrainer: CitrusPretrainer, corpus: Corpus, path: Path) -> None:
         pretrainer, windows, n_windows=len(windows), modality=kinds, sfreq=corpus.sfreq,
         ax=figure.add_subplot(),
     )  # fmt: skip
-    figure.savefig(path, dpi=100)
+    write_picture(figure, path, dpi=100)
     print(f"Picture: {path}")

@@ -17,10 +17,10 @@ def add_inspect(commands: Any) -> None:
         "inspect",
         help="show what is in your data",
         description=(
-            "Show what is in recordings or labelled windows before anything is trained: people, "
+            "Show what is in recordings or windows before anything is trained: people, "
             "lengths, channels and their rates, flat, clipped and missing parts, mains hum, "
             "copies, and with labels the windows of each person and class. "
-            f"{DATA} Recordings can be inspected without labels."
+            f"{DATA} No labels are needed."
         ),
     )
     add_data(parser)
@@ -121,7 +121,14 @@ def add_predict(commands: Any) -> None:
         "--annotations",
         type=Path,
         metavar="FOLDER",
-        help="write events as well: a text file for each recording that MNE and EDFbrowser read",
+        help="write events as well: a file for each recording that MNE and EDFbrowser read",
+    )
+    parser.add_argument(
+        "--annotations-format",
+        choices=("txt", "edf"),
+        default="txt",
+        help="format of these files: text, or EDF+ without signals, from which MNE reads labels of "
+        "any letters (needs edfio); default: txt",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument(
@@ -201,7 +208,11 @@ def _run_predict(arguments: argparse.Namespace) -> None:
         adapt=arguments.adapt,
         people=arguments.people,
         events=EventSettings(
-            arguments.high, arguments.low, arguments.min_duration, arguments.classes
+            arguments.high,
+            arguments.low,
+            arguments.min_duration,
+            arguments.classes,
+            arguments.annotations_format,
         ),
         skip=arguments.on_error == "skip",
         sfreq=arguments.sfreq,

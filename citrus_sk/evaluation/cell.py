@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
@@ -22,7 +23,7 @@ from .memory import clone_with_memory
 from .routing import PREDICTIONS, Routed, route
 
 BINS = 10  # bins of confidence in the reliability of a row
-_WATCH = "citrus_sk watches its parent"
+_WATCH, _LOKY = "citrus_sk watches its parent", "LokyProcess"
 
 
 def run_cell(
@@ -155,7 +156,12 @@ def end_with(parent: int) -> None:
     Loky's workers would finish their task and then wait for minutes, and keep their memory, beside
     those of the run that is resumed.
     """
-    if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:
+    if os.getppid() != parent:
+        # Of loky, the parent ended before this task began. Those of Dask have another one.
+        if multiprocessing.current_process().name.startswith(_LOKY):
+            os._exit(1)
+        return
+    if _WATCH not in {thread.name for thread in threading.enumerate()}:
         threading.Thread(target=_watch, args=(parent,), name=_WATCH, daemon=True).start()
 
 

@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sklearn.base import clone
+
+from .._utils.temporary import OwnedFolder, remove_abandoned
 
 
 @contextmanager
@@ -23,8 +24,8 @@ def temporary_memory(enabled: bool) -> Iterator[str | None]:
         yield None
         return
     try:
-        # A worker that was interrupted may still write into it.
-        folder = TemporaryDirectory(prefix="citrus_sk-", ignore_cleanup_errors=True)
+        remove_abandoned()
+        folder = OwnedFolder()
     except OSError as error:
         warnings.warn(
             f"No folder for temporary files can be made ({error}), so every fit computes all "
@@ -34,8 +35,8 @@ def temporary_memory(enabled: bool) -> Iterator[str | None]:
         )
         yield None
         return
-    with folder as path:
-        yield path
+    with folder:
+        yield str(folder.path)
 
 
 def clone_with_memory(estimator: Any, folder: str | None) -> Any:

@@ -18,7 +18,9 @@ from typing import Any
 import joblib
 import numpy as np
 
+from .._utils.files import write_atomically
 from .._utils.sealed import seal, unseal
+from .._utils.temporary import is_temporary
 
 _VERSION = 1
 _ABOUT, _ROWS = "run.json", "rows.jsonl"
@@ -55,16 +57,16 @@ class RunDirectory:
         about = path / _ABOUT
         if about.exists():
             self._check(about, data)
-        elif any(not file.name.startswith(f"{_ABOUT}.") for file in path.iterdir()):
+        elif not all(
+            is_temporary(file) or file.name.startswith(f"{_ABOUT}.") for file in path.iterdir()
+        ):
             raise ValueError(
                 f"run_dir={str(path)!r} holds other files and no run; expected an empty or new "
                 "folder, or that of an earlier run on the same data."
             )
         else:
-            # If the process is killed before the rename, this file remains and is ignored.
-            fresh = path / f"{_ABOUT}.{os.getpid()}"
-            fresh.write_text(json.dumps({"version": _VERSION, "data": data}) + "\n")
-            fresh.replace(about)
+            text = json.dumps({"version": _VERSION, "data": data}) + "\n"
+            write_atomically(about, text.encode())
         self.rows = self._read()
 
     def _check(self, about: Path, data: str) -> None:
@@ -99,16 +101,30 @@ class RunDirectory:
         return rows
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
-        """Append a row, and return when it is on disk."""
+        """Append a row, and return when it is on disk.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as on a full disk. Earlier rows remain.
+        """
         plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        with (self.path / _ROWS).open("ab+") as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
-            file.write((seal({"key": key, **plain}) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        rows = self.path / _ROWS
+        try:
+            with rows.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
+                file.write((seal({"key": key, **plain}) + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"A score could not be added to {rows}: {error.strerror}. Those before it are kept "
+                "and used when the evaluation is started again",
+            ) from error
 
 
 def fingerprint(*parts: Any) -> str:

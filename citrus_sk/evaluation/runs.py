@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
@@ -88,6 +89,11 @@ class Run:
 
         Each is on disk as soon as it is computed. A stored outcome is used if it has a finite
         ``predict_time``: a fit that failed because memory or a package was missing may succeed now.
+
+        Raises
+        ------
+        ChildProcessError
+            If a worker process dies.
         """
         kept = self.store.rows if self.store else {}
         done = {
@@ -102,13 +108,27 @@ class Run:
         bar = progress_bar(total=len(tasks), initial=len(found), unit="fit", shown=bool(verbose))
         # Unordered, so that an outcome is on disk as soon as it is computed.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-        with bar:
+        with bar, self._worker_death_explained(found, len(tasks)):
             for i, outcome in parallel(cells):
                 found[i] = outcome
                 if self.store:
                     self.store.add(keys[i], outcome)
                 bar.update()
         return [found[i] for i in range(len(tasks))]
+
+    @contextmanager
+    def _worker_death_explained(self, found: Mapping[int, Any], n_tasks: int) -> Iterator[None]:
+        try:
+            yield
+        except BrokenExecutor as error:
+            kept = "Pass run_dir= to keep finished fits"
+            if self.store:
+                kept = f"{len(found)} of {n_tasks} fits are in {self.store.path} and are kept"
+            raise ChildProcessError(
+                "A worker process died, as it does if the system kills it because memory ran out. "
+                f"{kept}. Start the evaluation again, with fewer processes (n_jobs, --jobs) if "
+                "memory is short."
+            ) from error
 
 
 def _numbered(

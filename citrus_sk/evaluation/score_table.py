@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import stats
 
+from .._utils.files import write_atomically
 from .._utils.optional import require
 from .._utils.version import __version__
 from .best_epoch import PREFIX
@@ -162,11 +164,7 @@ class ScoreTable(ABC):
             every time, if its estimators are reproducible.
         """
         names = [name for name in self.columns if times or name not in TIMES]
-        with writable(path).open("w", newline="") as file:
-            writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            for row in self.rows:
-                writer.writerow({k: "" if _missing(v) else v for k, v in row.items()})
+        write_csv(path, names, self.rows)
 
     def to_parquet(self, path: str | PathLike[str]) -> None:
         """Write `table` as Parquet, with pandas and pyarrow.
@@ -200,7 +198,8 @@ class ScoreTable(ABC):
         """
         rows = [{k: None if _missing(v) else v for k, v in row.items()} for row in self.rows]
         whole = {"format": self._format, "metrics": self.metrics, "settings": self.settings}
-        writable(path).write_text(json.dumps(whole | {"rows": rows}, indent=1) + "\n")
+        text = json.dumps(whole | {"rows": rows}, indent=1) + "\n"
+        write_atomically(writable(path), text.encode())
 
     @classmethod
     def read_json(cls, path: str | PathLike[str]) -> Self:
@@ -294,6 +293,18 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> Any:
             table[name] = array
         return table
     return pd.DataFrame(dict(zip(names, columns, strict=True)))
+
+
+def write_csv(
+    path: str | PathLike[str], names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write columns of rows as CSV, with empty cells for missing values."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: "" if _missing(v) else v for k, v in row.items()})
+    write_atomically(writable(path), text.getvalue().encode())
 
 
 def writable(path: str | PathLike[str]) -> Path:

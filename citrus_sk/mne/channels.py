@@ -233,7 +233,10 @@ def _find(raw: BaseRaw, name: str, where: str) -> str | None:
 
 
 def _missing(lookup: _Lookup) -> ValueError:
-    remedy = "To predict without it, see missing_channels."
+    remedy = (
+        "To predict without it, use missing_channels='ignore' or 'interpolate' (--missing-channels "
+        "in citrus-sk predict)."
+    )
     if absent := [lookup.ch_names[i] for i in lookup.missing if lookup.found[i] is None]:
         return ValueError(
             f"{lookup.where} has no channel {absent[0]!r}, which the model was trained on. It has "
@@ -254,7 +257,9 @@ def _checked(estimator: Any, channels: Channels, where: str) -> Channels:
     if n_chans != expected:
         raise ValueError(
             f"{where} has {n_chans} channel(s) for the model ({first_few(names)}), and it was "
-            f"trained on {expected}. Name these in picks, in the order of the training windows."
+            f"trained on {expected}. Expected the same channels, in the order of the training "
+            "windows: choose them with raw.pick or picks, or train on windows with the names of "
+            "their channels, which are then found by name."
         )
     return channels
 

@@ -300,13 +300,17 @@ def test_windows_in_an_array_get_the_probabilities_of_the_model(windows, capsys)
     assert list(table) == ["recording", "window", "label", "p_abduction", "p_row"]
     assert table["window"].tolist() == list(range(20))
     np.testing.assert_allclose(table.iloc[:, 3:], expected, atol=1e-5)
-    holed = X.copy()
+    holed = X.astype(float)
     holed[3, 0, 5] = np.nan
+    holed[4, 1, 7] = 1e300
     np.savez("h.npz", X=holed, sfreq=SFREQ, ch_names=["ax", "wy"])
     table = predict("h.npz", "w.npz", out="q.csv")
-    assert table["window"].tolist() == [i for i in range(20) if i != 3] + list(range(20))
-    np.testing.assert_allclose(table.iloc[:19, 3:], np.delete(expected, 3, 0), atol=1e-5)
-    assert "1 of the 20 windows of h.npz have missing values" in capsys.readouterr().err
+    assert table["window"].tolist() == [i for i in range(20) if i not in (3, 4)] + [*range(20)]
+    np.testing.assert_allclose(table.iloc[:18, 3:], np.delete(expected, [3, 4], 0), atol=1e-5)
+    assert (
+        "2 of the 20 windows of h.npz have missing values, or values that are"
+        in capsys.readouterr().err
+    )
 
 
 def test_both_forms_of_a_table_hold_the_same_windows(windows):
@@ -361,6 +365,13 @@ def test_a_table_that_holds_no_windows_is_named_with_its_row(tmp_path, text, sai
         ({"ch_names": None}, (), "does not name its 2 channels"),
         ({"ch_names": ["a", "b"]}, (), "w.npz has no channel 'ax'"),
         ({"groups": None}, ("--adapt",), "w.npz has no groups"),
+        ({"ch_names": ["ax", "wy", "ax"]}, (), "w.npz has 3 ch_names, 2 of them different"),
+        ({"sfreq": 0.0}, (), "w.npz has sfreq=0.0; expected one number, in Hz and above 0"),
+        ({"sfreq": np.nan}, (), "w.npz has sfreq=nan; expected one number"),
+        ({"sfreq": "50"}, (), "w.npz has sfreq of the type <U2; expected numbers"),
+        ({"X": np.full((4, 2, 128), "1")}, (), "w.npz has X of the type <U1; expected numbers"),
+        ({"X": np.ones((4, 2, 128), complex)}, (), "w.npz has X of the type complex128"),
+        ({"scale": [1, np.inf]}, (), "w.npz has a scale of 2 values"),
         ({"groups": ["p"]}, (), "groups of the shape (1,) and X of the shape (4, 2, 128)"),
         ({"X": np.zeros(4)}, (), "X of the shape (4,)"),
         ({"X": np.full((4, 2, 128), np.nan)}, (), "all 4 windows of w.npz have missing values"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import wraps
 
 import mne
 import numpy as np
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from edf_files import EDF_GAIN, write_edf
 
+from citrus_sk import CitrusClassifier
 from citrus_sk.cli.evaluate import make_estimators
 from citrus_sk.cli.parser import main
 from citrus_sk.evaluation import FractionCurve, NewPersonCurve, fraction_curve, write_report
@@ -74,6 +76,19 @@ def test_features_are_shared_unless_told_otherwise(folder, monkeypatch, options,
     monkeypatch.setattr("citrus_sk.cli.evaluate.fraction_curve", curve)
     assert evaluate("mine.npz", "--fractions", "1", *options) == 0
     assert asked == [cached]
+
+
+def test_our_classifier_is_fitted_with_the_people(folder, monkeypatch):
+    people, fit = [], CitrusClassifier.fit
+
+    @wraps(fit)
+    def noted(self, X, y, groups=None, **more):
+        people.append(groups)
+        return fit(self, X, y, groups=groups, **more)
+
+    monkeypatch.setattr(CitrusClassifier, "fit", noted)
+    assert evaluate("mine.npz", "--fractions", "1", estimators="citrus,bandpower") == 0
+    assert [len(np.unique(each)) for each in people] == [4, 4, 4]  # of six, in three folds
 
 
 def test_it_writes_tables_and_a_report(folder, capsys):
@@ -327,11 +342,16 @@ def test_bad_input_is_named_without_a_traceback(folder, capsys, more, said):
     assert said in error
 
 
+def test_data_that_cannot_be_read_leave_no_folder(folder):
+    assert evaluate("absent.npz") == 1
+    assert not (folder / "out").exists()
+
+
 def test_a_missing_matplotlib_is_named_before_anything_runs(folder, capsys, monkeypatch):
     monkeypatch.setattr("citrus_sk._utils.optional.find_spec", lambda name: None)
     assert evaluate("mine.npz") == 1
     assert "pip install matplotlib" in capsys.readouterr().err
-    assert not (folder / "out" / "run").exists()
+    assert not (folder / "out").exists()
 
 
 def test_a_run_of_other_data_is_left_alone(folder, capsys):

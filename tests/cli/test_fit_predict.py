@@ -182,9 +182,19 @@ def test_labels_may_be_any_text(work, capsys):
     assert text.splitlines()[1:3] == ["# onset, duration, description", "0,2,still; ganz"]
     assert list(rows[0])[-2:] == ["p_lärm", "p_still, ganz"]
     assert "'lärm' has letters that mne.read_annotations cannot read" in capsys.readouterr().err
+    assert [path.name for path in Path("ev").iterdir()] == ["a.edf_annot.txt"]
+    predict("rec", "--annotations", "rec", "--annotations-format", "edf", out="e.csv")
+    assert capsys.readouterr().err == ""
+    found = mne.read_annotations("rec/a.edf_annot.edf")
+    np.testing.assert_allclose(found.onset, np.arange(0, 20, 2))
+    np.testing.assert_allclose(found.duration, 2)
+    assert list(found.description) == ["still, ganz", "lärm"] * 5
+    assert len(predict("rec", out="f.csv")) == 10  # files of events are no recordings
     more = ("--annotations", "none", "--min-duration", "9", "--step", "1")
     assert len(predict("rec", *more, out="q.csv")) == 19
     assert len(mne.read_annotations("none/a.edf_annot.txt")) == 0
+    predict("rec", *more, "--annotations-format", "edf", out="g.csv")
+    assert len(mne.read_annotations("none/a.edf_annot.edf")) == 0
 
 
 def test_order_and_number_of_channels_do_not_matter(work):
@@ -237,6 +247,7 @@ def test_windows_may_overlap(work):
         ),
         (("rec", "--classes", "laut"), "--classes has 'laut', which is not a class of the model"),
         (("rec", "--people", "x.csv"), "--people is for --adapt"),
+        (("rec", "--annotations-format", "edf"), "--annotations-format is for --annotations FOLD"),
         (("rec", "--adapt", "--people", "people.csv"), "people.csv has no row for a.edf"),
         (("rec", "--annotations", "m.joblib"), "cannot write into the folder m.joblib"),
     ],

@@ -65,7 +65,7 @@ def test_flaws_hum_and_units_are_found(folder):
 def test_recordings_people_channels_and_copies_are_listed(folder, capsys):
     said = said_of(capsys, folder)
     assert "4 recordings of 4 people" in said
-    assert "0.07 h in total. A recording lasts 60 to 60 s" in said
+    assert "0.07 h in total. A recording lasts 60 s." in said
     assert row_of(said, "EEG Fz").split()[:5] == ["EEG", "Fz", "EEG", "4", "200"]
     assert "50 Hz in 1" in row_of(said, "EEG Pz")
     assert "Equal signals: b.edf, copy.edf." in said
@@ -119,6 +119,22 @@ def test_missing_values_of_windows_are_counted():
     X[1, 0] = np.nan
     first, second = survey_windows(X, 100.0, None).channels
     assert (first.missing, second.missing) == (0.25, 0)
+
+
+@pytest.mark.parametrize("name", ["windows.npz", "windows.csv"])
+def test_windows_need_no_labels(tmp_path, capsys, name):
+    watch = load_watch(overlap=0)
+    X = watch.X[:3, :2].round(3)
+    np.savez(tmp_path / "windows.npz", X=X, sfreq=watch.sfreq, ch_names=watch.ch_names[:2])
+    rows = [f"{i},{j / 50:.2f},{x},{y}" for i, w in enumerate(X) for j, (x, y) in enumerate(w.T)]
+    (tmp_path / "windows.csv").write_text("\n".join(["window,time,ax,ay", *rows]))
+    page = tmp_path / "page.html"
+    said = said_of(capsys, tmp_path / name, "--html", page)
+    first = "3 windows of 256 samples (5.12 s), 2 channels (ax, ay), without labels."
+    assert said.startswith(first)
+    assert row_of(said, "ay").split()[3] == "50"
+    assert "The file has no labels" in said
+    assert first in page.read_text()
 
 
 def test_the_page_shows_what_is_printed(folder, tmp_path, capsys):

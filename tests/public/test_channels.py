@@ -213,7 +213,7 @@ def test_a_model_fitted_on_epochs_matches_them(fitted, new, watch):
     [
         (["ay", "az", "wx", "wy", "wz"], "interpolate", "lacks ax, whose position is not known"),
         (["b", "c"], "ignore", "none of the channels"),
-        (["ay", "az", "wx", "wy", "wz"], "raise", "no channel 'ax'.*see missing_channels"),
+        (["ay", "az", "wx", "wy", "wz"], "raise", "no channel 'ax'.*use missing_channels='ignore'"),
         (["ay"], "mean", "missing_channels='mean' is unknown; expected one of 'raise', 'inter"),
     ],
 )

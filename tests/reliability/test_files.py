@@ -20,9 +20,9 @@ def runner(monkeypatch):
 
 # The others differ from these by the checkpoint, or take longer.
 ATTACKS = (
-    "edf", "fif", "npy", "npz", "wfdb", "tables", "flips multi-freq", "cuts multi-freq",
-    "lies multi-freq", "names", "conversion cache", "evaluation run",
-    "two processes store features", "two processes store scores",
+    "edf", "fif", "eeglab", "npy", "npz", "wfdb", "tables", "window tables", "window arrays",
+    "flips multi-freq", "cuts multi-freq", "lies multi-freq", "names", "conversion cache",
+    "evaluation run", "two processes store features", "two processes store scores",
 )  # fmt: skip
 
 

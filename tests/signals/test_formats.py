@@ -9,6 +9,7 @@ from edf_files import write_edf
 from scipy.io import savemat
 
 from citrus_sk import read_corpus
+from citrus_sk.signals.recordings.origin import Origin
 
 RNG = np.random.default_rng(0)
 
@@ -16,7 +17,7 @@ RNG = np.random.default_rng(0)
 def write_brainvision(path, values, markers=("New Segment,,1,1,0",), data=None):
     """Two channels at 100 Hz, 32-bit floats in microvolts."""
     data = data or f"{path.stem}.eeg"
-    values.T.astype("<f4").tofile(path.with_name(data))
+    values.T.astype("<f4").tofile(path.parent / data)
     lines = "\n".join(f"Mk{i}={marker}" for i, marker in enumerate(markers, 1))
     path.with_suffix(".vmrk").write_text(
         "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\n"
@@ -43,6 +44,16 @@ def test_data_of_brainvision_by_another_name_belong_to_their_header(tmp_path):
     corpus = read_corpus(tmp_path)
     assert [each.name for each in corpus.recordings] == ["a.vhdr"]
     assert not corpus.report.passed_over
+
+
+def test_data_of_brainvision_may_be_in_another_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "a.vhdr"
+    write_brainvision(path, 20 * RNG.standard_normal((2, 1000)), data="data/a.eeg")
+    assert Origin.of(path).companions == (tmp_path / "a.vmrk", tmp_path / "data" / "a.eeg")
+    assert len(read_corpus(path).recordings) == 1
+    path.write_text(path.read_text().replace("MarkerFile=a.vmrk", f"MarkerFile={300 * 'm'}"))
+    assert Origin.of(path).companions == (tmp_path / "data" / "a.eeg",)
 
 
 def test_data_of_brainvision_without_a_header_are_named(tmp_path):

@@ -265,6 +265,21 @@ def test_rows_that_were_not_used_lately_make_room(tmp_path, monkeypatch):
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 200_000
 
 
+def test_rows_make_room_after_the_clock_was_set_back(tmp_path, monkeypatch):
+    now = [1e6]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    store = RowStore(tmp_path / "rows", most_bytes=200_000)
+    for i in range(100):
+        store.write(row(i))
+    now[0] -= 86_400
+    read = list(store.read(row(0)))
+    for i in range(100, 130):
+        store.write(row(i))
+    assert store.read(row(129)), "there is room for new rows"
+    assert store.read(row(0)).keys() == set(read), "a row that was read since then is kept"
+    store.close()
+
+
 def _write_and_read(path, first):
     store = RowStore(path)
     for i in range(first, first + 100):

@@ -8,18 +8,19 @@ import json
 import math
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from ..._utils.sealed import seal, unseal
+from ..._utils.temporary import OwnedFolder
 from ..modalities import Choice
 from .conversion import Seconds, Settings, Writer
 from .origin import Origin
 from .readers import read_file
 
 FORMAT = 3  # version of the files in the cache; those of another one are not used
+UNFINISHED = "unfinished-"  # prefix of folders in the cache while a file is converted
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ def _cached(base: Path) -> dict[str, Any] | None:
 def _convert(path: Path, origin: Origin, settings: Settings, base: Path) -> dict[str, Any]:
     """Write ``base.bin`` and then ``base.json``, each under another name until it is complete."""
     choose = Choice(settings.sfreq, settings.modality, path.name)
-    with TemporaryDirectory(prefix="unfinished-", dir=base.parent) as unfinished:
-        values, table = Path(unfinished, "values"), Path(unfinished, "table")
+    with OwnedFolder(UNFINISHED, base.parent) as unfinished:
+        values, table = unfinished.path / "values", unfinished.path / "table"
         with values.open("wb") as out:
             writer = Writer(settings, out)
             empty = True

@@ -40,6 +40,7 @@ _BESIDE = {
 _CACHED = re.compile(r"[0-9a-f]{32}\.bin")  # a converted recording in the cache of a corpus
 # First bytes of files of Nihon Kohden, which share an extension with the data of BrainVision.
 _NIHON_KOHDEN = (b"EEG-", b"QI-", b"DAE-")
+EVENTS = "_annot.edf"  # events that citrus-sk predict wrote, without signals
 STAGES = "hypnogram.edf"  # stages of Sleep-EDF, which are beside its recordings
 
 
@@ -169,7 +170,7 @@ def _recording(path: Path, named: bool, result: Search) -> Iterator[Path]:
     """
     name = path.name.lower()
     reason = ""
-    if name.startswith(".") or name.endswith(STAGES) or named:
+    if name.startswith(".") or name.endswith((STAGES, EVENTS)) or named:
         return
     if not path.exists():
         reason = "a broken link"

@@ -240,15 +240,15 @@ def find_file(folder: Path, name: str, where: str) -> Path:
 
     Windows separates folders by backslashes and ignores case; macOS decomposes accents.
     """
-    if _is(Path.is_file, folder / name):
+    if is_of_kind(Path.is_file, folder / name):
         return _within(folder, Path(name))
     found = Path()
     for part in re.split(r"[\\/]+", name):
         here = folder / found
-        inside = sorted(here.iterdir()) if _is(Path.is_dir, here) else []
+        inside = sorted(here.iterdir()) if is_of_kind(Path.is_dir, here) else []
         alike = [each.name for each in inside if _plain(each.name) == _plain(part)]
         found /= part if part in alike or len(alike) != 1 else alike[0]
-    if not _is(Path.is_file, folder / found):
+    if not is_of_kind(Path.is_file, folder / found):
         raise ValueError(
             f"{where} names the file {name!r}, which is not in {str(folder)!r}; expected a path "
             "within that folder, such as sub/a.edf."
@@ -256,7 +256,7 @@ def find_file(folder: Path, name: str, where: str) -> Path:
     return _within(folder, found)
 
 
-def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+def is_of_kind(kind: Callable[[Path], bool], path: Path) -> bool:
     """Whether `kind` holds for a path; False for a name that is too long for any file."""
     try:
         return kind(path)

@@ -37,6 +37,7 @@ def read_labelled(
     events: Sequence[str] | None = None,
     tmin: float | None = None,
     people: Path | None = None,
+    labels_needed: bool = True,
 ) -> Bunch:
     """Read windows, labels, groups and sampling rate.
 
@@ -62,6 +63,8 @@ def read_labelled(
         None means 0.
     people : Path, default=None
         CSV file with the person of each recording: ``file``, ``group``. It is for annotations.
+    labels_needed : bool, default=True
+        Whether a file of windows must have labels; ``y`` is None without them.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def read_labelled(
         raise ValueError(f"--labels is for a folder of recordings; {path.name} has its own labels.")
     if picks is not None:
         raise ValueError(f"--picks is for a folder of recordings; {path.name} holds windows.")
-    return read_window_file(path, labelled=True)
+    return read_window_file(path, labelled=labels_needed)
 
 
 def _read_recordings(

@@ -13,6 +13,7 @@ from typing import Any
 from ..missing import is_missing
 from ..modalities import ChannelTable
 from .folders import BIDS_SUBJECT, COPIES, ORIGINALS, STAGES, is_data_set, named_files
+from .label_tables import is_of_kind
 from .quality import marks_bad
 
 _SLEEP_EDF = re.compile(r"((SC4|ST7)\d\d)\d\w\w-PSG\.edf", re.IGNORECASE)
@@ -47,10 +48,15 @@ class Origin:
         description = folder / "dataset_description.json"
         companions = [description, *(folder / name for name in _LICENCE_FILES)]
         companions += [*_table(path, folder, "channels"), *_table(path, folder, "events")]
-        companions += [path.with_name(name) for name in sorted(named_files(path))]
+        named = sorted(named_files(path))
+        # A WFDB header that names a file in another folder is refused.
+        is_wfdb = path.suffix.lower() == ".hea"
+        companions += [path.with_name(each) if is_wfdb else path.parent / each for each in named]
         if path.suffix == ".npy":
             companions.append(path.with_suffix(".json"))
-        companions = [each for each in companions if each.is_file() and each != path]
+        companions = [
+            each for each in companions if is_of_kind(Path.is_file, each) and each != path
+        ]
         if description in companions:
             content = json_object(description.read_bytes(), description.name)
             dataset = str(content.get("Name") or dataset)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 import warnings
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from numbers import Integral
@@ -18,12 +15,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..._utils.optional import progress_bar
+from ..._utils.temporary import OwnedFolder, remove_abandoned
 from ..._utils.validation import check_choice, check_number, check_text
 from ..container_kinds import first_of_mne
 from ..modalities import ANY_SIGNAL, as_named
 from ..resampling import GRID_SFREQ
 from .arrays import array_corpus
-from .cache import Recording, load_file
+from .cache import UNFINISHED, Recording, load_file
 from .conversion import Settings
 from .corpus import Corpus, CorpusReport
 from .folders import EXTENSIONS, search
@@ -32,9 +30,11 @@ from .quality import OUTCOMES
 
 __all__ = ["Corpus", "CorpusReport", "Recording", "array_corpus", "read_corpus"]
 
-# Errors that are not the fault of a file: full disk, too many open files, read-only disk, quota.
+# Errors that are not the fault of a file: full disk, too many open files, read-only disk, quota,
+# limit of the size of a file, memory.
 _ENVIRONMENT = {
-    getattr(errno, name, None) for name in ("ENOSPC", "EMFILE", "ENFILE", "EROFS", "EDQUOT")
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EMFILE", "ENFILE", "EROFS", "EDQUOT", "EFBIG", "ENOMEM")
 }
 # Bytes of a file that can need more memory than there is although it is whole.
 _LARGE = 10**8
@@ -165,8 +165,7 @@ def read_corpus(
             with np.errstate(all="ignore"):  # of numbers that are damaged
                 found = load_file(path, settings, storage.path)
         except Exception as error:  # A reader may raise anything for a damaged file.
-            if _is_of_machine(error, path):
-                raise
+            _raise_if_of_machine(error, path, storage.path)
             reason = reason_of(error)
             if on_error == "raise":
                 raise ValueError(f"{path} cannot be read: {reason}.") from error
@@ -187,12 +186,16 @@ def read_corpus(
     return corpus
 
 
-def _is_of_machine(error: Exception, path: Path) -> bool:
-    """Whether an error is not the fault of a file."""
-    if isinstance(error, MemoryError):
-        return path.stat().st_size > _LARGE
-    no_space = isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT
-    return isinstance(error, ModuleNotFoundError) or bool(no_space)
+def _raise_if_of_machine(error: Exception, path: Path, cache: Path) -> None:
+    """Raise an error that is not the fault of a file."""
+    if isinstance(error, OSError) and error.errno and error.errno in _ENVIRONMENT:
+        if error.filename is not None:
+            raise error
+        text = f"{path} could not be converted in {cache}: {error.strerror}"
+        raise OSError(error.errno, text) from error
+    no_memory = isinstance(error, MemoryError) and path.stat().st_size > _LARGE
+    if no_memory or isinstance(error, ModuleNotFoundError):
+        raise error
 
 
 class _Folder:
@@ -200,11 +203,13 @@ class _Folder:
 
     def __init__(self, cache: str | Path | None) -> None:
         if cache is None:
-            self.path = Path(tempfile.mkdtemp(prefix="citrus-sk-"))
-            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+            remove_abandoned()
+            self._owned = OwnedFolder()
+            self.path = self._owned.path
         else:
             self.path = Path(cache)
             self.path.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(UNFINISHED, self.path)
 
 
 def is_corpus_source(X: Any) -> bool:

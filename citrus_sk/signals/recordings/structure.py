@@ -1,6 +1,6 @@
 """Checks of the sizes in a file, for formats whose readers in MNE trust them.
 
-With a wrong size or position, these readers can loop without end or fill the memory.
+With a wrong size or position, these readers can loop without end, fill the memory or crash.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .edf import EDF_EXTENSIONS
+from .matlab import check_mat
 
 _TAG = struct.Struct(">iIii")  # kind, type, size, and position of the next (0: behind this one)
 _DIRECTORY, _DIRECTORY_ENTRIES = 101, 32  # kind of the pointer to a directory, and its type
@@ -25,7 +26,7 @@ _EVENT_BYTES = {1: 6, 3: 12}  # by the mode of the table of events
 
 
 def check_structure(path: Path) -> None:
-    """Raise ValueError if an EDF, FIF or GDF file states sizes that it does not have.
+    """Raise ValueError if an EDF, FIF, GDF or EEGLAB file states sizes that it does not have.
 
     Other formats are not checked.
     """
@@ -43,6 +44,9 @@ def check_structure(path: Path) -> None:
     elif name.endswith(".gdf"):
         with path.open("rb") as file:
             _check_gdf(file, path.stat().st_size)
+    elif name.endswith(".set"):
+        with path.open("rb") as file:
+            check_mat(file, path.stat().st_size)
 
 
 def _check_fif(file: BinaryIO, size: int) -> None:

@@ -91,29 +91,22 @@ def _read_npz(path: Path, labelled: bool) -> Bunch:
             f"{path.name} has X of the shape {X.shape}; expected (n_windows, n_chans, n_times), or "
             "(n_windows, n_times) for one channel."
         )
+    for name, kinds in {"X": "biuf", "scale": "iuf", "sfreq": "iuf"}.items():
+        if name in content and content[name].dtype.kind not in kinds:
+            raise ValueError(
+                f"{path.name} has {name} of the type {content[name].dtype}; expected numbers."
+            )
     for name in ("y", "groups"):
         if name in content and content[name].shape[:1] != X.shape[:1]:
             raise ValueError(
                 f"{path.name} has {name} of the shape {content[name].shape} and X of the shape "
                 f"{X.shape}; expected a value for each window."
             )
-    if "scale" in content:  # of integers: the physical value of one step in each channel
-        scale = content["scale"].reshape(-1, 1).astype(np.float32)
-        if scale.size not in (1, *X.shape[1:-1]):
-            raise ValueError(
-                f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
-                "expected one value for each channel."
-            )
-        X = X.astype(np.float32) * scale
-    sfreq = content.get("sfreq")
-    if sfreq is not None and (sfreq.size != 1 or sfreq.dtype.kind not in "fiu"):
-        raise ValueError(f"{path.name} has sfreq={sfreq}; expected one number, in Hz.")
-    sfreq = None if sfreq is None else float(sfreq.item())
     return Bunch(
-        X=X,
+        X=_scaled(path, content, X),
         y=content.get("y"),
         groups=content.get("groups"),
-        sfreq=sfreq,
+        sfreq=_rate_in_npz(path, content),
         ch_names=_names_in_npz(path, content, X),
         ch_kinds=None,
         window=np.arange(len(X)),
@@ -122,16 +115,38 @@ def _read_npz(path: Path, labelled: bool) -> Bunch:
     )
 
 
+def _scaled(path: Path, content: dict[str, np.ndarray], X: np.ndarray) -> np.ndarray:
+    """Return `X` times the physical value of one step in each channel, if the file has that."""
+    if "scale" not in content:
+        return X
+    scale = content["scale"].reshape(-1, 1)
+    if scale.size not in (1, *X.shape[1:-1]) or not np.isfinite(scale).all():
+        raise ValueError(
+            f"{path.name} has a scale of {scale.size} values and X of the shape {X.shape}; "
+            "expected one finite value for each channel."
+        )
+    with np.errstate(all="ignore"):  # of values that are damaged
+        return X.astype(np.float32) * scale.astype(np.float32)
+
+
+def _rate_in_npz(path: Path, content: dict[str, np.ndarray]) -> float | None:
+    """Return the sampling rate in Hz; None if the file has none."""
+    sfreq = content.get("sfreq")
+    if sfreq is not None and not (sfreq.size == 1 and 0 < sfreq.item() < np.inf):
+        raise ValueError(f"{path.name} has sfreq={sfreq}; expected one number, in Hz and above 0.")
+    return None if sfreq is None else float(sfreq.item())
+
+
 def _names_in_npz(path: Path, content: dict[str, np.ndarray], X: np.ndarray) -> list[str] | None:
     """Return the names of the channels; None if the file has none."""
     if "ch_names" not in content:
         return None
     names = [str(name) for name in content["ch_names"].ravel()]
     n_chans = X.shape[1] if X.ndim == 3 else 1
-    if len(set(names)) != n_chans:
+    if not len(names) == len(set(names)) == n_chans:
         raise ValueError(
-            f"{path.name} has {len(set(names))} different ch_names and X of the shape {X.shape}; "
-            "expected a name for each channel."
+            f"{path.name} has {len(names)} ch_names, {len(set(names))} of them different, and X of "
+            f"the shape {X.shape}; expected a name for each channel."
         )
     return names
 
@@ -260,7 +275,8 @@ def _of_windows(table: _Table) -> Bunch:
                 f"{table.name}: the column {name!r} is not the next sample. If a row is a window, "
                 "all columns but label and group are its samples in order, with successive "
                 "numbers: 0, 1, 2, or s1, s2, s3. If a row is a sample, add a column window with "
-                "the name of its window."
+                "the name of its window. A whole recording is read from EDF, FIF and other formats "
+                "of recordings: save it as FIF with mne.io.RawArray."
             )
         previous = here
     if len(samples) < 2:
