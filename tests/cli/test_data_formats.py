@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import joblib
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -237,8 +238,20 @@ def test_a_table_names_the_people_of_annotated_recordings(tmp_path, exercises):
 )
 def test_two_labels_at_one_time_are_refused(tmp_path, exercises, notes, said):
     edf(tmp_path / "a.edf", exercises["1"], ("Fz", "Cz"), annotations=notes)
-    with pytest.raises(ValueError, match=said):
-        read_labelled(tmp_path, Path("annotations"), duration=1)
+    for duration in (1, 2):
+        with pytest.raises(ValueError, match=said):
+            read_labelled(tmp_path, Path("annotations"), duration=duration)
+
+
+def test_annotations_of_a_recording_that_was_cropped_stay_at_their_samples(tmp_path):
+    values = np.random.default_rng(0).standard_normal((2, 1000)) * 1e-5
+    raw = mne.io.RawArray(values, mne.create_info(2, 100.0, "eeg"), verbose="error")
+    raw.set_annotations(mne.Annotations([4.0, 6.0], [1.0, 1.0], ["a", "b"]))
+    raw.crop(3.0).save(tmp_path / "a_raw.fif", verbose="error")
+    np.save(tmp_path / "array.npy", values)  # has no annotations, and is passed over
+    found = read_labelled(tmp_path, Path("annotations"), duration=1)
+    assert found.y.tolist() == ["a", "b"]
+    np.testing.assert_allclose(found.X, [values[:, 400:500], values[:, 600:700]], atol=1e-10)
 
 
 def test_labels_that_only_touch_or_follow_each_other_fast_are_taken(tmp_path, exercises):

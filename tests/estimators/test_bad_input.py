@@ -33,10 +33,13 @@ BAD_X = {
     "one sample": (X[:, :, :1], ValueError, r"windows need at least 2 samples"),
     "one dimension": (X[0, 0], ValueError, r"X of shape \(64,\).*Reshape your data"),
     "four dimensions": (X[None], ValueError, r"X has 4 dimensions, shape \(1, 8, 2, 64\)"),
-    "ragged": ([x[:, : 50 + i] for i, x in enumerate(X)], ValueError, r"Put SignalAligner\(\)"),
+    "ragged": (
+        [x[:, : 50 + i] for i, x in enumerate(X)], ValueError,
+        r"\(50 to 57 samples\), but Citrus\w+ expects one length\. Put SignalAligner\(\)",
+    ),
     "ragged lists": ([[1, 2], [1, 2, 3]], ValueError, r"X cannot be made an array.*SignalAligner"),
     "nothing": (None, ValueError, r"X is a NoneType"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD_X)

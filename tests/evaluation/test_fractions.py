@@ -296,10 +296,21 @@ def test_fewer_windows_than_folds_in_every_class_is_an_error():
         splits([0, 1] * 4)
 
 
+def test_class_of_fewer_windows_than_folds_warns_with_its_name():
+    y = np.repeat(["common", "rare"], [20, 3])
+    with pytest.warns(UserWarning, match=r"fewer windows than n_splits=5: rare \(3 w") as record:
+        folds = list(StratifiedFractionKFold(train_fraction=1.0).split(y, y))
+    assert len(record) == 1
+    assert record[0].filename == __file__
+    assert sum(np.sum(y[test] == "rare") for _, test in folds) == 3
+
+
 def test_class_in_fewer_groups_than_folds_warns_with_its_name(labels, people):
     people = np.where(labels == "rest", 3, people)  # one person rests
-    with pytest.warns(UserWarning, match=r"fewer groups than n_splits=5: rest \(in 1 group"):
-        splits(labels, people, train_fraction=0.5)
+    words = r"fewer groups than n_splits=5: rest \(in 1 group"
+    with pytest.warns(UserWarning, match=words) as record:
+        list(StratifiedFractionKFold().split(labels, labels, people))
+    assert record[0].filename == __file__
 
 
 def test_repr_shows_the_parameters():

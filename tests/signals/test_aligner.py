@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from citrus_sk.signals.aligner import SignalAligner
 from citrus_sk.signals.alignment import METHODS
 from citrus_sk.signals.resampling import GRID_N_TIMES
+from citrus_sk.signals.windows import channel_statistics
 
 # Most signals here are white noise, which loses power with every reduction of the rate.
 pytestmark = pytest.mark.filterwarnings("ignore:method=.* of the power of X:UserWarning")
@@ -370,6 +371,8 @@ def test_two_different_sampling_rates_are_refused():
 def test_rate_refuses_a_window_without_two_samples_at_the_new_rate():
     with pytest.raises(ValueError, match=r"20 samples at 4000 Hz.*has 0 sample.*target_sfreq"):
         SignalAligner(method="rate", sfreq=4000).fit_transform(signals(3, 20))
+    two_samples = SignalAligner(16, method="rate", sfreq=4000).fit_transform(signals(3, 80))
+    assert np.isfinite(two_samples).all()
 
 
 def test_native_refuses_unequal_lengths_and_names_the_remedy():
@@ -390,6 +393,7 @@ def with_value(value, dtype=np.float64):
 BAD_INPUT = {
     "NaN": (with_value(np.nan), "NaN: window 1, channel 0, sample 7"),
     "inf": (with_value(np.inf), "inf.*: window 1, channel 0, sample 7"),
+    "inf and -inf": (np.r_[with_value(np.inf), with_value(-np.inf)], "inf.*: window 1"),
     "beyond float32": (with_value(1e300), "too large for float32.*1e\\+300"),
     "NaN in a list": ([signals(2, 9), with_value(np.nan)[1]], "NaN: window 1"),
     "complex": (signals(3, 2, 20) * 1j, "[Cc]omplex"),
@@ -444,3 +448,11 @@ def test_transform_refuses_other_channels_and_other_lengths(method):
 def test_transform_before_fit_is_refused():
     with pytest.raises(sklearn.exceptions.NotFittedError):
         SignalAligner().transform(signals(3, 20))
+
+
+def test_statistics_of_channels_are_exact_on_an_offset_and_a_constant_has_an_sd_of_one():
+    X = signals(50, 3, 40) * [[1.0], [1e-3], [0.0]] + [[0.0], [1.0], [1e-9]]
+    mean, sd = channel_statistics(X)
+    assert mean.dtype == sd.dtype == np.float32
+    np.testing.assert_allclose(mean[:, 0], X.mean((0, 2)), rtol=1e-6)
+    np.testing.assert_allclose(sd[:, 0], [*X.std((0, 2))[:2], 1.0], rtol=1e-6)

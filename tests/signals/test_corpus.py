@@ -18,6 +18,7 @@ from citrus_sk.signals.modalities import modality_of
 from citrus_sk.signals.recordings import cache as cache_module
 from citrus_sk.signals.recordings import conversion
 from citrus_sk.signals.recordings.arrays import array_corpus
+from citrus_sk.signals.recordings.quality import n_flat
 from citrus_sk.signals.recordings.reading import read_corpus
 
 OUTCOMES = ("kept_s", "flat_s", "clipped_s", "missing_s", "short_s")
@@ -901,6 +902,10 @@ def test_an_array_has_to_be_finite(value, what):
     with pytest.raises(ValueError, match=f"{what}.*window 2, channel 1, sample 30") as caught:
         array_corpus(X)
     assert str(caught.value).startswith("Input X contains")
+
+
+def test_half_a_second_is_flat_and_no_single_sample():
+    assert [n_flat(sfreq) for sfreq in (1, 2, 4, 100, 101)] == [2, 2, 2, 50, 51]
 
 
 def test_flat_channels_and_windows_are_kept_out():

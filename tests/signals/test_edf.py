@@ -190,3 +190,24 @@ def test_gdf_signals_count_at_the_rates_of_the_file(tmp_path):
     raw = mne.io.read_raw_gdf(path, verbose="error")
     with pytest.raises(ValueError, match=r"n\.gdf has signals of unequal sampling rates"):
         make_epochs(raw, duration=1)
+
+
+@pytest.mark.parametrize("version", [b"1.89", b"1.90", b"2.20"])
+def test_gdf_of_any_version_tells_its_rates(tmp_path, version):
+    path = write_gdf(tmp_path / "n.gdf", {"EEG Cz": (noise(), 100), "Resp": (noise(10), 1)}, 10)
+    content = bytearray(path.read_bytes())
+    content[4:9] = version + b"K"  # the patient's name begins behind the version
+    if version != b"1.89":
+        content[254:256] = b"\x01\x01"  # no longer part of the number of signals
+    path.write_bytes(content)
+    assert gdf_rates(path) == {"EEG Cz": 100.0, "Resp": 1.0}
+
+
+@pytest.mark.parametrize("place", [slice(244, 248), slice(248, 252), slice(700, None)])
+def test_gdf_without_a_duration_or_a_whole_header_is_refused(tmp_path, place):
+    path = write_gdf(tmp_path / "n.gdf", {"EEG Cz": (noise(), 100), "Resp": (noise(10), 1)}, 10)
+    content = bytearray(path.read_bytes())
+    content[place] = bytes(4) if place.stop else b""
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="its header cannot be read"):
+        gdf_rates(path)

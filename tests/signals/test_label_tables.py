@@ -7,7 +7,7 @@ import pytest
 from edf_files import EDF_GAIN, write_edf
 
 from citrus_sk.cli.parser import main
-from citrus_sk.signals.recordings.label_tables import read_label_table
+from citrus_sk.signals.recordings.label_tables import read_label_table, read_people
 from citrus_sk.signals.recordings.labelled import read_labelled
 
 HEAD = "file,onset,duration,label,group"
@@ -40,7 +40,8 @@ def test_a_missing_value_is_refused_with_its_row(folder, text, column, place):
     cells = lines[5].split(",")
     cells[place] = text
     lines[5] = ",".join(cells)
-    with pytest.raises(ValueError, match=rf"labels\.csv, row 7: {column} is"):
+    problem = r"('\w+(/a)?', a missing value|empty)\. Fill it in"
+    with pytest.raises(ValueError, match=rf"labels\.csv, row 7: {column} is {problem}"):
         read_labelled(folder, table(folder, lines))
 
 
@@ -116,13 +117,19 @@ def test_the_comma_of_a_number_is_a_decimal_one(folder, text, delimiter, onset):
         ("1.500,5", ";", r"row 2: onset is '1\.500,5'; expected a number of seconds"),
         ("00:01:30", ",", r"row 2: onset is '00:01:30'; expected a number of seconds"),
         # A decimal comma that is not in quotes moves all values to the right by one column.
-        ("1,5", ",", r"row 2 has 6 values, and there are 5 columns"),
+        ("1,5", ",", r"row 2 has 6 values, and there are 5 columns.*',' in"),
     ],
 )
 def test_numbers_that_could_be_others_are_refused(folder, text, delimiter, message):
     cells = delimiter.join(["a.edf", text, "2", "a", "p"])
     with pytest.raises(ValueError, match=message):
         read_label_table(table(folder, [cells], HEAD.replace(",", delimiter)))
+
+
+@pytest.mark.parametrize(("onset", "duration"), [("-0.1", "2"), ("0", "0"), ("0", "-2")])
+def test_a_window_without_a_duration_or_before_the_recording_is_refused(folder, onset, duration):
+    with pytest.raises(ValueError, match=r"row 2: onset .* s; expected an onset of 0 or more and"):
+        read_label_table(table(folder, [f"a.edf,{onset},{duration},a,p"]))
 
 
 def test_a_column_that_is_there_twice_is_refused(folder):
@@ -165,6 +172,14 @@ def test_one_file_by_two_spellings_is_one_group(tmp_path):
     names = ["sub/a.edf", r"sub\a.edf", "sub/../sub/a.edf", str(tmp_path / "sub" / "a.edf")]
     lines = [line for name in names for line in rows(name, 4, group=False)]
     assert set(read_labelled(tmp_path, table(tmp_path, lines)).groups) == {"sub/a.edf"}
+
+
+def test_a_recording_of_two_people_is_refused_by_whatever_spelling(folder):
+    path = table(folder, ["a.edf,Ann", "./A.EDF,Ann"], "file,group")
+    assert read_people(path, folder, ["a.edf"]) == {"a.edf": "Ann"}
+    path = table(folder, ["a.edf,Ann", "./A.EDF,Bob"], "file,group")
+    with pytest.raises(ValueError, match=r"row 3: '\./A\.EDF' has two groups, 'Ann' and 'Bob'"):
+        read_people(path, folder, ["a.edf"])
 
 
 def night(folder):

@@ -127,6 +127,11 @@ def test_groups_of_unlike_types_are_named():
         check_groups(np.array([1, "b", 1, "b", 1, "b"], object), 6)
 
 
+def test_an_infinite_label_is_refused():
+    with pytest.raises(ValueError, match="y contains infinity"):
+        labels(np.array([0.0, 1.0, np.inf, 1.0, 0.0, 1.0]))
+
+
 def test_unequal_numbers_of_groups_are_named():
     with pytest.raises(ValueError, match="X has 6 windows, but groups has 5 groups"):
         check_groups(np.arange(5), 6)

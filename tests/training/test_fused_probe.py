@@ -7,10 +7,22 @@ from scipy.special import softmax
 from sklearn.linear_model import Ridge
 
 from citrus_sk.training import probes as _fused_probe
-from citrus_sk.training.labelled import label_windows
-from citrus_sk.training.probes import fit_fused_probe, fit_ridge, fit_sharpness
+from citrus_sk.training.labelled import label_windows, regression_windows
+from citrus_sk.training.probes import (
+    VALUE_PENALTIES,
+    fit_fused_probe,
+    fit_fused_values,
+    fit_ridge,
+    fit_sharpness,
+    fuse,
+)
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def same_draws_in_any_order(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(0))
 
 
 def problem(n=40, n_features=60, n_classes=3, noise=1.0, groups=None, weights=None):
@@ -149,3 +161,32 @@ def test_windows_that_resemble_each_other_are_predicted_with_less_certainty():
     apart = RNG.standard_normal((120, 60)) / np.sqrt(60)
     probe = fit_fused_probe(apart, [60], labelled)
     assert probe.sharpness == fit_sharpness(probe.left_out, codes, labelled.weights)
+
+
+def value_ridges(groups=None):
+    """Two numbers for 30 windows, features of four families, and a ridge on each."""
+    features = RNG.standard_normal((30, 7))
+    values = features[:, [0, 4]] + 0.5 * RNG.standard_normal((30, 2))
+    labelled = regression_windows(np.zeros((30, 1, 8), np.float32) + features[:, :1, None], values)
+    parts = np.split(features, [3, 5], axis=1)  # the first two families count as one
+    weights = np.ones(30)
+    fits = [fit_ridge(part, labelled.targets, weights, groups, VALUE_PENALTIES) for part in parts]
+    return features, labelled, parts, fits
+
+
+def test_families_of_numbers_count_by_the_inverse_square_of_their_left_out_error():
+    features, labelled, parts, fits = value_ridges()
+    errors = np.array([np.mean((fit.left_out - labelled.targets) ** 2, axis=0) for fit in fits])
+    trust = errors**-2 / np.sum(errors**-2, axis=0)
+    outputs = [part @ fit.coef + fit.intercept for part, fit in zip(parts, fits, strict=True)]
+    weight, bias = fit_fused_values(features, [1, 2, 2, 2], labelled).head
+    assert_allclose(features @ weight.T + bias, np.sum(trust[:, None] * outputs, 0), rtol=1e-5)
+
+
+def test_the_average_of_ridges_leaves_a_person_out_in_each_of_them():
+    groups = np.arange(30) // 6
+    features, _, _, fits = value_ridges(groups)
+    shares = np.array([0.3, 0.6, 0.1])
+    at_home = fuse(fits, shares).without_each_at(features, groups, features, groups)
+    left_out = np.tensordot(shares, [fit.left_out for fit in fits], 1)
+    assert_allclose(at_home, left_out, atol=1e-8)

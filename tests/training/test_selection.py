@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from citrus_sk.training.labelled import LabelledWindows
-from citrus_sk.training.selection import left_out_folds, select, summary, without_evidence
+from citrus_sk.training.selection import (
+    _mean_and_error,
+    left_out_folds,
+    select,
+    summary,
+    without_evidence,
+)
 
 
 def labelled(targets, weights=None, n_classes=2, groups=None):
@@ -52,6 +58,14 @@ def test_a_gain_within_its_standard_error_leaves_the_probe():
     assert select(logits(gain), logits(probe), few, how="held out").kind == "probe"
     chosen = select(logits(gain * 20), logits(probe * 20), many, how="held out")
     assert chosen.kind == "finetuned"
+
+
+def test_the_standard_error_is_that_of_a_mean_of_independent_windows_or_groups():
+    values = np.random.default_rng(0).standard_normal(5)
+    _, error = _mean_and_error(values, labelled([0, 1, 1, 0, 1]))
+    assert error == pytest.approx(values.std(ddof=1) / np.sqrt(5))
+    twice = labelled([0, 1, 1, 0, 1] * 2, groups=np.tile(np.arange(5), 2))
+    assert _mean_and_error(np.tile(values, 2), twice)[1] == pytest.approx(error)
 
 
 def test_windows_of_one_group_count_as_one_observation_of_the_gain():

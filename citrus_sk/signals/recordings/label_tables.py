@@ -243,7 +243,7 @@ def find_file(folder: Path, name: str, where: str) -> Path:
     if is_of_kind(Path.is_file, folder / name):
         return _within(folder, Path(name))
     found = Path()
-    for part in re.split(r"[\\/]+", name.removeprefix("./").removeprefix(".\\")):
+    for part in re.split(r"[\\/]+", name):
         here = folder / found
         inside = sorted(here.iterdir()) if is_of_kind(Path.is_dir, here) else []
         alike = [each.name for each in inside if _plain(each.name) == _plain(part)]
