@@ -327,7 +327,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(step, file, monkeypatc
         if step == "open":
             patch.setattr(Path, "open", raise_no_space)
         elif step == "write":
-            patch.setattr(Path, "open", lambda path, mode: FullDisk(path, "x"))
+            patch.setattr(Path, "open", lambda path, mode: FullDisk(path, mode.strip("b")))
         else:
             patch.setattr(os, step, raise_no_space)
         with pytest.raises(OSError, match="is unchanged: No space left on device") as raised:

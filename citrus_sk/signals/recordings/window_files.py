@@ -143,10 +143,14 @@ def _names_in_npz(path: Path, content: dict[str, np.ndarray], X: np.ndarray) -> 
         return None
     names = [str(name) for name in content["ch_names"].ravel()]
     n_chans = X.shape[1] if X.ndim == 3 else 1
-    if not len(names) == len(set(names)) == n_chans:
+    n_names = len(set(names))
+    if not len(names) == n_names == n_chans:
+        found = f"{n_names} different ch_names"
+        if n_names < len(names):
+            found = f"{len(names)} ch_names, {n_names} of them different,"
         raise ValueError(
-            f"{path.name} has {len(names)} ch_names, {len(set(names))} of them different, and X of "
-            f"the shape {X.shape}; expected a name for each channel."
+            f"{path.name} has {found} and X of the shape {X.shape}; expected a name for each "
+            "channel."
         )
     return names
 
