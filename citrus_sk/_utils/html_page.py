@@ -77,7 +77,7 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
-    # The name of a file may hold bytes that are no text.
+    # A file name can contain bytes that are not valid text.
     write_atomically(path, page.encode("utf-8", "replace"))
 
 

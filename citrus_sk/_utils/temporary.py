@@ -2,8 +2,8 @@
 
 The owner of one holds a lock on it. The system releases the lock when the process ends, also by
 ``kill -9``. So a folder of this host whose lock is free was left behind, and the next process
-removes it. Where there are no locks, as on Windows, only those of processes that end by themselves
-are removed.
+removes it. Windows has no such locks, so only folders of processes that end normally are removed
+there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class OwnedFolder:
             lock = _lock(self.path)
             if self.path.exists():
                 break
-            _unlock(lock)  # `remove_abandoned` was faster
+            release(lock)  # `remove_abandoned` was faster
         self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
 
     def __enter__(self) -> Self:
@@ -100,7 +100,7 @@ def reserve_beside(path: Path) -> tuple[Path, int | None]:
             alone = (of_lock.st_nlink, of_lock.st_uid) == (1, _user())
             if alone and os.path.samestat(of_lock, temporary.lstat()):
                 return temporary, lock
-        _unlock(lock)
+        release(lock)
     return path.with_name(f".{secrets.token_hex(8)}.tmp"), None
 
 
@@ -110,8 +110,9 @@ def is_temporary(path: Path) -> bool:
 
 
 def release(lock: int | None) -> None:
-    """End a lock of `reserve_beside`, after its file was renamed or removed."""
-    _unlock(lock)
+    """Release a lock, such as that of `reserve_beside` after its file was renamed or removed."""
+    if lock is not None:
+        os.close(lock)
 
 
 def _lock(path: Path, flags: int = os.O_RDONLY) -> int | None:
@@ -130,15 +131,10 @@ def _lock(path: Path, flags: int = os.O_RDONLY) -> int | None:
     return opened
 
 
-def _unlock(lock: int | None) -> None:
-    if lock is not None:
-        os.close(lock)
-
-
 def _remove(path: Path, lock: int | None, owner: int) -> None:
-    if os.getpid() == owner:  # a fork is no owner
+    if os.getpid() == owner:  # and not a forked child
         shutil.rmtree(path, ignore_errors=True)
-    _unlock(lock)
+    release(lock)
 
 
 def _user() -> int:

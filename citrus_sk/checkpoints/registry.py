@@ -334,7 +334,7 @@ def _locate(source: str | os.PathLike[str], revision: str | None = None) -> tupl
 
 
 def _expanded(source: str | os.PathLike[str]) -> Path:
-    """Path with the home of a user for ``~``; unchanged if there is no such user."""
+    """Path with ``~`` expanded, or unchanged if that user does not exist."""
     with suppress(RuntimeError):
         return Path(source).expanduser()
     return Path(source)

@@ -42,7 +42,7 @@ _ABOUT_EXAMPLES = (
 
 @dataclass(kw_only=True)
 class Inspection:
-    """What `run_inspect` finds.
+    """Results of `run_inspect`.
 
     Attributes
     ----------

@@ -155,7 +155,7 @@ def _rate(model: RecordingModel, name: str, sfreq: float | None, n_times: int) -
 def _channels(
     model: RecordingModel, name: str, ch_names: Sequence[str] | None, n_chans: int
 ) -> list[str]:
-    """Return names of the channels; those of the model if there is no doubt about the order."""
+    """Return the names of the channels; those of the model if the order cannot differ."""
     if ch_names is not None and model.ch_names is not None:
         return list(ch_names)
     expected = getattr(first_step(model.estimator), "n_chans_", n_chans)

@@ -112,7 +112,7 @@ class RunDirectory:
         rows = self.path / _ROWS
         try:
             with rows.open("ab+") as file:
-                if file.tell():
+                if file.tell():  # a row that was cut short may end the file
                     file.seek(-1, os.SEEK_END)
                     if file.read(1) != b"\n":
                         file.write(b"\n")

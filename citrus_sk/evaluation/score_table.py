@@ -320,7 +320,7 @@ def writable(path: str | PathLike[str]) -> Path:
 
 
 def _other_format(whole: Mapping[str, Any], name: str, expected: Any) -> str:
-    """What a file of another class or another version of the package is."""
+    """Describe a file that another class or another version of the package wrote."""
     versions = whole.get("settings", {}).get("versions", {})
     return (
         f"of format {whole['format']!r}, written by citrus_sk {versions.get('citrus_sk')}; "

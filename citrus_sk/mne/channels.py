@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -199,7 +200,7 @@ class _Lookup:
     ch_names: Sequence[str]
     found: list[str | None]
 
-    @property
+    @cached_property
     def missing(self) -> list[int]:
         """Indices of channels that are missing or marked bad."""
         bads = self.raw.info["bads"]
@@ -211,7 +212,7 @@ class _Lookup:
         return [str(each) for i, each in enumerate(self.found) if i not in self.missing]
 
     @property
-    def wanted(self) -> list[str]:
+    def absent(self) -> list[str]:
         """Names of the missing channels; those of bad ones are as in the recording."""
         return [self.found[i] or self.ch_names[i] for i in self.missing]
 
@@ -244,7 +245,7 @@ def _missing(lookup: _Lookup) -> ValueError:
             f"out. {remedy}"
         )
     return ValueError(
-        f"{lookup.where} marks {first_few(lookup.wanted)} as bad, and the model was trained on it. "
+        f"{lookup.where} marks {first_few(lookup.absent)} as bad, and the model was trained on it. "
         f"Interpolate bad channels, or leave the recording out. {remedy}"
     )
 
@@ -269,7 +270,7 @@ def _ignoring(lookup: _Lookup, last: Any) -> Channels:
         raise ValueError(f"{lookup.where} has none of the channels that the model was trained on.")
     if not hasattr(last, "without_channels"):
         raise ValueError(
-            f"{lookup.where} lacks {first_few(lookup.wanted)}, and missing_channels='ignore' needs "
+            f"{lookup.where} lacks {first_few(lookup.absent)}, and missing_channels='ignore' needs "
             "a CitrusClassifier as the model or as its last step, which is a "
             f"{type(last).__name__}. Use 'interpolate', or leave the recording out."
         )
@@ -286,7 +287,7 @@ def _interpolated(lookup: _Lookup) -> Channels:
 
     info, good = _electrodes(lookup)
     # Splines are linear, so unit signals give their weights.
-    units = np.vstack([np.eye(len(good)), np.zeros((len(lookup.wanted), len(good)))])
+    units = np.vstack([np.eye(len(good)), np.zeros((len(lookup.absent), len(good)))])
     evoked = mne.EvokedArray(units, info)
     evoked.info["bads"] = evoked.ch_names[len(good) :]
     splines = evoked.interpolate_bads(verbose="error").data[len(good) :]
@@ -310,11 +311,11 @@ def _electrodes(lookup: _Lookup) -> tuple[Any, list[str]]:
         if kind == "EEG" and name not in raw.info["bads"]
     ]  # fmt: skip
     own = {each["ch_name"] for each in raw.info["chs"] if _has_position(each)}
-    if not own.issuperset(lookup.wanted):
+    if not own.issuperset(lookup.absent):
         return _by_template(lookup, good)
     good = [name for name in good if name in own]
     _check_number(lookup, good)
-    picks = [raw.ch_names.index(name) for name in [*good, *lookup.wanted]]
+    picks = [raw.ch_names.index(name) for name in [*good, *lookup.absent]]
     info = mne.pick_info(raw.info, picks, verbose="error")
     evoked = mne.EvokedArray(np.zeros((len(picks), 1)), info)
     kinds = dict.fromkeys(info["ch_names"], "eeg")
@@ -332,18 +333,18 @@ def _by_template(lookup: _Lookup, good: list[str]) -> tuple[Any, list[str]]:
 
     template = _template()
     places = {bare_name(name): name for name in template.ch_names}
-    if unknown := [name for name in lookup.wanted if bare_name(name) not in places]:
+    if unknown := [name for name in lookup.absent if bare_name(name) not in places]:
         raise ValueError(
             f"{lookup.where} lacks {first_few(unknown)}, whose position is not known, so it cannot "
             "be interpolated. Only EEG channels with names of the 10-05 system can, and bad "
             "channels of a recording with a montage. Use missing_channels='ignore', or leave the "
             "recording out."
         )
-    wanted = [places[bare_name(name)] for name in lookup.wanted]
+    to_fill = [places[bare_name(name)] for name in lookup.absent]
     known = {places[bare_name(name)]: name for name in good if bare_name(name) in places}
-    known = {place: name for place, name in known.items() if place not in wanted}
+    known = {place: name for place, name in known.items() if place not in to_fill}
     _check_number(lookup, [*known.values()])
-    info = mne.create_info([*known, *wanted], lookup.raw.info["sfreq"], "eeg")
+    info = mne.create_info([*known, *to_fill], lookup.raw.info["sfreq"], "eeg")
     return info.set_montage(template), [*known.values()]
 
 
@@ -356,10 +357,10 @@ def _template() -> Any:
 
 
 def _check_number(lookup: _Lookup, good: list[str]) -> None:
-    if len(good) + len(lookup.wanted) < _FEWEST_ELECTRODES:
+    if len(good) + len(lookup.absent) < _FEWEST_ELECTRODES:
         raise ValueError(
             f"{lookup.where} has {len(good)} good EEG channel(s) with a known position "
-            f"({first_few(good) or 'none'}), too few to interpolate {first_few(lookup.wanted)}; "
+            f"({first_few(good) or 'none'}), too few to interpolate {first_few(lookup.absent)}; "
             f"expected {_FEWEST_ELECTRODES} electrodes or more in all. Use "
             "missing_channels='ignore', or leave the recording out."
         )
