@@ -160,9 +160,9 @@ def test_a_recording_that_vanishes_after_the_check_is_skipped_where_that_was_ask
 def test_the_table_is_written_last(monkeypatch, tmp_path):
     written = []
     monkeypatch.setattr(predict, "write_atomically", lambda path, data: written.append(path.name))
-    monkeypatch.setattr(predict, "_annotation_text", lambda events, shift: b"")
+    monkeypatch.setattr(predict, "event_file", lambda events, shift, form: b"")
     monkeypatch.setattr(predict, "_table", lambda predicted: b"")
-    events = SimpleNamespace(events=lambda prediction: [])
+    events = SimpleNamespace(form="txt", events=lambda prediction: [])
     predicted = {"a": SimpleNamespace(event_shift=0.0)}
     predict._write(predicted, tmp_path / "table.csv", events, {"a": tmp_path / "a_annot.txt"})
     assert written == ["a_annot.txt", "table.csv"]
