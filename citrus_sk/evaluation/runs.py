@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.files import without_home
@@ -106,10 +108,8 @@ class Run:
             if i not in found
         )
         bar = progress_bar(total=len(tasks), initial=len(found), unit="fit", shown=bool(verbose))
-        # Unordered, so that an outcome is on disk as soon as it is computed.
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
         with bar, self._worker_death_explained(found, len(tasks)):
-            for i, outcome in parallel(cells):
+            for i, outcome in _as_completed(cells, n_jobs):
                 found[i] = outcome
                 if self.store:
                     self.store.add(keys[i], outcome)
@@ -129,6 +129,22 @@ class Run:
                 f"{kept}. Start the evaluation again, with fewer processes (n_jobs, --jobs) if "
                 "memory is short."
             ) from error
+
+
+def _as_completed(cells: Iterable[Any], n_jobs: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Results of delayed calls, each as soon as possible, so that it can be stored."""
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    except ValueError:
+        # Multiprocessing and Ray return nothing before the last call has ended. Four calls for each
+        # worker are a compromise between workers that wait and fits that an interruption loses.
+        with Parallel(n_jobs=n_jobs) as parallel:
+            size = 4 * effective_n_jobs(n_jobs)
+            remaining = iter(cells)
+            while block := list(islice(remaining, size)):
+                yield from parallel(block)
+        return
+    yield from parallel(cells)
 
 
 def _numbered(

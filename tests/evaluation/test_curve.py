@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from joblib import parallel_config
+from joblib import parallel_config, register_parallel_backend
+from joblib.parallel import ThreadingBackend
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
@@ -301,6 +302,50 @@ def test_a_dask_cluster_gives_the_same_bits(data):
         ):
             spread = fraction_curve(LogisticRegression(), X, y, n_jobs=2, **settings)
     equal(one, spread)
+
+
+class NoGenerator(ThreadingBackend):
+    """As multiprocessing and Ray: returns nothing before the last call has ended."""
+
+    supports_return_generator = False
+
+
+def test_a_backend_without_generators_gives_the_same_bits(data):
+    X, y, groups = data
+    settings = {"groups": groups, "fractions": (0.1, 1.0)}
+    one = fraction_curve(LogisticRegression(), X, y, **settings)
+    register_parallel_backend("no generator", NoGenerator)
+    with parallel_config("no generator"):
+        equal(one, fraction_curve(LogisticRegression(), X, y, n_jobs=2, **settings))
+        with pytest.raises(ValueError, match="n_jobs == 0"):
+            fraction_curve(LogisticRegression(), X, y, n_jobs=0, **settings)
+
+
+def test_a_backend_without_generators_stores_fits_in_blocks(data, tmp_path):
+    X, y, groups = data
+    register_parallel_backend("no generator", NoGenerator)
+    with parallel_config("no generator"):
+        curve = fraction_curve(
+            Rows(tmp_path / "rows.jsonl"), X, y, groups=groups, fractions=(0.1, 0.2, 0.5, 1.0),
+            scoring={"rows": n_rows}, run_dir=tmp_path, n_jobs=2,
+        )  # fmt: skip
+    assert sorted(row["rows"] for row in curve.rows) == [0] * 8 + [8] * 8 + [16] * 4
+
+
+class Rows(DummyClassifier):
+    """Counts the rows that are stored when it is fitted."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def fit(self, X, y):
+        self.n_rows_ = self.path.read_bytes().count(b"\n") if self.path.exists() else 0
+        return super().fit(X, y)
+
+
+def n_rows(model, X, y):
+    return model.n_rows_
 
 
 def test_fits_run_on_the_threads_that_were_asked_for(data):
