@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.metrics import get_scorer, get_scorer_names, log_loss, make_scorer
 
 from .._utils.validation import did_you_mean, last_step
 from ..signals.containers import count_windows
 from ..signals.targets import check_groups
 from .splitters import check_labels
 
-SCORING = ("accuracy", "f1_macro", "neg_log_loss")
+LOG_LOSS = "neg_log_loss"
+SCORING = ("accuracy", "f1_macro", LOG_LOSS)
 
 
 def check_estimators(estimators: Any) -> dict[str, Any]:
@@ -57,8 +58,11 @@ def _name_of(model: Any, taken: Mapping[str, Any]) -> str:
     return name
 
 
-def check_scorers(scoring: Any) -> dict[str, Any]:
+def check_scorers(scoring: Any, y: np.ndarray) -> dict[str, Any]:
     """Scorers by name.
+
+    The one named "neg_log_loss" is given the classes of `y`: scikit-learn's takes them from the
+    test windows, and fails where these lack a class, as those of one person often do.
 
     Raises
     ------
@@ -87,8 +91,15 @@ def check_scorers(scoring: Any) -> dict[str, Any]:
                 f"scoring holds {scorer!r}; expected the name of a scorer, or a callable of "
                 "(estimator, X, y)."
             )
-        found[str(name)] = get_scorer(scorer)
+        found[str(name)] = _log_loss_of(y) if scorer == LOG_LOSS else get_scorer(scorer)
     return found
+
+
+def _log_loss_of(y: np.ndarray) -> Any:
+    labels = np.unique(y).tolist()
+    return make_scorer(
+        log_loss, greater_is_better=False, response_method="predict_proba", labels=labels
+    )
 
 
 def check_data(X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray | None]:

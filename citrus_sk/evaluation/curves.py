@@ -154,12 +154,12 @@ def fraction_curve(
     prior at 100%: 0.50 over 5 folds
     """
     models = check_estimators(estimators)
-    scorers = check_scorers(scoring)
     amounts = check_amounts(fractions, shots)
     check_repeats(n_repeats)
     cache_features = as_flag("cache_features", cache_features)
     params = dict(params or {})
     y, groups = check_data(X, y, groups)
+    scorers = check_scorers(scoring, y)
     seed = as_seed(random_state)
     draws = plan_draws(X, y, groups, amounts=amounts, cv=cv, n_repeats=n_repeats, seed=seed)
     warn_of_leaks(X, groups)

@@ -164,7 +164,6 @@ def new_person_curve(
     10: 0.90
     """
     models = check_estimators(estimators)
-    scorers = check_scorers(scoring)
     counts = check_n_calibration(n_calibration)
     check_number("n_reserved", n_reserved, Integral, alternatives=(None,))
     shuffle = as_flag("shuffle", shuffle)
@@ -175,6 +174,7 @@ def new_person_curve(
             "a time."
         )
     y, groups = check_data(X, y, groups)
+    scorers = check_scorers(scoring, y)
     assert groups is not None
     seed = as_seed(random_state)
     splits = _plan_people(X, y, groups, counts, n_reserved, shuffle, seed)

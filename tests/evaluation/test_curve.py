@@ -25,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, make_scorer
 from sklearn.model_selection import (
     GroupKFold,
+    LeaveOneGroupOut,
     ShuffleSplit,
     StratifiedGroupKFold,
     StratifiedKFold,
@@ -255,7 +256,7 @@ def test_the_draws_repeat_themselves_unless_the_seed_is_none(numbered):
         Reader.seen.clear()
         settings = {"groups": groups, "fractions": (0.2, 1.0), "scoring": "accuracy"}
         curve = fraction_curve(Reader(), X, y, **settings, **seed)
-        return curve, [tested.tolist() for _, tested, _ in Reader.seen]
+        return curve, [(trained.tolist(), held.tolist()) for trained, held, _ in Reader.seen]
 
     default, rows = tested()
     assert default.settings["random_state"] == "0"
@@ -364,6 +365,35 @@ class Threads(DummyClassifier):
 
         self.threads_ = torch.get_num_threads()
         return super().fit(X, y)
+
+
+# --- classes that test people lack ---
+
+
+@pytest.fixture(scope="module")
+def lacking():
+    """Windows of three classes of five people; person 3 has two of them."""
+    rng = np.random.default_rng(0)
+    y, people = np.tile(["fist", "rest", "wave"], 50), np.repeat(np.arange(5), 30)
+    kept = (people != 3) | (y != "rest")
+    y, people = y[kept], people[kept]
+    return rng.standard_normal((len(y), 6)) + (y == "fist")[:, None], y, people
+
+
+@pytest.mark.parametrize(
+    ("scoring", "name"), [("neg_log_loss", "neg_log_loss"), ({"loss": "neg_log_loss"}, "loss")]
+)
+def test_log_loss_of_people_who_lack_a_class(lacking, scoring, name):
+    X, y, people = lacking
+    settings = {"groups": people, "cv": LeaveOneGroupOut(), "fractions": (1.0,)}
+    curve = fraction_curve(LogisticRegression(), X, y, scoring=scoring, **settings)
+    assert not curve.failures
+    for person in range(5):
+        train, test = people != person, people == person
+        proba = LogisticRegression().fit(X[train], y[train]).predict_proba(X[test])
+        columns = np.searchsorted(np.unique(y), y[test])
+        expected = np.log(proba[np.arange(len(proba)), columns]).mean()
+        assert curve.rows[person][name] == pytest.approx(expected)
 
 
 # --- failures ---

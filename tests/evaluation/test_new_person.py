@@ -244,6 +244,17 @@ def test_a_classifier_adapts_inside_a_pipeline(watch, quick):
     assert few > nothing > 1 / 3
 
 
+def test_log_loss_of_a_person_who_lacks_a_class():
+    rng = np.random.default_rng(0)
+    y, people = np.tile(["a", "b", "c"], 40), np.repeat(np.arange(4), 30)
+    kept = (people != 1) | (y != "b")
+    X, y, people = rng.standard_normal((120, 3))[kept], y[kept], people[kept]
+    settings = {"n_calibration": (0, 2), "scoring": ("neg_log_loss",)}
+    curve = new_person_curve(DummyClassifier(), X, y, people, **settings)
+    assert not curve.failures
+    assert np.isfinite([row["neg_log_loss"] for row in curve.rows]).all()
+
+
 def test_scorers_may_take_people(shifted):
     def n_people(y_true, y_pred, groups):
         return len(np.unique(groups))
