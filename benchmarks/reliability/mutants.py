@@ -62,8 +62,9 @@ GROUPS = {
          "consistency"],
         ["tests/signals/test_aligner.py", "tests/signals/test_consistency.py",
          "tests/signals/test_missing.py", "tests/signals/test_nested.py",
-         "tests/signals/test_resampling.py", "tests/signals/test_targets.py",
-         "tests/estimators/test_bad_input.py", "tests/estimators/test_regressor.py",
+         "tests/signals/test_offsets.py", "tests/signals/test_resampling.py",
+         "tests/signals/test_targets.py", "tests/estimators/test_bad_input.py",
+         "tests/estimators/test_regressor.py", "tests/estimators/test_unlabelled.py",
          "tests/public/test_mne.py", "tests/public/test_braindecode.py"],
     ),
     "recordings": (

@@ -161,6 +161,19 @@ def test_what_is_not_an_array_is_named(given):
         tiny().fit(given, Y)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([np.array(1.0), np.array(2.0)], r"Expected 2D array or 3D array, got X of shape \(2,\)"),
+        ([np.ones((1, 40)), np.full((1, 50), "a")], r"X\[1\] has dtype <U1; expected numbers"),
+        ([np.ones((1, 40)), np.ones((1, 50)) * 1j], r"Complex data not supported: X\[1\] has"),
+    ],
+)
+def test_a_list_that_cannot_be_windows_is_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        SignalAligner(32).fit(given)
+
+
 def test_a_column_with_the_name_of_an_attribute_is_a_column():
     frame = pd.DataFrame(X[:, 0]).rename(columns={0: "description", 1: "info"}).rename(columns=str)
     assert_array_equal(tiny().fit(frame, Y).predict(frame), tiny().fit(X[:, 0], Y).predict(X[:, 0]))

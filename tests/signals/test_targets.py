@@ -101,6 +101,9 @@ def test_rows_and_cells_of_matlab_are_unwrapped():
     assert_array_equal(labels(loaded["cells"].ravel()), Y)
     with pytest.warns(match="A column-vector y was passed"):
         assert_array_equal(labels(loaded["column"]), [0, 1] * 3)
+    with pytest.warns(match="A column-vector y was passed"):
+        values = check_values(loaded["column"], 6, "CitrusRegressor")
+    assert_array_equal(values, [0, 1] * 3)
     assert_array_equal(check_groups(loaded["cells"], 6), Y)
     assert_array_equal(check_values(loaded["row"], 6, "CitrusRegressor"), [1, 2] * 3)
     assert_array_equal(check_weights(loaded["row"], 6), [1, 2] * 3)
