@@ -1,7 +1,8 @@
 """Mutants: small changes of the code, each of which the tests should notice.
 
     pip install "mutmut>=3.8,<4" coverage
-    python benchmarks/reliability/mutants.py signals recordings training evaluation checkpoints
+    python benchmarks/reliability/mutants.py signals channels recordings
+    python benchmarks/reliability/mutants.py training evaluation checkpoints
     python benchmarks/reliability/mutants.py citrus_sk/signals/windows.py --number 100 --seed 1
     python benchmarks/reliability/mutants.py citrus_sk/signals/windows.py --mutants 36 183
 
@@ -58,14 +59,20 @@ MEGABYTES = 2048  # that a mutant may add
 GROUPS = {
     "signals": (
         "signals",
-        ["aligner", "resampling", "windows", "containers", "targets", "modalities", "picks",
-         "consistency"],
+        ["aligner", "resampling", "windows", "containers", "targets", "picks", "consistency"],
         ["tests/signals/test_aligner.py", "tests/signals/test_consistency.py",
          "tests/signals/test_missing.py", "tests/signals/test_nested.py",
          "tests/signals/test_offsets.py", "tests/signals/test_resampling.py",
          "tests/signals/test_targets.py", "tests/estimators/test_bad_input.py",
          "tests/estimators/test_regressor.py", "tests/estimators/test_unlabelled.py",
-         "tests/public/test_mne.py", "tests/public/test_braindecode.py"],
+         "tests/public/test_mne.py", "tests/public/test_braindecode.py",
+         "tests/public/test_channels.py"],
+    ),
+    "channels": (
+        "signals",
+        ["modalities"],
+        ["tests/signals/test_corpus.py", "tests/signals/test_edf.py",
+         "tests/signals/test_formats.py", "tests/signals/test_recordings.py"],
     ),
     "recordings": (
         "signals/recordings",
@@ -79,9 +86,11 @@ GROUPS = {
     "training": (
         "training",
         ["probes", "adaptive_probes", "selection", "holdout", "labelled"],
-        ["tests/training/test_fused_probe.py", "tests/training/test_holdout.py",
-         "tests/training/test_labelled.py", "tests/training/test_probe.py",
-         "tests/training/test_selection.py"],
+        ["tests/training/test_adaptation.py", "tests/training/test_fused_probe.py",
+         "tests/training/test_holdout.py", "tests/training/test_labelled.py",
+         "tests/training/test_people_means.py", "tests/training/test_probe.py",
+         "tests/training/test_selection.py", "tests/estimators/test_people.py",
+         "tests/estimators/test_unlabelled.py"],
     ),
     "evaluation": (
         "evaluation",

@@ -190,11 +190,11 @@ def test_picks_take_kinds_that_names_decide_where_types_are_the_default_of_a_rea
 
 
 def test_picks_take_the_type_that_a_user_gave_and_not_the_name():
-    raw, _ = make_raw(names=["EOG left", "C4", "button"])
-    types = {"EOG left": "emg", "C4": "bio", "button": "stim"}
+    raw, _ = make_raw(names=["EOG left", "glove", "button"])
+    types = {"EOG left": "emg", "glove": "bio", "button": "stim"}
     raw.set_channel_types(types, verbose="error", on_unit_change="ignore")
     assert make_epochs(raw, duration=2, picks="emg").ch_names == ["EOG left"]
-    with pytest.raises(ValueError, match=r"It has EOG left \(EMG\), C4 \(bio\), button, STI"):
+    with pytest.raises(ValueError, match=r"It has EOG left \(EMG\), glove \(bio\), button, STI"):
         make_epochs(raw, duration=2, picks="eog")
 
 
