@@ -60,6 +60,22 @@ def test_thresholds_split_the_training_windows():
     assert shares.max() > 0.8
 
 
+@pytest.mark.parametrize("n_chans", [1, 4])
+def test_thresholds_of_a_kernel_are_responses_to_one_training_window(n_chans):
+    x = signal(6, n_chans, 100)
+    bank = KernelBank(n_chans, 100)
+    bank.fit(x, seed=0)
+    chosen = set()
+    for i, dilation in enumerate(bank.dilations):
+        shapes = kernel_shapes()[:, None] * bank.channels[i, :, :, None]
+        responses = F.conv1d(x, shapes, dilation=dilation, padding=4 * dilation)
+        distances = (responses[:, :, None] - bank.thresholds[i, :, :, None]).abs().amin(-1)
+        windows = (distances.amax(-1) < 1e-5).nonzero()
+        assert sorted(windows[:, 1].tolist()) == list(range(84))  # one window for each kernel
+        chosen |= set(windows[:, 0].tolist())
+    assert chosen == set(range(6))
+
+
 @pytest.mark.parametrize("n_times", [2, 8, 9, 10, 1000])
 @pytest.mark.parametrize("n_chans", [1, 3, 20])
 def test_any_shape_is_taken(n_chans, n_times):

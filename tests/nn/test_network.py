@@ -193,6 +193,39 @@ def test_the_mixer_changes_nothing_until_it_is_trained_and_then_mixes_channels()
     assert difference.abs().max() > 1e-3
 
 
+def test_the_mixer_is_computed_only_where_it_has_an_effect(monkeypatch):
+    model = network(n_chans=2)
+    x, calls = torch.randn(3, 2, 256), []
+    mixer = model.readout.mixer
+    forward = mixer.forward
+    monkeypatch.setattr(mixer, "forward", lambda segments: calls.append(1) or forward(segments))
+    model.features(x).sum().backward()
+    assert len(calls) == 1  # it is trained with the rest
+    with torch.inference_mode():
+        skipped = model.features(x)
+        assert len(calls) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(model.readout, "_mixes", lambda: True)
+            assert model.features(x).equal(skipped)
+        assert len(calls) == 2
+        mixer.project.bias[0] = 1.0
+        assert not model.features(x).equal(skipped)
+    assert len(calls) == 3
+
+
+def test_the_sd_of_latents_is_that_of_torch():
+    model = network(n_chans=1)
+    z, scalars = normalise(torch.randn(4, 1, 256))
+    latent = (
+        3 + torch.randn(4, model.config.latent_width, 20) * torch.logspace(-2, 2, 4)[:, None, None]
+    )
+    sequence = torch.zeros(4, 8, model.config.sequence_width)
+    features = model.readout(z, z, latent, sequence, scalars)
+    sizes = model.readout.views
+    found = features.split(sizes, dim=1)[3]
+    assert_close(found, (latent.var(-1, correction=0) + 1e-6).sqrt())
+
+
 def test_every_view_has_the_same_weight_in_the_head():
     head = LinearHead([300, 3], 2)
     features = torch.randn(5000, 303) * torch.logspace(-3, 3, 303)
