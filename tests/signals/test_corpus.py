@@ -103,7 +103,7 @@ def write_npy(path, array, **sidecar):
         ("EMG submental", "", "EMG"), ("EOG horizontal", "", "EOG"), ("LOC-A2", "", "EOG"),
         ("Temp rectal", "", ""), ("Event marker", "", ""), ("Status", "", ""), ("SpO2", "", ""),
         ("Cz", "stim", ""), ("Ch1", "", None), ("EXG3", "", None), ("Ch1", "VEOG", "EOG"),
-        ("Ch1", "ppg", "PPG"), ("ECG", "misc", "ECG"),
+        ("Ch1", "ppg", "PPG"), ("ECG", "misc", "ECG"), ("XFp1", "", None), ("C3X", "", None),
     ],
 )  # fmt: skip
 def test_a_channel_is_known_by_its_type_and_by_its_name(name, kind, expected):
