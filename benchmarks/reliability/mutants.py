@@ -59,9 +59,11 @@ MEGABYTES = 2048  # that a mutant may add
 GROUPS = {
     "signals": (
         "signals",
-        ["aligner", "resampling", "windows", "containers", "targets", "picks", "consistency"],
+        ["aligner", "resampling", "windows", "containers", "targets", "picks", "consistency",
+         "alignment", "container_kinds", "lost_power", "missing", "nested", "offsets"],
         ["tests/signals/test_aligner.py", "tests/signals/test_consistency.py",
-         "tests/signals/test_missing.py", "tests/signals/test_nested.py",
+         "tests/signals/test_lost_power.py", "tests/signals/test_missing.py",
+         "tests/signals/test_nested.py",
          "tests/signals/test_offsets.py", "tests/signals/test_resampling.py",
          "tests/signals/test_targets.py", "tests/estimators/test_bad_input.py",
          "tests/estimators/test_regressor.py", "tests/estimators/test_unlabelled.py",
@@ -76,12 +78,15 @@ GROUPS = {
     ),
     "recordings": (
         "signals/recordings",
-        ["edf", "label_tables", "quality", "rates", "annotated"],
+        ["edf", "label_tables", "quality", "rates", "annotated", "arrays", "cache", "conversion",
+         "corpus", "folders", "formats", "labelled", "matlab", "origin", "readers", "reading",
+         "split", "structure", "survey", "window_files"],
         ["tests/signals/test_corpus.py", "tests/signals/test_damaged.py",
          "tests/signals/test_edf.py", "tests/signals/test_folders.py",
          "tests/signals/test_formats.py", "tests/signals/test_label_tables.py",
-         "tests/signals/test_odd_makes.py", "tests/signals/test_offsets.py",
-         "tests/signals/test_recordings.py", "tests/cli/test_data_formats.py"],
+         "tests/signals/test_matlab.py", "tests/signals/test_odd_makes.py",
+         "tests/signals/test_offsets.py", "tests/signals/test_recordings.py",
+         "tests/cli/test_data_formats.py", "tests/cli/test_inspect.py"],
     ),
     "training": (
         "training",
