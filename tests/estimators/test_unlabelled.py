@@ -44,6 +44,10 @@ def test_they_help_to_recentre_people_whom_the_fit_has_not_seen(watch, fitted):
     assert_array_equal(fitted.classes_, alone.classes_)
     assert fitted.adaptation_["n_unlabelled"] == (~few).sum()
     assert alone.adaptation_["n_unlabelled"] == 0
+    assert fitted.adaptation_["reason"].endswith(
+        "Unlabelled windows lower the log loss of left-out people further."
+    )
+    assert "nlabelled" not in alone.adaptation_["reason"]
     losses = [
         log_loss(y_new, clf.predict_proba(X_new, groups=new_people)) for clf in (fitted, alone)
     ]

@@ -28,6 +28,9 @@ from citrus_sk.training.adaptation.personal import (
     person_kernel,
     self_trained,
 )
+from citrus_sk.training.adaptive_probes import adapt_probe
+from citrus_sk.training.labelled import label_windows
+from citrus_sk.training.probes import fit_fused_probe, fit_sharpness
 
 
 def calibrate(decisions, codes, weights):
@@ -123,6 +126,25 @@ def test_windows_are_pooled_where_each_person_has_one_class():
     chosen = decision(n_people=20, mix=one_class, offset=0.1)
     assert chosen.kind == "pool"
     assert chosen.adapted_loss < chosen.loss
+
+
+def test_the_sharpness_of_pooled_windows_counts_the_weights_of_windows():
+    rng = np.random.default_rng(0)
+    groups, codes = np.repeat(np.arange(20), 6), np.repeat(np.arange(20) % 2, 6)
+    features = (codes[:, None] + rng.standard_normal((20, 30))[groups] / 4) / np.sqrt(30)
+    features += rng.standard_normal((120, 30)) / np.sqrt(30)
+    X = rng.standard_normal((120, 1, 8)).astype(np.float32)
+    weights = np.where(np.arange(120) % 6 == 0, 20.0, 1.0)
+    labelled = label_windows(X, codes, np.arange(2), groups=groups, sample_weight=weights)
+    features = features[labelled.rows]
+    probe = fit_fused_probe(features, [30], labelled)
+    adaptive = adapt_probe(probe, features, [30], labelled, always=False)
+    assert adaptive.decision.kind == "pool"
+    together = pooled(probe.left_out, labelled.groups, labelled.weights)
+    expected = fit_sharpness(together, labelled.targets, labelled.weights)
+    assert adaptive.adapted_sharpness == expected
+    equal = pooled(probe.left_out, labelled.groups)
+    assert fit_sharpness(equal, labelled.targets, labelled.weights) != expected
 
 
 def test_windows_are_not_pooled_where_the_class_cannot_be_predicted():
