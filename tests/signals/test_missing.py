@@ -18,7 +18,8 @@ def test_a_missing_value_is_recognised_by_any_of_its_names(value):
 
 
 @pytest.mark.parametrize(
-    "value", [0, False, "none", "None", "null", "Nan", "rest", b"rest", np.inf, [np.nan, 1], {}]
+    "value",
+    [0, False, "none", "None", "null", "Nan", "rest", b"rest", b"\xff", np.inf, [np.nan, 1], {}],
 )
 def test_values_and_names_of_classes_are_not_missing(value):
     assert not is_missing(value)
