@@ -64,6 +64,9 @@ def comparisons() -> dict[str, list[tuple[str, str]]]:
             ("default", "default, random weights"),
             ("default", "network"),
         ],
+        "(g) fine-tuning beats a linear probe on the same weights": pairs_of(
+            "finetuned, {name}, hybrid", "probe, {name}, hybrid", name=start
+        ),
     }
 
 
