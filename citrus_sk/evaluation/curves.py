@@ -76,8 +76,8 @@ def fraction_curve(
         twice for five. If `cv` is a number, each repeat makes new folds.
     scoring : str, callable, sequence of str, or dict
         Scikit-learn's scorers by name, or as a dict of names and scorers; larger is better. The
-        default is ``("accuracy", "f1_macro", "neg_log_loss")``. The latter also scores test windows
-        that lack a class.
+        default is ``("accuracy", "f1_macro", "neg_log_loss")``. The last one also scores test
+        windows that lack a class.
     params : dict of str to object, default=None
         Parameters of each ``fit``, such as ``{"groups": people}`` or
         ``{"citrusclassifier__groups": people}``. Values with one entry per window are indexed with

@@ -81,9 +81,9 @@ def new_person_curve(
         windows overlap.
     scoring : str, callable, sequence of str, or dict
         Scikit-learn's scorers by name, or as a dict of names and scorers; larger is better. The
-        default is ``("accuracy", "f1_macro", "neg_log_loss")``. The latter also scores people who
-        lack a class. For a pipeline, a scorer is called with its last step and the features that
-        this step predicts from.
+        default is ``("accuracy", "f1_macro", "neg_log_loss")``. The last one also scores people
+        who lack a class. For a pipeline, a scorer is called with its last step and the features
+        that this step predicts from.
     random_state : int, RandomState instance or None, default=0
         Seed of the draws; None takes a new one at each call. Estimators are seeded by their own
         ``random_state``.
