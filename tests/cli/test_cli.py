@@ -21,7 +21,7 @@ def run(*arguments, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1500,
     )
 
 
