@@ -797,11 +797,14 @@ def test_the_fingerprint_tells_corpora_apart(tmp_path):
 
     changed = array.copy()
     changed[0, 0] += 1
+    late = array.copy()
+    late[1, -1] += 1
     flat = array.copy()
     flat[0, 450:550] = 3
     seen = [
         fingerprint(array), fingerprint(changed), fingerprint(flat), fingerprint(array[:, :-1]),
         fingerprint(array[::-1]), fingerprint(array, subject="b"), fingerprint(array, scale=2),
+        fingerprint(late),
         fingerprint(array, modalities="ECG"), fingerprint(array, ch_names=["a", "b"]),
     ]  # fmt: skip
     assert len(set(seen)) == len(seen)

@@ -57,6 +57,12 @@ def test_files_of_matlab_that_scipy_reads_pass():
     assert n_read > 90
 
 
+def test_big_endian_files_are_checked_too():
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(">H", 0x0100) + b"MI"
+    with pytest.raises(ValueError, match="it is damaged or cut short, at"):
+        check(head + struct.pack(">II", 14, 100))
+
+
 def changed(content, old, new):
     """Content with one part changed, which it holds once."""
     assert content.count(old) == 1
