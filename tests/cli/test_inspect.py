@@ -121,6 +121,13 @@ def test_missing_values_of_windows_are_counted():
     assert (first.missing, second.missing) == (0.25, 0)
 
 
+def test_channels_of_windows_are_known_by_their_names():
+    windows = np.ones((2, 2, 100), np.float32)
+    for names, kinds in ((None, ["unknown"] * 2), (["ECG", "x"], ["ECG", "unknown"])):
+        channels = survey_windows(windows, None, names).channels
+        assert [channel.kind for channel in channels] == kinds
+
+
 @pytest.mark.parametrize("name", ["windows.npz", "windows.csv"])
 def test_windows_need_no_labels(tmp_path, capsys, name):
     watch = load_watch(overlap=0)
