@@ -121,6 +121,12 @@ def test_missing_values_of_windows_are_counted():
     assert (first.missing, second.missing) == (0.25, 0)
 
 
+def test_the_case_of_channel_names_is_kept(tmp_path, capsys):
+    rows = [f"{i},{j / 10},{i + j},{j % 7}" for i in range(3) for j in range(40)]
+    (tmp_path / "windows.csv").write_text("\n".join(["Window,TIME,Ax,AX", *rows]))
+    assert "2 channels (Ax, AX)" in said_of(capsys, tmp_path / "windows.csv")
+
+
 def test_channels_of_windows_are_known_by_their_names():
     windows = np.ones((2, 2, 100), np.float32)
     for names, kinds in ((None, ["unknown"] * 2), (["ECG", "x"], ["ECG", "unknown"])):
