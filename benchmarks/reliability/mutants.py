@@ -80,7 +80,7 @@ GROUPS = {
         "signals/recordings",
         ["edf", "label_tables", "quality", "rates", "annotated", "arrays", "cache", "conversion",
          "corpus", "folders", "formats", "labelled", "matlab", "origin", "readers", "reading",
-         "split", "structure", "survey", "window_files"],
+         "spectra", "split", "structure", "survey", "window_files"],
         ["tests/signals/test_corpus.py", "tests/signals/test_damaged.py",
          "tests/signals/test_edf.py", "tests/signals/test_folders.py",
          "tests/signals/test_formats.py", "tests/signals/test_label_tables.py",
