@@ -99,7 +99,8 @@ def test_a_new_kind_of_signal_starts_as_an_unknown_one(path, X):
 def test_clones_keep_a_fitted_pretrainer(X, watch):
     fitted, y = pretrainer().fit(X), watch.y[:24]
     y = np.where(np.arange(24) % 2, y[0], "other")
-    classifier = CitrusClassifier(fitted, strategy="linear-probe", random_kernels=False)
+    settings = {"strategy": "linear-probe", "random_kernels": False, "random_state": 0}
+    classifier = CitrusClassifier(fitted, **settings)
     pipe = clone(make_pipeline(SignalAligner(), classifier))
     scores = cross_val_score(pipe, X, y, cv=2, error_score="raise")
     assert_array_equal(scores, cross_val_score(pipe, X, y, cv=2))
