@@ -55,7 +55,12 @@ AttributionDisplay.from_estimator(
 network = make_pipeline(
     SignalAligner(128),
     CitrusClassifier(
-        pretrained=None, preset="tiny", random_kernels=False, max_epochs=12, random_state=0
+        pretrained=None,
+        preset="tiny",
+        random_kernels=False,
+        max_epochs=12,
+        early_stopping=False,
+        random_state=0,
     ),
 ).fit(X, y)
 display = AttributionDisplay.from_estimator(

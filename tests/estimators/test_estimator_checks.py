@@ -85,6 +85,7 @@ def expected(estimator):
             max_epochs=3,
             batch_size=128,
             random_kernels=False,
+            early_stopping=False,
         ),
         CitrusClassifier(
             pretrained=None,

@@ -102,7 +102,9 @@ def test_the_blocks_of_the_page_on_preprocessing_print_its_figures(tmp_path):
     np.testing.assert_allclose(printed, stated, atol=0.01)
 
 
-def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
+@pytest.mark.filterwarnings("ignore:episode_classes names the data sets selfback")
+def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     page = (GUIDE / "pretrain.md").read_text()
     commands = re.findall(r"```sh\ncitrus-sk (.*?)\n```", page)
     recipe, tasks = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
@@ -124,8 +126,7 @@ def test_the_commands_and_blocks_of_the_page_on_pretraining_run(tmp_path):
     short = ["--preset", "tiny", "--max-steps", "3", "--quiet"]
     for command in commands:
         (tmp_path / "mine.safetensors").unlink(missing_ok=True)
-        done = run([sys.executable, "-m", "citrus_sk", *command.split(), *short], tmp_path)
-        assert done.returncode == 0, done.stderr
+        assert main([*command.split(), *short]) == 0, capsys.readouterr().err
         assert (tmp_path / "mine.safetensors").exists()
         assert (tmp_path / "mine.png").stat().st_size > 10_000
     (tmp_path / "page.py").write_text("\n".join(blocks))

@@ -229,7 +229,7 @@ def shared(watch, tmp_path_factory):
     ).fit(corpus)  # fmt: skip
     pretrainer.save(folder.parent / "a.safetensors")
     clf = CitrusClassifier(pretrainer, strategy="linear-probe", random_state=0)
-    pipe = make_pipeline(SignalAligner(96), clf).fit(X, y, citrusclassifier__groups=people)
+    pipe = make_pipeline(SignalAligner(40), clf).fit(X, y, citrusclassifier__groups=people)
     clf.set_params(pretrained="eeg-freq")  # a pre-trainer holds the path of its run, a parameter
     embedder = CitrusEmbedder("eeg-freq", backbone="conv", memory=None).fit(X)
     to_onnx(pipe, folder.parent / "a.onnx")
