@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FRACTIONS = (0.02, 0.05, 0.1)
 MODEL_FRACTION = 0.1
 # Short windows and few epochs, for minutes on two cores instead of the best score.
-N_TIMES, EPOCHS = 256, 8
+N_TIMES, EPOCHS = 256, 4
 PRETRAINED = "multi-freq"
 # Label in table and plot, and value of pretrained=.
 MODELS = {"pre-trained": PRETRAINED, "from scratch": None}
