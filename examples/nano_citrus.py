@@ -5,7 +5,7 @@ CiTrus in one page
 Recordings are cheap and labels are not. CiTrus first learns from recordings without labels: it
 hides parts of a signal and predicts them from the rest. After that it needs fewer labels to become
 a classifier. This page is the whole method in torch and numpy, to be read from top to bottom. It
-runs in one to two minutes. The method is that of Geenjaar and Lu (`arXiv:2412.11695
+runs in about two minutes. The method is that of Geenjaar and Lu (`arXiv:2412.11695
 <https://arxiv.org/abs/2412.11695>`_), who publish no sizes and no learning rates: all numbers
 below are our own choice.
 """

@@ -38,11 +38,7 @@ def tones():
 
 @pytest.fixture
 def quick():
-    """Make a classifier that trains in about a second.
-
-    With random kernels it would only probe, and the choice between the network and its probe
-    (``early_stopping="auto"``) takes three more trainings.
-    """
+    """Make a classifier that trains in about a second (with random kernels it would only probe)."""
 
     def make(**parameters):
         settings = {"pretrained": None, "random_kernels": False, "random_state": 0} | parameters
@@ -50,7 +46,6 @@ def quick():
             settings.setdefault("preset", "tiny")
         if settings.get("strategy") != "linear-probe" and not settings["random_kernels"]:
             settings.setdefault("max_epochs", 2)
-            settings.setdefault("early_stopping", False)
         return CitrusClassifier(**settings)
 
     return make

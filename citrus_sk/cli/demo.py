@@ -155,7 +155,7 @@ def _splits(watch: Bunch, n_splits: int, seed: int) -> list[tuple[np.ndarray, np
         )
         for fraction in FRACTIONS
     ]
-    # Windows overlap by half, so every second one covers the whole recording.
+    # Windows overlap by half, so every second one covers nearly the whole recording.
     return [
         (train, test[::2]) for of_fold in zip(*by_fraction, strict=True) for train, test in of_fold
     ]

@@ -100,9 +100,7 @@ def test_a_window_is_predicted_alike_whatever_stands_beside_it(watch, quick, bat
 
 
 def test_an_integer_random_state_gives_the_same_bits_twice(watch, quick):
-    first, second = (
-        quick(early_stopping="auto").fit(watch.X, watch.y).predict_proba(watch.X) for _ in range(2)
-    )
+    first, second = (quick().fit(watch.X, watch.y).predict_proba(watch.X) for _ in range(2))
     assert_array_equal(first, second)
     other = quick(random_state=1).fit(watch.X, watch.y).predict_proba(watch.X)
     assert not np.array_equal(first, other)
@@ -116,9 +114,8 @@ def test_no_random_state_draws_a_new_seed_and_leaves_numpy_alone(tones, quick):
 
 def test_the_order_of_the_rows_does_not_matter_to_the_bit(watch, quick):
     order = np.random.default_rng(0).permutation(len(watch.X))
-    clf = quick(early_stopping="auto")
-    forward = clf.fit(watch.X, watch.y).predict_proba(watch.X)
-    shuffled = clf.fit(watch.X[order], watch.y[order]).predict_proba(watch.X)
+    forward = quick().fit(watch.X, watch.y).predict_proba(watch.X)
+    shuffled = quick().fit(watch.X[order], watch.y[order]).predict_proba(watch.X)
     assert_array_equal(forward, shuffled)
 
 
@@ -250,14 +247,9 @@ def test_a_small_set_runs_its_schedule_to_the_end(tones, quick):
 def test_a_larger_set_holds_windows_out_and_keeps_the_best_epoch(many_tones, quick, monkeypatch):
     X, y = many_tones
     monkeypatch.setattr(members, "select", lambda *args, how: without_evidence("finetuned", how))
-    clf = quick(
-        strategy="finetune",
-        max_epochs=12,
-        patience=2,
-        learning_rate=1e-2,
-        mixup=0,
-        early_stopping="auto",
-    ).fit(X, y)
+    clf = quick(strategy="finetune", max_epochs=12, patience=2, learning_rate=1e-2, mixup=0).fit(
+        X, y
+    )
     losses = clf.net_.history[:, "valid_loss"]
     best = int(np.argmin(losses))
     assert len(losses) == min(12, best + 1 + 2)
@@ -287,7 +279,7 @@ def test_groups_are_never_on_both_sides_of_the_inner_split(many_tones, quick):
     sides = {}
     X, y = many_tones
     groups = np.repeat(np.arange(15), 20)
-    quick(max_epochs=1, early_stopping="auto", callbacks=[Sides()]).fit(X, y, groups=groups)
+    quick(max_epochs=1, callbacks=[Sides()]).fit(X, y, groups=groups)
     assert sides["train"] & sides["valid"] == set()
     assert sides["train"] | sides["valid"] == set(range(15))
 
@@ -343,9 +335,7 @@ def test_folds_choose_between_the_network_and_its_probe_and_keep_people_together
             trained.append(len(np.unique(X.labelled.groups)))
 
     trained = []
-    clf = tuned(callbacks=[People()], early_stopping="auto").fit(
-        watch.X, watch.y, groups=watch.groups
-    )
+    clf = tuned(callbacks=[People()]).fit(watch.X, watch.y, groups=watch.groups)
     selection = clf.selection_
     assert "72 windows in 3 folds" in selection["reason"]
     assert trained == [6]  # callbacks follow the training on all people alone
@@ -368,7 +358,7 @@ def _left_out_loss(clf, watch):
 def test_the_network_that_was_selected_predicts(kind, tones, quick, monkeypatch):
     X, y = tones
     monkeypatch.setattr(members, "select", lambda *args, how: without_evidence(kind, how))
-    clf = quick(strategy="finetune", early_stopping="auto").fit(X, y)
+    clf = quick(strategy="finetune").fit(X, y)
     alone = {"strategy": "finetune", "early_stopping": False}
     expected = quick(**(alone if kind == "finetuned" else {"strategy": "linear-probe"})).fit(X, y)
     assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
@@ -426,9 +416,7 @@ def test_the_net_is_a_skorch_classifier_that_predicts_the_same(tones, quick):
 
 def test_skorch_callbacks_score_the_inner_validation(many_tones, quick):
     scoring = EpochScoring("accuracy", lower_is_better=False, name="valid_accuracy")
-    clf = quick(callbacks=[scoring], max_epochs=4, strategy="finetune", early_stopping="auto").fit(
-        *many_tones
-    )
+    clf = quick(callbacks=[scoring], max_epochs=4, strategy="finetune").fit(*many_tones)
     assert clf.net_.history[-1, "valid_accuracy"] > 0.6
 
 
@@ -465,9 +453,9 @@ def test_ctrl_c_ends_the_fit_and_not_only_the_training(tones, quick, monkeypatch
 
 def test_verbose_zero_is_silent_one_a_bar_two_a_table(tones, quick, capfd):
     X, y = tones
-    quick(early_stopping="auto").fit(X, y).predict(X)
+    quick().fit(X, y).predict(X)
     assert capfd.readouterr() == ("", "")
-    quick(verbose=1, early_stopping="auto").fit(X, y)
+    quick(verbose=1).fit(X, y)
     out, err = capfd.readouterr()
     assert out.startswith("CitrusClassifier: keeps the ")
     assert len(out.splitlines()) == 1
@@ -477,7 +465,7 @@ def test_verbose_zero_is_silent_one_a_bar_two_a_table(tones, quick, capfd):
 
 
 def test_the_bar_counts_the_batches_of_the_training_part_of_every_member(many_tones, quick, capfd):
-    quick(verbose=1, n_estimators=2, early_stopping="auto").fit(*many_tones)
+    quick(verbose=1, n_estimators=2).fit(*many_tones)
     assert "60/60" in capfd.readouterr().err  # 2 members, 2 epochs, 15 batches of 240 windows
 
 
@@ -520,7 +508,7 @@ def test_fit_does_not_write_parameters_and_clone_is_unfitted(tones, quick):
 
 
 def test_set_params_takes_effect_at_the_next_fit(tones, quick):
-    clf = quick(early_stopping="auto").fit(*tones)
+    clf = quick().fit(*tones)
     clf.set_params(strategy="linear-probe", n_estimators=2, max_epochs="auto").fit(*tones)
     assert clf.strategy_ == "linear-probe"
     assert len(clf.members_) == 2
@@ -572,7 +560,7 @@ def test_metadata_routing_brings_groups_and_weights_to_fit(many_tones, quick):
     X, y = many_tones
     groups = np.repeat(np.arange(15), 20)
     with sklearn.config_context(enable_metadata_routing=True):
-        clf = quick(max_epochs=1, early_stopping="auto", callbacks=[Groups()])
+        clf = quick(max_epochs=1, callbacks=[Groups()])
         clf.set_fit_request(groups=True, sample_weight=True)
         pipe = make_pipeline(SignalAligner(64), clf)
         pipe.fit(X, y, groups=groups, sample_weight=np.ones(300))
